@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the micro benchmarks share. A benchmark is a function that does its work n times; bench_run() finds the n that
+ * takes long enough, and prints "BENCH name iterations nanoseconds" for the last, longest run. The same static binary
+ * runs in both emulators and natively.
+ *
+ * Environment: BENCH_MS, how long one measurement should take (default 250 ms); BENCH_ONLY, a substring of the names to
+ * run.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Results go here so that no compiler drops the work. */
+static volatile uint64_t bench_sink;
+
+static inline uint64_t bench_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static inline uint64_t bench_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* Keeps the caller on one CPU; a machine with fewer takes the last it has. */
+static inline void bench_pin(int cpu)
+{
+	cpu_set_t set;
+	long have = sysconf(_SC_NPROCESSORS_ONLN);
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu < have ? cpu : (int)have - 1, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+static inline _Noreturn void bench_fail(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static inline void bench_run(const char *name, void (*body)(uint64_t n))
+{
+	const char *ms = getenv("BENCH_MS"), *only = getenv("BENCH_ONLY");
+	uint64_t target = (uint64_t)(ms ? atoi(ms) : 250) * 1000000u, n = 1, start, took;
+
+	if (only && !strstr(name, only))
+		return;
+	for (;;) {
+		start = bench_now();
+		body(n);
+		took = bench_now() - start;
+		if (took >= target / 2)
+			break;
+		/* Aim a little beyond the target, but trust a short run only so far. */
+		n = took < target / 100 ? n * 10 : n * target / took * 11 / 10 + 1;
+	}
+	printf("BENCH %s %llu %llu\n", name, (unsigned long long)n, (unsigned long long)took);
+	fflush(stdout);
+}
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ports 0x61, 0x80 and 0x92 (IBM PS/2 Hardware Interface Technical Reference, "System control ports"; PIIX3 datasheet,
+ * 2.5.7).
+ */
+#include "hw/misc/pc_ports.h"
+
+#include "sched/clock.h"
+
+enum { A_RESET = 0x01, A_A20 = 0x02 };
+enum { B_GATE2 = 0x01, B_KEPT = 0x0f, B_REFRESH = 0x10, B_OUT2 = 0x20 };
+#define REFRESH_NS 15085
+
+static uint64_t port_a_read(void *opaque, uint64_t off, unsigned size)
+{
+	struct pc_ports *p = opaque;
+
+	(void)off;
+	(void)size;
+	return atomic_load(&p->port_a);
+}
+
+static void port_a_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+	struct pc_ports *p = opaque;
+
+	(void)off;
+	(void)size;
+	/* The reset bit acts when it goes from 0 to 1. */
+	if ((value & A_RESET) && !(atomic_load(&p->port_a) & A_RESET) && p->reset)
+		p->reset(p->opaque);
+	atomic_store(&p->port_a, value & (A_RESET | A_A20));
+}
+
+static uint64_t port_b_read(void *opaque, uint64_t off, unsigned size)
+{
+	struct pc_ports *p = opaque;
+	bool refresh = clock_now() / REFRESH_NS & 1;
+
+	(void)off;
+	(void)size;
+	return atomic_load(&p->port_b) | (refresh ? B_REFRESH : 0) | (i8254_get_out(p->pit, 2) ? B_OUT2 : 0);
+}
+
+static void port_b_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+	struct pc_ports *p = opaque;
+
+	(void)off;
+	(void)size;
+	atomic_store(&p->port_b, value & B_KEPT);
+	i8254_set_gate(p->pit, 2, value & B_GATE2);
+}
+
+static uint64_t post_read(void *opaque, uint64_t off, unsigned size)
+{
+	struct pc_ports *p = opaque;
+
+	(void)off;
+	(void)size;
+	return atomic_load(&p->post);
+}
+
+static void post_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+	struct pc_ports *p = opaque;
+
+	(void)off;
+	(void)size;
+	atomic_store_explicit(&p->post, (uint8_t)value, memory_order_relaxed);
+}
+
+static void pc_ports_reset(void *dev)
+{
+	struct pc_ports *p = dev;
+
+	atomic_store(&p->port_a, A_A20);
+	atomic_store(&p->port_b, 0);
+	atomic_store(&p->post, 0);
+}
+
+const struct mmio_ops pc_port_a_ops = {.read = port_a_read, .write = port_a_write, .min_size = 1, .max_size = 1};
+const struct mmio_ops pc_port_b_ops = {.read = port_b_read, .write = port_b_write, .min_size = 1, .max_size = 1};
+const struct mmio_ops pc_post_ops = {.read = post_read, .write = post_write, .min_size = 1, .max_size = 1};
+
+const struct device_type pc_ports_device = {
+	.name = "pc-ports",
+	.reset = pc_ports_reset,
+};

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The PC's odd ports: system control port B (0x61: speaker and timer 2 gate), port A (0x92: fast A20 and reset), and the
+ * POST code port (0x80), which is written for its delay.
+ *
+ * Owner: the board. Threads: any vCPU. Rule: single bytes, atomic.
+ */
+#ifndef COHORT_HW_MISC_PC_PORTS_H
+#define COHORT_HW_MISC_PC_PORTS_H
+
+#include <stdatomic.h>
+
+#include "hw/core/device.h"
+#include "hw/timer/i8254.h"
+#include "mem/aspace.h"
+
+struct pc_ports {
+	struct i8254 *pit;           /* [const] its channel 2 */
+	void (*reset)(void *opaque); /* [const] */
+	void *opaque;                /* [const] */
+	_Atomic uint8_t port_a;      /* [atomic] */
+	_Atomic uint8_t port_b;      /* [atomic] writable bits 0-3 */
+	_Atomic uint8_t post;        /* [atomic] last POST code */
+};
+
+extern const struct mmio_ops pc_port_a_ops, pc_port_b_ops, pc_post_ops; /* 1 port each */
+extern const struct device_type pc_ports_device;
+
+#endif

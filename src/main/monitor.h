@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command monitor, with the names of QEMU's. Threads: the I/O loop.
+ */
+#ifndef COHORT_MAIN_MONITOR_H
+#define COHORT_MAIN_MONITOR_H
+
+struct chardev;
+
+void monitor_attach(struct chardev *cd); /* as a further front end of the back end */
+void monitors_free(void);                /* the back ends still exist */
+
+#endif

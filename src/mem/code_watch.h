@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Page descriptors: which RAM pages hold translated code, and who may be writing them.
+ *
+ * The protocol (docs/CONCURRENCY.md, "Making a page code"; modelled in tests/models/code_page.pml):
+ *
+ *   making a page code                         filling a writable TLB entry
+ *   1 state = ARMING            (seq_cst)      1 writers |= me           (seq_cst)
+ *   2 read writers              (seq_cst)      2 look at state           (seq_cst): DATA? only then inline writes
+ *   3 revoke: each of them drops its entry,
+ *     passes a safepoint or is outside
+ *   4 state = CODE; only now read the bytes
+ *
+ * One side always sees the other. Stores to CODE pages take the slow path: the bytes are stored, then, under the page lock, the
+ * generation moves and the blocks that overlap die. A translator that read older bytes finds the generation moved, or finds
+ * its block killed by the store that came too late for its check. A page without blocks becomes DATA again, with a new generation.
+ *
+ * Large ranges (2 MiB) have a second writer set in their region descriptor; it may be used only while no page of the region is
+ * code, by the same handshake on region.code_pages.
+ *
+ * Threads: any RCU reader. Locks: page locks (rank PAGE) in ascending page order.
+ */
+#ifndef COHORT_MEM_CODE_WATCH_H
+#define COHORT_MEM_CODE_WATCH_H
+
+#include <stdatomic.h>
+
+#include "util/lock.h"
+#include "util/types.h"
+
+enum page_state { PAGE_DATA, PAGE_ARMING, PAGE_CODE };
+
+#define PAGE_GRANULE_BITS 6 /* 64 granules of 64 bytes in a page: one bit each */
+
+struct page_desc {
+	struct small_lock lock;
+	_Atomic uint32_t state;    /* [atomic] enum page_state; written under the lock */
+	_Atomic uint64_t writers;  /* [atomic] bit (vCPU index mod 64): may hold a writable TLB entry for this page */
+	_Atomic uint64_t gen;      /* [atomic] write generation; moved under the lock */
+	uint64_t granules;         /* [lock] granules that blocks were translated from (may be a superset) */
+	void *blocks;              /* [lock] tcg's list of blocks */
+} __attribute__((aligned(64)));
+
+#define REGION_BITS 21
+
+struct region_desc {
+	_Atomic uint64_t writers;    /* [atomic] vCPUs that may hold a writable range over the whole region */
+	_Atomic uint32_t code_pages; /* [atomic] pages of the region that are not DATA; written under those pages' locks */
+} __attribute__((aligned(64)));
+
+/* Provided by tcg (kill) and vcpu (revoke). */
+struct code_watch_ops {
+	/* Kills the blocks on the page that overlap bytes [first, last] of it; page lock held on entry and exit, may be dropped meanwhile. */
+	void (*kill_locked)(struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last);
+	/* Makes every vCPU of the mask give up writable entries that cover the page, and waits until that is certain. No locks held. */
+	void (*revoke)(uint64_t mask, ram_off_t page_off);
+	/* Waits until the page's state is not `state`; others may revoke from the waiter meanwhile. No locks held. */
+	void (*wait_state)(struct page_desc *page, uint32_t state);
+};
+extern const struct code_watch_ops *code_watch_ops; /* [const] */
+
+int must_check code_watch_init(uint64_t ram_bytes);
+void code_watch_fini(void);
+
+extern struct page_desc *code_watch_pages;     /* [const] by RAM page number */
+extern struct region_desc *code_watch_regions; /* [const] by RAM offset >> REGION_BITS */
+
+static inline struct page_desc *code_watch_page(ram_off_t off)
+{
+	return &code_watch_pages[off >> GUEST_PAGE_BITS];
+}
+
+static inline struct region_desc *code_watch_region(ram_off_t off)
+{
+	return &code_watch_regions[off >> REGION_BITS];
+}
+
+static inline bool code_watch_is_code(ram_off_t off)
+{
+	return atomic_load_explicit(&code_watch_page(off)->state, memory_order_seq_cst) != PAGE_DATA;
+}
+
+/* Joins the page's (region's) writer set; true: the vCPU may write the page (the whole region) inline. */
+bool code_watch_writer_add(ram_off_t page_off, unsigned vcpu);
+bool code_watch_region_writer_add(ram_off_t off, unsigned vcpu);
+
+/*
+ * Makes the page code and returns its generation; the bytes may be read afterwards. Waits for other vCPUs.
+ * Thread: a vCPU at a safepoint. Locks: none held.
+ */
+uint64_t code_watch_arm(ram_off_t page_off);
+
+/* Bytes [off, off+len) have just been stored: blocks translated from them die. Any RCU reader, no page lock held. */
+void code_watch_store(ram_off_t off, size_t len);
+
+/* The last block left the page: back to DATA. Page lock held. */
+void code_watch_disarm_locked(struct page_desc *page, ram_off_t page_off);
+
+#endif

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The software TLB: filling, and the slow path of accesses. Flushes: tlb_flush.c. Runtime loads and stores: tlb_access.c.
+ *
+ * A writable entry exists only for a page (or a whole large range) in whose writer set this vCPU stands; see mem/code_watch.h.
+ */
+#include "mem/tlb.h"
+
+#include <string.h>
+
+#include "mem/aspace.h"
+#include "mem/code_watch.h"
+#include "mem/ram.h"
+#include "mem/tlb_book.h"
+#include "util/stats.h"
+
+const struct tlb_ops *tlb_ops;
+
+/* Where one page's worth of an access goes. */
+struct target {
+	gpa_t pa;
+	ram_off_t off;  /* ASPACE_NOT_RAM: device memory (or ROM, when written) */
+	bool code;      /* a store must be followed by code_watch_store() */
+};
+
+static void range_around(gva_t va, const struct tlb_walk *w, gpa_t ram_start, uint64_t ram_len, uint64_t limit, gva_t *lo, uint64_t *span)
+{
+	gva_t start = w->va, end = w->va + w->size;
+	gpa_t pa = w->pa;
+
+	if (w->size > limit) { /* clip to the aligned piece that holds va */
+		start = va & ~(limit - 1);
+		pa += start - w->va;
+		end = start + limit;
+	}
+	if (pa < ram_start) {
+		start += ram_start - pa;
+		pa = ram_start;
+	}
+	if (pa + (end - start) > ram_start + ram_len)
+		end = start + (ram_start + ram_len - pa);
+	*lo = start;
+	*span = end - start;
+}
+
+static bool fill_write_range(struct tcg_env *env, struct tlb_entry *e, gva_t va, ram_off_t off, const struct tlb_walk *w, gpa_t ram_start,
+			     uint64_t ram_len)
+{
+	unsigned vcpu = env->tlb.book->vcpu;
+	const uint64_t region = 1ull << REGION_BITS;
+
+	if (w->size >= region && !((w->pa + (va - w->va) - off) & (region - 1)) && code_watch_region_writer_add(off, vcpu)) {
+		range_around(va, w, ram_start, ram_len, region, &e->wlo, &e->wspan);
+		return true;
+	}
+	if (!code_watch_writer_add(off & GUEST_PAGE_MASK, vcpu))
+		return false;
+	e->wlo = va & GUEST_PAGE_MASK;
+	e->wspan = GUEST_PAGE_SIZE;
+	return true;
+}
+
+static void mark(uint64_t *bits, unsigned i)
+{
+	bits[i / 64] |= 1ull << (i % 64);
+}
+
+/* Fills the level-1 entry of va from a finished walk to RAM. */
+static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsigned mode, const struct tlb_walk *w, gpa_t ram_start,
+			      uint64_t ram_len, bool want_write, bool rom)
+{
+	struct tlb_book *book = env->tlb.book;
+	unsigned index = tlb_l1_index(va);
+	struct tlb_entry *e = &env->tlb.l1[mode][index];
+	uint64_t tag = (va & GUEST_PAGE_MASK) | (w->global ? 0 : env->tlb.ctx);
+
+	stat_inc(STAT_tlb_fills);
+	e->tag[1] = TLB_TAG_INVALID;
+	e->tag[0] = w->readable ? tag : TLB_TAG_INVALID;
+	e->disp = (uint64_t)(uintptr_t)ram_ptr(off) - va;
+	e->pa = off;
+	range_around(va, w, ram_start, ram_len, 1ull << 30, &e->lo, &e->span);
+	mark(book->l1_any[mode], index);
+	if (w->size > GUEST_PAGE_SIZE)
+		tlb_bloom_set(&book->large, va >> REGION_BITS);
+	if (want_write && w->writable && !rom && fill_write_range(env, e, va, off, w, ram_start, ram_len)) {
+		e->tag[1] = tag;
+		mark(book->l1_write[mode], index);
+	}
+	return e;
+}
+
+static void fill_slot(struct tcg_env *env, const struct tlb_entry *e, unsigned mode, unsigned kind, unsigned slot)
+{
+	struct tlb_slot *s = &env->l0[mode][kind][slot];
+	uint64_t span = kind ? e->wspan : e->span;
+
+	s->lo = kind ? e->wlo : e->lo;
+	s->disp = e->disp;
+	for (unsigned i = 0; i < TLB_L0_SIZES; i++)
+		s->lim[i] = span - (1ull << i);
+	env->tlb.l0_live[mode][kind] |= 1ull << slot;
+	if (e->tag[kind] & ~GUEST_PAGE_MASK)
+		env->tlb.l0_global[mode][kind] &= ~(1ull << slot);
+	else
+		env->tlb.l0_global[mode][kind] |= 1ull << slot;
+}
+
+static bool hit(const struct tcg_env *env, const struct tlb_entry *e, unsigned kind, gva_t va)
+{
+	uint64_t diff = e->tag[kind] ^ (va & GUEST_PAGE_MASK);
+
+	return diff == 0 || diff == env->tlb.ctx;
+}
+
+/* Translates one page for an access; fills the TLB; raises the guest's fault if it is not allowed. */
+static struct tlb_entry *translate(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, bool want_write, struct target *t)
+{
+	struct tlb_entry *e = &env->tlb.l1[mode][tlb_l1_index(va)];
+	unsigned kind = access == TLB_WRITE || access == TLB_RMW;
+	struct tlb_walk w;
+	gpa_t ram_start;
+	uint64_t avail;
+	bool rom;
+
+	if (hit(env, e, kind, va) && !(want_write && e->tag[1] == TLB_TAG_INVALID)) {
+		t->off = e->pa | (va & ~GUEST_PAGE_MASK);
+		t->code = false;
+		return e;
+	}
+	tlb_ops->walk(env, va, access, mode, &w);
+	t->pa = w.pa + (va - w.va);
+	t->off = aspace_find_ram_rcu(t->pa & GUEST_PAGE_MASK, &ram_start, &avail, &rom);
+	t->code = false;
+	if (t->off == ASPACE_NOT_RAM || avail < GUEST_PAGE_SIZE || (rom && kind)) {
+		t->off = ASPACE_NOT_RAM;
+		return NULL;
+	}
+	e = fill(env, va & GUEST_PAGE_MASK, t->off, mode, &w, ram_start, avail + ((t->pa & GUEST_PAGE_MASK) - ram_start), want_write || kind, rom);
+	t->off |= va & ~GUEST_PAGE_MASK;
+	t->code = kind && e->tag[1] == TLB_TAG_INVALID;
+	return e;
+}
+
+static void *split_access(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode)
+{
+	unsigned first = GUEST_PAGE_SIZE - (va & ~GUEST_PAGE_MASK);
+	bool kind = access != TLB_READ;
+	struct target t[2];
+
+	translate(env, va, access, mode, kind, &t[0]);
+	translate(env, va + first, access, mode, kind, &t[1]);
+	if (t[0].off != ASPACE_NOT_RAM && t[0].off + first == t[1].off && !t[0].code && !t[1].code)
+		return ram_ptr(t[0].off);
+	for (unsigned i = 0; i < 2; i++)
+		if (t[i].code)
+			tlb_ops->before_code_store(env, t[i].off, i ? size - first : first);
+	if (access != TLB_WRITE) {
+		for (unsigned i = 0, pos = 0; i < 2; i++) {
+			unsigned n = i ? size - first : first;
+
+			if (t[i].off != ASPACE_NOT_RAM)
+				memcpy(env->bounce + pos, ram_ptr(t[i].off), n);
+			else
+				for (unsigned k = 0; k < n; k++)
+					env->bounce[pos + k] = (uint8_t)mmio_read(t[i].pa + k, 1);
+			pos += n;
+		}
+	}
+	env->bounce_ram[0] = t[0].off != ASPACE_NOT_RAM ? t[0].off : t[0].pa | TLB_BOUNCE_IS_GPA;
+	env->bounce_ram[1] = t[1].off != ASPACE_NOT_RAM ? t[1].off : t[1].pa | TLB_BOUNCE_IS_GPA;
+	env->bounce_kind = kind ? TLB_BOUNCE_SPLIT : TLB_BOUNCE_NONE;
+	return env->bounce;
+}
+
+static void mmio_fetch(uint8_t *buf, gpa_t pa, unsigned size)
+{
+	for (unsigned pos = 0; pos < size;) {
+		unsigned n = size - pos >= 8 ? 8 : size - pos >= 4 ? 4 : size - pos >= 2 ? 2 : 1;
+		uint64_t v = mmio_read(pa + pos, n);
+
+		memcpy(buf + pos, &v, n);
+		pos += n;
+	}
+	stat_inc(STAT_mmio);
+}
+
+static void *mmio_access(struct tcg_env *env, gpa_t pa, unsigned size, enum tlb_access access)
+{
+	if (access != TLB_WRITE)
+		mmio_fetch(env->bounce, pa, size);
+	env->bounce_ram[0] = pa;
+	env->bounce_kind = access == TLB_READ ? TLB_BOUNCE_NONE : TLB_BOUNCE_MMIO;
+	return env->bounce;
+}
+
+void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode, unsigned slot, bool align)
+{
+	unsigned kind = access != TLB_READ;
+	/* Slot 4 (the stack pointer's) exists once, for reads and writes: a read should leave it writable if it can. */
+	bool unified = slot == TLB_SLOT_STACK;
+	struct tlb_entry *e;
+	struct target t;
+
+	env->bounce_kind = TLB_BOUNCE_NONE;
+	if (align && (va & (size - 1)))
+		tlb_ops->alignment_fault(env, va);
+	env->bounce_addr = va;
+	env->bounce_size = size;
+	if ((va & ~GUEST_PAGE_MASK) + size > GUEST_PAGE_SIZE)
+		return split_access(env, va, size, access, mode);
+	e = translate(env, va, access, mode, kind || unified, &t);
+	if (!e)
+		return mmio_access(env, t.pa, size, access);
+	if (t.code) {
+		tlb_ops->before_code_store(env, t.off, size);
+		env->bounce_ram[0] = t.off;
+		env->bounce_kind = TLB_BOUNCE_CODE;
+	} else if (e->tag[kind | unified] != TLB_TAG_INVALID) {
+		fill_slot(env, e, mode, kind | unified, slot);
+	}
+	return ram_ptr(t.off);
+}
+
+static void commit_piece(uint64_t where, const uint8_t *buf, unsigned n)
+{
+	if (where & TLB_BOUNCE_IS_GPA) {
+		for (unsigned k = 0; k < n; k++)
+			mmio_write((where & ~TLB_BOUNCE_IS_GPA) + k, buf[k], 1);
+		return;
+	}
+	memcpy(ram_ptr(where), buf, n);
+	code_watch_store(where, n);
+}
+
+static void commit_mmio(struct tcg_env *env)
+{
+	unsigned size = env->bounce_size;
+
+	for (unsigned pos = 0; pos < size;) {
+		unsigned n = size - pos >= 8 ? 8 : size - pos >= 4 ? 4 : size - pos >= 2 ? 2 : 1;
+		uint64_t v = 0;
+
+		memcpy(&v, env->bounce + pos, n);
+		mmio_write(env->bounce_ram[0] + pos, v, n);
+		pos += n;
+	}
+	stat_inc(STAT_mmio);
+}
+
+void tlb_commit(struct tcg_env *env)
+{
+	uint32_t kind = env->bounce_kind;
+
+	env->bounce_kind = TLB_BOUNCE_NONE;
+	if (kind == TLB_BOUNCE_CODE) {
+		code_watch_store(env->bounce_ram[0], env->bounce_size);
+	} else if (kind == TLB_BOUNCE_SPLIT) {
+		unsigned first = GUEST_PAGE_SIZE - (env->bounce_addr & ~GUEST_PAGE_MASK);
+
+		commit_piece(env->bounce_ram[0], env->bounce, first);
+		commit_piece(env->bounce_ram[1], env->bounce + first, env->bounce_size - first);
+	} else if (kind == TLB_BOUNCE_MMIO) {
+		commit_mmio(env);
+	}
+}
+
+void *tlb_page_ptr(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode)
+{
+	struct target t;
+	struct tlb_entry *e = translate(env, va, access, mode, access != TLB_READ, &t);
+
+	return e && !t.code ? ram_ptr(t.off) : NULL;
+}
+
+ram_off_t tlb_fetch(struct tcg_env *env, gva_t va, bool *global)
+{
+	struct tlb_book *book = env->tlb.book;
+	struct tlb_fetch_entry *f = &book->fetch[book->user][(va >> GUEST_PAGE_BITS) % TLB_FETCH_SIZE];
+	uint64_t diff = f->tag ^ (va & GUEST_PAGE_MASK);
+	gpa_t start, pa;
+	struct tlb_walk w;
+	uint64_t avail;
+	bool rom;
+
+	if (diff == 0 || diff == env->tlb.ctx) {
+		*global = f->global;
+		return f->off | (va & ~GUEST_PAGE_MASK);
+	}
+	tlb_ops->walk(env, va, TLB_FETCH, book->user ? 0 : 1, &w);
+	*global = w.global;
+	pa = (w.pa + (va - w.va)) & GUEST_PAGE_MASK;
+	ram_off_t off = aspace_find_ram_rcu(pa, &start, &avail, &rom);
+
+	if (off == ASPACE_NOT_RAM || avail < GUEST_PAGE_SIZE)
+		return ASPACE_NOT_RAM;
+	if (w.size > GUEST_PAGE_SIZE)
+		tlb_bloom_set(&book->large, va >> REGION_BITS);
+	f->tag = (va & GUEST_PAGE_MASK) | (w.global ? 0 : env->tlb.ctx);
+	f->off = off;
+	f->global = w.global;
+	return off | (va & ~GUEST_PAGE_MASK);
+}
+
+uint8_t tlb_fetch_byte(struct tcg_env *env, gva_t va)
+{
+	struct tlb_walk w;
+
+	tlb_ops->walk(env, va, TLB_FETCH, env->tlb.book->user ? 0 : 1, &w);
+	return (uint8_t)mmio_read(w.pa + (va - w.va), 1);
+}

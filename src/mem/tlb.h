@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The software TLB and the slow path of guest memory accesses.
+ *
+ * Owner:   each vCPU its own, embedded in tcg_env; only its thread reads or writes it. Other threads queue flushes in the
+ *          vCPU's mailbox and raise a request.
+ * Rule:    between two safepoints of a vCPU an entry that generated code has checked stays valid: flushes are carried out at
+ *          safepoints, and by the vCPU's own runtime calls that end a block.
+ */
+#ifndef COHORT_MEM_TLB_H
+#define COHORT_MEM_TLB_H
+
+#include "mem/tlb_layout.h"
+
+struct tcg_env;
+
+enum tlb_access { TLB_READ, TLB_WRITE, TLB_FETCH, TLB_RMW /* read and write: checked as a write */ };
+
+/* A translation from the guest's page walker. */
+struct tlb_walk {
+	gpa_t pa;          /* of the page of `size` bytes that holds the address */
+	gva_t va;          /* its linear start */
+	uint64_t size;     /* 4K, 2M, 1G: contiguous linear -> physical */
+	bool writable, executable, readable; /* in this MMU mode; writable only once the dirty bit is set */
+	bool global;
+};
+
+/* Provided by the guest ISA. */
+struct tlb_ops {
+	/* Walks for an access of `size` bytes in MMU mode `mode`; raises the guest's page fault itself (noreturn) if it is not allowed. */
+	void (*walk)(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
+	/* As walk, but answers 0 or -1 without raising anything or setting bits (debugger, look-ahead). */
+	int (*probe)(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
+	/* Misaligned access where alignment is required. Does not return. */
+	void (*alignment_fault)(struct tcg_env *env, gva_t va) __attribute__((noreturn));
+	/*
+	 * An instruction is about to store to a code page. If it may hit the block it belongs to, this unwinds so that the instruction
+	 * runs again in a block of its own (and does nothing then).
+	 */
+	void (*before_code_store)(struct tcg_env *env, ram_off_t off, unsigned size);
+};
+extern const struct tlb_ops *tlb_ops; /* [const] */
+
+enum tlb_bounce { TLB_BOUNCE_NONE, TLB_BOUNCE_SPLIT, TLB_BOUNCE_MMIO, TLB_BOUNCE_CODE /* direct pointer; code page: invalidate after */ };
+
+/* In bounce_ram: a guest-physical address instead of a RAM offset. */
+#define TLB_BOUNCE_IS_GPA (1ull << 63)
+
+/*
+ * Slow path of one access of `size` bytes (1..64) at linear address va. Returns a host pointer to use; if env.bounce_kind is
+ * not NONE afterwards, tlb_commit() must follow a write or RMW. Fills level 1 and level-0 slot `slot` when it may.
+ * May raise a guest fault (does not return).
+ */
+void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode, unsigned slot, bool align);
+void tlb_commit(struct tcg_env *env);
+
+/*
+ * For runtime routines: guest memory in the given MMU mode. Fault like an instruction's own access. A value or a block of memory.
+ */
+uint64_t tlb_load(struct tcg_env *env, gva_t va, unsigned size, unsigned mode);
+void tlb_store(struct tcg_env *env, gva_t va, uint64_t value, unsigned size, unsigned mode);
+void tlb_load_bytes(struct tcg_env *env, gva_t va, void *buf, size_t len, unsigned mode);
+void tlb_store_bytes(struct tcg_env *env, gva_t va, const void *buf, size_t len, unsigned mode); /* all pages are checked before the first store */
+/*
+ * Host pointer for [va, end of its page) for string chunks, or NULL if the page is MMIO or (for writes) code: then go element by
+ * element through tlb_load/tlb_store. May raise a fault.
+ */
+void *tlb_page_ptr(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode);
+
+/* Code fetch: RAM offset of the byte at va, or ASPACE_NOT_RAM for code outside RAM. May raise a fault. */
+ram_off_t tlb_fetch(struct tcg_env *env, gva_t va, bool *global);
+
+/* One byte of code outside RAM. May raise a fault. */
+uint8_t tlb_fetch_byte(struct tcg_env *env, gva_t va);
+
+/* Owner-thread flushes; they also retire jump-cache tags as needed and must be followed by leaving the block (IR_EXIT/JMPENV). */
+void tlb_flush_all(struct tcg_env *env);             /* global entries too */
+void tlb_flush_nonglobal(struct tcg_env *env);       /* of the current context */
+void tlb_flush_page(struct tcg_env *env, gva_t va);  /* INVLPG: one page in the current context, and global */
+void tlb_flush_ctx_key(struct tcg_env *env, uint32_t key); /* drops what is kept for address-space key (PCID) */
+/* New address space: `key` names it for later return (PCID), keep = entries kept from an earlier visit may be used. */
+void tlb_switch(struct tcg_env *env, uint32_t key, bool keep);
+/* A permission that all entries of a mode depend on changed (SMAP, WP, ...): drop that mode's entries. */
+void tlb_flush_mode(struct tcg_env *env, unsigned mode);
+
+/* CPU mode changed: `flags` are the new tb flags; recomputes env.jc_salt. */
+void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user);
+/* Global pages were switched on or off; to be followed by tlb_flush_all(). */
+void tlb_set_globals(struct tcg_env *env, bool on);
+
+/*
+ * The jump cache is tagged by the TLB's contexts. tlb_jc_insert() adds a block at pc (linear) whose code page is `global` or not;
+ * tlb_jc_purge() drops the entry of a dead block.
+ */
+void tlb_jc_insert(struct tcg_env *env, gva_t pc, void *code, bool global);
+void tlb_jc_purge(struct tcg_env *env, gva_t pc, const void *code);
+
+/* Gives up writable entries covering the RAM page (for code_watch's revoke). Owner thread, at a safepoint. */
+void tlb_revoke_write(struct tcg_env *env, ram_off_t page_off);
+
+int must_check tlb_new(struct tcg_env *env, unsigned vcpu);
+void tlb_free(struct tcg_env *env);
+
+#endif

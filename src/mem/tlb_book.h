@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private bookkeeping of the software TLB, shared by tlb*.c. All fields [owner].
+ *
+ * Contexts are 12-bit numbers handed out in sequence: one for each address space (and each renewal of one), others for jump-cache tags.
+ * Renewing a context flushes everything tagged with the old one at no cost; when numbers run out all tags are wiped.
+ */
+#ifndef COHORT_MEM_TLB_BOOK_H
+#define COHORT_MEM_TLB_BOOK_H
+
+#include "mem/tlb.h"
+#include "tcg/env.h"
+
+#define TLB_NR_KEYS 4096
+#define TLB_MAX_CTX 4094 /* 4095 would match an invalid tag on the last page */
+#define TLB_FETCH_SIZE 256
+#define TLB_BLOOM_BITS 12
+#define TLB_L1_WORDS (TLB_L1_SIZE / 64)
+
+struct tlb_fetch_entry {
+	uint64_t tag;  /* linear page | context (0: global) | supervisor in bit 63 inverted: see fetch_tag() */
+	ram_off_t off; /* of the page */
+	bool global;
+};
+
+struct tlb_bloom {
+	uint64_t word[(1u << TLB_BLOOM_BITS) / 64];
+	bool any;
+};
+
+struct tlb_book {
+	unsigned vcpu;
+	uint64_t secret;                /* of the jump-cache salts */
+	uint32_t key;                   /* of the current address space */
+	uint16_t next_ctx;
+	uint16_t ctx_of_key[TLB_NR_KEYS]; /* 0: none kept */
+	uint16_t jc_user, jc_kernel;    /* contexts of jump-cache tags */
+	bool globals_on;                /* global pages exist: supervisor code in them keeps its tags across address spaces */
+	bool user;                      /* the current CPU mode is user mode */
+	uint8_t mode_id;
+	uint8_t nr_modes;
+	uint32_t mode_flags[16];        /* tb flags that have a number */
+	struct tlb_bloom large;         /* 2 MiB regions of linear space with entries from large pages */
+	struct tlb_bloom jc_pages;      /* pages that may have jump-cache entries */
+	uint64_t l1_any[TLB_NR_MODES][TLB_L1_WORDS];   /* entries that were filled since the last wipe */
+	uint64_t l1_write[TLB_NR_MODES][TLB_L1_WORDS]; /* entries that may have a valid write tag */
+	struct tlb_fetch_entry fetch[2][TLB_FETCH_SIZE]; /* by user/supervisor */
+};
+
+static inline unsigned tlb_l1_index(gva_t va)
+{
+	return (va >> GUEST_PAGE_BITS) & (TLB_L1_SIZE - 1);
+}
+
+void tlb_bloom_set(struct tlb_bloom *b, uint64_t number);
+bool tlb_bloom_test(const struct tlb_bloom *b, uint64_t number);
+void tlb_bloom_clear(struct tlb_bloom *b);
+
+void tlb_l0_invalidate(struct tcg_env *env, unsigned mode, unsigned kind, uint64_t slots);
+void tlb_l0_invalidate_all(struct tcg_env *env);
+uint16_t tlb_ctx_new(struct tcg_env *env);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TLB contexts, flushes and the tags of the jump cache. Everything here runs on the owning vCPU's thread.
+ *
+ * Jump-cache tag = PC + jc_salt. A salt names a context and a CPU mode; it is a keyed 64-bit hash of the two, so that no PC a guest can
+ * make up (a non-canonical one, say) meets another mode's or address space's tags. User code is tagged with the address space's own
+ * jump-cache context, supervisor code with one that outlives address-space switches, which is right for global pages only: others are
+ * not entered while global pages are in use.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "mem/ram.h"
+#include "mem/code_watch.h"
+#include "mem/tlb_book.h"
+#include "util/stats.h"
+
+static unsigned bloom_bit(uint64_t number)
+{
+	return (unsigned)((number * 0x9e3779b97f4a7c15ull) >> (64 - TLB_BLOOM_BITS));
+}
+
+void tlb_bloom_set(struct tlb_bloom *b, uint64_t number)
+{
+	unsigned bit = bloom_bit(number);
+
+	b->word[bit / 64] |= 1ull << (bit % 64);
+	b->any = true;
+}
+
+bool tlb_bloom_test(const struct tlb_bloom *b, uint64_t number)
+{
+	unsigned bit = bloom_bit(number);
+
+	return b->word[bit / 64] >> (bit % 64) & 1;
+}
+
+void tlb_bloom_clear(struct tlb_bloom *b)
+{
+	if (b->any)
+		memset(b, 0, sizeof(*b));
+}
+
+/* ---- Level 0 */
+
+void tlb_l0_invalidate(struct tcg_env *env, unsigned mode, unsigned kind, uint64_t slots)
+{
+	env->tlb.l0_live[mode][kind] &= ~slots;
+	while (slots) {
+		unsigned n = (unsigned)__builtin_ctzll(slots);
+		struct tlb_slot *s = &env->l0[mode][kind][n];
+
+		s->lo = TLB_SLOT_INVALID_LO;
+		memset(s->lim, 0, sizeof(s->lim));
+		slots &= slots - 1;
+	}
+}
+
+static void l0_for_all(struct tcg_env *env, bool globals_too)
+{
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
+		for (unsigned kind = 0; kind < 2; kind++)
+			tlb_l0_invalidate(env, mode, kind,
+					  env->tlb.l0_live[mode][kind] & (globals_too ? ~0ull : ~env->tlb.l0_global[mode][kind]));
+}
+
+void tlb_l0_invalidate_all(struct tcg_env *env)
+{
+	l0_for_all(env, true);
+}
+
+/* ---- Level 1 and contexts */
+
+static void l1_drop(struct tlb_entry *e)
+{
+	e->tag[0] = e->tag[1] = TLB_TAG_INVALID;
+}
+
+static void l1_wipe(struct tcg_env *env, unsigned mode)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	for (unsigned w = 0; w < TLB_L1_WORDS; w++) {
+		for (uint64_t bits = book->l1_any[mode][w]; bits; bits &= bits - 1)
+			l1_drop(&env->tlb.l1[mode][w * 64 + (unsigned)__builtin_ctzll(bits)]);
+		book->l1_any[mode][w] = 0;
+		book->l1_write[mode][w] = 0;
+	}
+}
+
+static void jc_wipe(struct tcg_env *env)
+{
+	memset(env->jc_tag, 0xff, sizeof(env->jc_tag));
+	tlb_bloom_clear(&env->tlb.book->jc_pages);
+}
+
+static void fetch_wipe(struct tlb_book *book)
+{
+	for (unsigned i = 0; i < 2; i++)
+		for (unsigned k = 0; k < TLB_FETCH_SIZE; k++)
+			book->fetch[i][k].tag = TLB_TAG_INVALID;
+}
+
+/* The finalizer of splitmix64: a bijection with full avalanche. */
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+	return x ^ (x >> 31);
+}
+
+static void salt_update(struct tcg_env *env)
+{
+	struct tlb_book *book = env->tlb.book;
+	uint64_t ctx = book->user ? book->jc_user : book->jc_kernel;
+
+	env->jc_salt = mix(book->secret ^ (ctx << 4 | book->mode_id));
+}
+
+/* All numbers are used up: forget everything that carries one. */
+static void ctx_restart(struct tcg_env *env)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
+		l1_wipe(env, mode);
+	l0_for_all(env, true);
+	fetch_wipe(book);
+	jc_wipe(env);
+	memset(book->ctx_of_key, 0, sizeof(book->ctx_of_key));
+	tlb_bloom_clear(&book->large);
+	env->tlb.ctx = 1;
+	book->jc_user = 2;
+	book->jc_kernel = 3;
+	book->next_ctx = 4;
+	book->ctx_of_key[book->key] = 1;
+}
+
+/* A fresh number. May restart the whole numbering, after which the old numbers the caller holds are void. */
+uint16_t tlb_ctx_new(struct tcg_env *env)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	if (book->next_ctx > TLB_MAX_CTX)
+		ctx_restart(env);
+	return book->next_ctx++;
+}
+
+/* The address space's TLB context doubles as the tag context of user code. */
+static void ctx_renew(struct tcg_env *env, bool kernel_too)
+{
+	struct tlb_book *book = env->tlb.book;
+	uint16_t ctx;
+
+	if (book->next_ctx + 2 > TLB_MAX_CTX)
+		ctx_restart(env);
+	ctx = tlb_ctx_new(env);
+	env->tlb.ctx = ctx;
+	book->jc_user = ctx;
+	book->ctx_of_key[book->key] = ctx;
+	if (kernel_too)
+		book->jc_kernel = tlb_ctx_new(env);
+	salt_update(env);
+}
+
+void tlb_flush_nonglobal(struct tcg_env *env)
+{
+	stat_inc(STAT_tlb_flushes);
+	l0_for_all(env, false);
+	ctx_renew(env, !env->tlb.book->globals_on);
+}
+
+void tlb_flush_all(struct tcg_env *env)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	stat_inc(STAT_tlb_flushes);
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
+		l1_wipe(env, mode);
+	l0_for_all(env, true);
+	fetch_wipe(book);
+	memset(book->ctx_of_key, 0, sizeof(book->ctx_of_key));
+	tlb_bloom_clear(&book->large);
+	ctx_renew(env, true);
+}
+
+void tlb_switch(struct tcg_env *env, uint32_t key, bool keep)
+{
+	struct tlb_book *book = env->tlb.book;
+	uint16_t ctx = keep ? book->ctx_of_key[key % TLB_NR_KEYS] : 0;
+
+	book->key = key % TLB_NR_KEYS;
+	l0_for_all(env, false);
+	if (!ctx) {
+		stat_inc(STAT_tlb_flushes);
+		ctx_renew(env, !book->globals_on);
+		return;
+	}
+	env->tlb.ctx = ctx;
+	book->jc_user = ctx;
+	if (!book->globals_on)
+		book->jc_kernel = tlb_ctx_new(env);
+	salt_update(env);
+}
+
+void tlb_flush_ctx_key(struct tcg_env *env, uint32_t key)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	if (key % TLB_NR_KEYS == book->key)
+		tlb_flush_nonglobal(env);
+	else
+		book->ctx_of_key[key % TLB_NR_KEYS] = 0;
+}
+
+void tlb_flush_mode(struct tcg_env *env, unsigned mode)
+{
+	l1_wipe(env, mode);
+	for (unsigned kind = 0; kind < 2; kind++)
+		tlb_l0_invalidate(env, mode, kind, env->tlb.l0_live[mode][kind]);
+}
+
+static void l0_flush_address(struct tcg_env *env, gva_t va)
+{
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
+		for (unsigned kind = 0; kind < 2; kind++)
+			for (uint64_t live = env->tlb.l0_live[mode][kind]; live; live &= live - 1) {
+				unsigned n = (unsigned)__builtin_ctzll(live);
+				const struct tlb_slot *s = &env->l0[mode][kind][n];
+
+				if (va - s->lo <= s->lim[0])
+					tlb_l0_invalidate(env, mode, kind, 1ull << n);
+			}
+}
+
+static void jc_flush_page(struct tcg_env *env, gva_t page)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	if (tlb_bloom_test(&book->jc_pages, page >> GUEST_PAGE_BITS))
+		memset(&env->jc_tag[page & (TCG_JC_SIZE - 1)], 0xff, GUEST_PAGE_SIZE * sizeof(env->jc_tag[0]));
+	/* A block that starts on the page before may reach into this one. */
+	env->jc_tag[(page - 1) & (TCG_JC_SIZE - 1)] = TLB_TAG_INVALID;
+	for (unsigned i = 2; i < 15; i++)
+		env->jc_tag[(page - i) & (TCG_JC_SIZE - 1)] = TLB_TAG_INVALID;
+}
+
+void tlb_flush_page(struct tcg_env *env, gva_t va)
+{
+	struct tlb_book *book = env->tlb.book;
+	gva_t page = va & GUEST_PAGE_MASK;
+
+	stat_inc(STAT_tlb_flush_pages);
+	if (tlb_bloom_test(&book->large, va >> REGION_BITS)) {
+		tlb_flush_all(env);
+		return;
+	}
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
+		struct tlb_entry *e = &env->tlb.l1[mode][tlb_l1_index(va)];
+
+		if (!((e->tag[0] ^ page) & GUEST_PAGE_MASK) || !((e->tag[1] ^ page) & GUEST_PAGE_MASK))
+			l1_drop(e);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		book->fetch[i][(va >> GUEST_PAGE_BITS) % TLB_FETCH_SIZE].tag = TLB_TAG_INVALID;
+	l0_flush_address(env, va);
+	jc_flush_page(env, page);
+}
+
+/* ---- CPU modes and the jump cache */
+
+static uint8_t mode_number(struct tcg_env *env, uint32_t tb_flags)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	for (uint8_t i = 0; i < book->nr_modes; i++)
+		if (book->mode_flags[i] == tb_flags)
+			return i;
+	if (book->nr_modes == ARRAY_LEN(book->mode_flags)) {
+		book->nr_modes = 0;
+		jc_wipe(env);
+	}
+	book->mode_flags[book->nr_modes] = tb_flags;
+	return book->nr_modes++;
+}
+
+void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	book->mode_id = mode_number(env, tb_flags);
+	book->user = user;
+	salt_update(env);
+}
+
+void tlb_set_globals(struct tcg_env *env, bool on)
+{
+	env->tlb.book->globals_on = on;
+}
+
+void tlb_jc_insert(struct tcg_env *env, gva_t pc, void *code, bool global)
+{
+	struct tlb_book *book = env->tlb.book;
+	unsigned index = pc & (TCG_JC_SIZE - 1);
+
+	if (!book->user && book->globals_on && !global)
+		return;
+	env->jc_tag[index] = pc + env->jc_salt;
+	env->jc_code[index] = code;
+	tlb_bloom_set(&book->jc_pages, pc >> GUEST_PAGE_BITS);
+}
+
+void tlb_jc_purge(struct tcg_env *env, gva_t pc, const void *code)
+{
+	unsigned index = pc & (TCG_JC_SIZE - 1);
+
+	if (env->jc_code[index] == code) {
+		env->jc_tag[index] = TLB_TAG_INVALID;
+		env->jc_code[index] = NULL;
+	}
+}
+
+/* ---- Writer sets */
+
+static bool covers(uint64_t lo_off, uint64_t span, ram_off_t page_off)
+{
+	return page_off + GUEST_PAGE_SIZE > lo_off && page_off < lo_off + span;
+}
+
+void tlb_revoke_write(struct tcg_env *env, ram_off_t page_off)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
+		for (uint64_t live = env->tlb.l0_live[mode][1]; live; live &= live - 1) {
+			unsigned n = (unsigned)__builtin_ctzll(live);
+			const struct tlb_slot *s = &env->l0[mode][1][n];
+
+			if (covers(s->lo + s->disp - (uintptr_t)ram_base, s->lim[0] + 1, page_off))
+				tlb_l0_invalidate(env, mode, 1, 1ull << n);
+		}
+		for (unsigned w = 0; w < TLB_L1_WORDS; w++)
+			for (uint64_t bits = book->l1_write[mode][w]; bits; bits &= bits - 1) {
+				unsigned bit = (unsigned)__builtin_ctzll(bits);
+				struct tlb_entry *e = &env->tlb.l1[mode][w * 64 + bit];
+
+				if (e->tag[1] == TLB_TAG_INVALID) {
+					book->l1_write[mode][w] &= ~(1ull << bit);
+				} else if (covers(e->wlo + e->disp - (uintptr_t)ram_base, e->wspan, page_off)) {
+					e->tag[1] = TLB_TAG_INVALID;
+					book->l1_write[mode][w] &= ~(1ull << bit);
+				}
+			}
+	}
+}
+
+/* ---- Life */
+
+int tlb_new(struct tcg_env *env, unsigned vcpu)
+{
+	struct tlb_book *book = calloc(1, sizeof(*book));
+
+	if (!book)
+		return -1;
+	book->vcpu = vcpu;
+	if (getrandom(&book->secret, sizeof(book->secret), 0) != sizeof(book->secret)) {
+		free(book);
+		return -1;
+	}
+	env->tlb.book = book;
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
+		memset(book->l1_any[mode], 0xff, sizeof(book->l1_any[mode]));
+		for (unsigned kind = 0; kind < 2; kind++)
+			tlb_l0_invalidate(env, mode, kind, (1ull << TLB_L0_SLOTS) - 1);
+	}
+	ctx_restart(env);
+	mode_number(env, 0);
+	salt_update(env);
+	return 0;
+}
+
+void tlb_free(struct tcg_env *env)
+{
+	free(env->tlb.book);
+	env->tlb.book = NULL;
+}

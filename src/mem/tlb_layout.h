@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Layout of the software TLB, for emitters. Semantics: mem/tlb.h.
+ */
+#ifndef COHORT_MEM_TLB_LAYOUT_H
+#define COHORT_MEM_TLB_LAYOUT_H
+
+#include "util/types.h"
+
+/*
+ * Level 0: a range of linear addresses that one base register has been pointing into. An access of 2^n bytes at ea hits when
+ *     (ea - lo) <= lim[n]      (unsigned 64 bit)
+ * and its host address is ea + disp. lim[n] = bytes in the range - 2^n, so page crossing fails by itself.
+ * An invalid slot has lo = TLB_SLOT_INVALID_LO, lim[*] = 0: no canonical address is within lim of it.
+ */
+#define TLB_L0_SIZES 6 /* 1 2 4 8 16 32 bytes; other sizes use the next larger lim */
+#define TLB_SLOT_INVALID_LO 0x8000000000000000ull
+
+struct tlb_slot {
+	uint64_t lo;
+	uint64_t disp;
+	uint64_t lim[TLB_L0_SIZES];
+};
+_Static_assert(sizeof(struct tlb_slot) == 64, "one cache line");
+
+/* Slot numbers: 0..15 by base register (integer global), then: */
+#define TLB_SLOT_STACK 4 /* the stack pointer's: one slot for reads and writes, in the write table */
+#define TLB_SLOT_ABS 16  /* no base register: absolute or PC-relative */
+#define TLB_SLOT_SEG0 17 /* accesses off a non-flat segment base (FS) */
+#define TLB_SLOT_SEG1 18 /* (GS) */
+#define TLB_SLOT_MISC 19 /* whatever has no better place: temporaries, string helpers */
+#define TLB_L0_SLOTS 20
+
+/* MMU modes; the guest gives them their meaning. x86: user, supervisor, supervisor with SMAP lifted (EFLAGS.AC). */
+#define TLB_NR_MODES 3
+
+/*
+ * Level 1: direct-mapped by page number. tag = (linear page address) | context, context being 12 bits that name the address
+ * space (0: global). tag_r/tag_w is TLB_TAG_INVALID when the access kind is not allowed inline. [owner]
+ */
+#define TLB_L1_BITS 12
+#define TLB_L1_SIZE (1u << TLB_L1_BITS)
+#define TLB_TAG_INVALID (~(uint64_t)0)
+
+struct tlb_entry {
+	uint64_t tag[2];  /* read, write */
+	uint64_t disp;    /* host address = linear address + disp */
+	uint64_t lo;      /* the contiguous range around the page for level 0: first linear address... */
+	uint64_t span;    /* ...and its length in bytes (>= 4096) */
+	uint64_t wlo, wspan; /* the same for writes */
+	uint64_t pa;      /* guest-physical page address | flags, for the slow path */
+};
+_Static_assert(sizeof(struct tlb_entry) == 64, "one cache line");
+
+struct tlb_book;
+
+struct tlb {
+	uint64_t ctx;          /* [owner] context of the current address space, 1..4095 */
+	struct tlb_book *book; /* [const] private to mem/tlb*.c */
+	uint64_t l0_live[TLB_NR_MODES][2];   /* [owner] bit n: slot n may be valid */
+	uint64_t l0_global[TLB_NR_MODES][2]; /* [owner] bit n: slot n holds a global translation */
+	struct tlb_entry l1[TLB_NR_MODES][TLB_L1_SIZE] __attribute__((aligned(64)));
+};
+
+#endif

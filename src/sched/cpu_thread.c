@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Parking is the token protocol of thread parkers everywhere, on one futex word:
+ *
+ *     park:  AWAKE -> PARKED, sleep while PARKED;   TOKEN -> AWAKE, return
+ *     wake:  anything -> TOKEN, and futex_wake if it was PARKED
+ *
+ * A waker that finds TOKEN already there need not write: its reason was published before it read TOKEN, and the
+ * parker reads the reasons after it has taken TOKEN (all sequentially consistent), so the parker sees it.
+ *
+ * Before it sleeps the parker spins for a time that adapts: it doubles when a wake-up came during the spin and halves
+ * when none did. A futex wake-up costs some 9 us, so there is no point in spinning much longer than that; and none at all
+ * when the guest has more CPUs than the host.
+ */
+#define _GNU_SOURCE
+#include "sched/cpu_thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "sched/clock.h"
+#include "sched/placement.h"
+#include "util/err.h"
+#include "util/futex.h"
+#include "util/lock.h"
+#include "util/log.h"
+#include "util/rcu.h"
+#include "util/stats.h"
+
+#define SPIN_NS_MIN 500
+#define SPIN_NS_MAX 16000
+#define SIGNAL_STACK_SIZE (64 * 1024)
+#define TIMER_SIGNAL SIGRTMIN
+
+enum { AWAKE, PARKED, TOKEN };
+
+struct cpu_thread {
+	uint32_t park_word; /* [atomic] AWAKE, PARKED, TOKEN; seq_cst */
+	unsigned index;     /* [const] */
+	const struct cpu_thread_ops *ops; /* [const] */
+	void *cpu;          /* [const] */
+	pthread_t thread;   /* [const] after start */
+	bool started;       /* [const] after start */
+	int64_t spin_ns;    /* [owner] */
+	timer_t timer;      /* [owner] */
+	bool has_timer;     /* [owner] */
+	volatile vclock_ns_t timer_armed; /* [owner] and its signal handler: what the host timer is set to at the latest */
+	void *signal_stack; /* [owner] */
+} __attribute__((aligned(64)));
+
+static _Thread_local struct cpu_thread *self;
+
+struct cpu_thread *cpu_thread_self(void)
+{
+	return self;
+}
+
+struct cpu_thread *cpu_thread_new(unsigned index, const struct cpu_thread_ops *ops, void *cpu)
+{
+	struct cpu_thread *t = aligned_alloc(_Alignof(struct cpu_thread), sizeof(*t));
+
+	if (!t)
+		return NULL;
+	memset(t, 0, sizeof(*t));
+	t->index = index;
+	t->ops = ops;
+	t->cpu = cpu;
+	t->spin_ns = SPIN_NS_MIN;
+	t->timer_armed = VCLOCK_NEVER;
+	return t;
+}
+
+void cpu_thread_free(struct cpu_thread *t)
+{
+	free(t);
+}
+
+/* Thread: the CPU's own, by SIGEV_THREAD_ID. */
+static void on_timer_signal(int sig)
+{
+	struct cpu_thread *t = self;
+	int saved_errno = errno;
+
+	(void)sig;
+	if (t) {
+		t->timer_armed = VCLOCK_NEVER;
+		stat_inc(STAT_timer_signals);
+		t->ops->timer_signal(t->cpu);
+	}
+	errno = saved_errno;
+}
+
+static void install_handler(void)
+{
+	struct sigaction sa = { .sa_handler = on_timer_signal, .sa_flags = SA_ONSTACK | SA_RESTART };
+
+	sigfillset(&sa.sa_mask);
+	sigdelset(&sa.sa_mask, SIGSEGV); /* let crashes be crashes */
+	sigdelset(&sa.sa_mask, SIGABRT);
+	sigaction(TIMER_SIGNAL, &sa, NULL);
+}
+
+/* Generated code uses the stack pointer for purposes of its own: every handler must run on this stack. */
+static void signal_stack_init(struct cpu_thread *t)
+{
+	stack_t ss = { .ss_size = SIGNAL_STACK_SIZE };
+
+	t->signal_stack = ss.ss_sp = malloc(SIGNAL_STACK_SIZE);
+	if (!ss.ss_sp || sigaltstack(&ss, NULL))
+		emu_bug("no signal stack for vCPU %u", t->index);
+}
+
+static void signal_stack_fini(struct cpu_thread *t)
+{
+	stack_t ss = { .ss_flags = SS_DISABLE };
+
+	sigaltstack(&ss, NULL);
+	free(t->signal_stack);
+}
+
+static void timer_make(struct cpu_thread *t)
+{
+	struct sigevent sev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TIMER_SIGNAL };
+	sigset_t set;
+
+	sev._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	if (timer_create(CLOCK_MONOTONIC, &sev, &t->timer))
+		emu_bug("timer_create for vCPU %u: errno %d", t->index, errno);
+	t->has_timer = true;
+	sigemptyset(&set);
+	sigaddset(&set, TIMER_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void *thread_main(void *arg)
+{
+	struct cpu_thread *t = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "vcpu %u", t->index);
+	pthread_setname_np(pthread_self(), name);
+	placement_apply(t->index);
+	stats_attach(t->index);
+	signal_stack_init(t);
+	self = t;
+	timer_make(t);
+	rcu_register();
+	t->ops->run(t->cpu);
+	rcu_unregister();
+	timer_delete(t->timer);
+	self = NULL;
+	signal_stack_fini(t);
+	return NULL;
+}
+
+int cpu_thread_start(struct cpu_thread *t, struct err *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	int ret;
+
+	pthread_once(&once, install_handler);
+	ret = pthread_create(&t->thread, NULL, thread_main, t);
+	if (ret)
+		return err_set(err, "cannot start the thread of CPU %u: %s", t->index, strerror(ret));
+	t->started = true;
+	return 0;
+}
+
+void cpu_thread_join(struct cpu_thread *t)
+{
+	bool online = rcu_is_registered() && rcu_is_online();
+
+	if (!t->started)
+		return;
+	assert_no_locks("joining a CPU thread");
+	if (online)
+		rcu_offline();
+	pthread_join(t->thread, NULL);
+	if (online)
+		rcu_online();
+	t->started = false;
+}
+
+static bool take_token(struct cpu_thread *t)
+{
+	uint32_t expected = TOKEN;
+
+	return __atomic_compare_exchange_n(&t->park_word, &expected, AWAKE, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* True when a wake-up came. */
+static bool spin_for_token(struct cpu_thread *t, vclock_ns_t deadline)
+{
+	vclock_ns_t end = clock_now() + t->spin_ns;
+
+	if (end > deadline)
+		return false; /* too short to be worth it; sleep decides */
+	do {
+		for (int i = 0; i < 16; i++) {
+			if (__atomic_load_n(&t->park_word, __ATOMIC_RELAXED) == TOKEN && take_token(t)) {
+				t->spin_ns = t->spin_ns * 2 < SPIN_NS_MAX ? t->spin_ns * 2 : SPIN_NS_MAX;
+				return true;
+			}
+			cpu_relax();
+		}
+	} while (clock_now() < end);
+	t->spin_ns = t->spin_ns / 2 > SPIN_NS_MIN ? t->spin_ns / 2 : SPIN_NS_MIN;
+	return false;
+}
+
+/* Leaves PARKED: true if by a wake-up, false if the deadline was first. */
+static bool leave_parked(struct cpu_thread *t)
+{
+	return __atomic_exchange_n(&t->park_word, AWAKE, __ATOMIC_SEQ_CST) == TOKEN;
+}
+
+static bool sleep_for_token(struct cpu_thread *t, vclock_ns_t deadline)
+{
+	struct timespec ts, *limit = NULL;
+	uint32_t expected = AWAKE;
+
+	if (!__atomic_compare_exchange_n(&t->park_word, &expected, PARKED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return take_token(t); /* it was TOKEN */
+	if (deadline != VCLOCK_NEVER) {
+		ts = clock_to_host(deadline);
+		limit = &ts;
+	}
+	while (__atomic_load_n(&t->park_word, __ATOMIC_SEQ_CST) == PARKED) {
+		if (futex_wait(&t->park_word, PARKED, limit) && errno == ETIMEDOUT)
+			return leave_parked(t);
+	}
+	return take_token(t);
+}
+
+bool cpu_thread_park(struct cpu_thread *t, vclock_ns_t deadline)
+{
+	bool woken;
+
+	assert_no_locks("parking");
+	if (take_token(t))
+		return true;
+	stat_inc(STAT_parks);
+	rcu_offline();
+	woken = placement_may_spin() && spin_for_token(t, deadline);
+	if (woken)
+		stat_inc(STAT_park_spins);
+	else
+		woken = sleep_for_token(t, deadline);
+	rcu_online();
+	if (woken)
+		stat_inc(STAT_kicks_taken);
+	return woken;
+}
+
+void cpu_thread_wake(struct cpu_thread *t)
+{
+	if (__atomic_load_n(&t->park_word, __ATOMIC_SEQ_CST) == TOKEN)
+		return;
+	if (__atomic_exchange_n(&t->park_word, TOKEN, __ATOMIC_SEQ_CST) == PARKED) {
+		stat_inc(STAT_kicks_sent);
+		futex_wake(&t->park_word, 1);
+	}
+}
+
+void cpu_thread_timer_set(struct cpu_thread *t, vclock_ns_t deadline)
+{
+	struct itimerspec its;
+
+	if (deadline >= t->timer_armed)
+		return;
+	/*
+	 * In this order: a signal of the earlier setting that comes in between leaves NEVER here, at worst costing one
+	 * needless call later. The other way round it could leave a time that never comes.
+	 */
+	t->timer_armed = deadline;
+	its = (struct itimerspec){ .it_value = clock_to_host(deadline) };
+	if (!its.it_value.tv_sec && !its.it_value.tv_nsec)
+		its.it_value.tv_nsec = 1; /* 0 would disarm */
+	if (timer_settime(t->timer, TIMER_ABSTIME, &its, NULL))
+		emu_bug("timer_settime: errno %d", errno);
+}

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+noinst_LIBRARIES += src/sched/libsched.a
+src_sched_libsched_a_SOURCES = \
+	src/sched/clock.c \
+	src/sched/clock.h \
+	src/sched/cpu_thread.c \
+	src/sched/cpu_thread.h \
+	src/sched/evloop.c \
+	src/sched/evloop.h \
+	src/sched/placement.c \
+	src/sched/placement.h \
+	src/sched/timer.c \
+	src/sched/timer.h \
+	src/sched/timer_queue.h

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a back end provides: host code (or a private program) from IR, and entering it.
+ *
+ * Threads: compile() and run() on vCPU threads, any number at once, no lock held. Code memory is written through its writable
+ *          mapping only (cache/code_region.h).
+ */
+#ifndef COHORT_TCG_BACKEND_H
+#define COHORT_TCG_BACKEND_H
+
+#include "tcg/ir/ir.h"
+
+struct guest_isa;
+struct err;
+
+#define BACKEND_MAX_EXITS 64
+
+/*
+ * A chainable exit: host code offset of an aligned rel32 (or what the back end patches), and the guest PC it goes to.
+ * Until chained it leads to the block's own exit stub for that index (TCG_EXIT_CHAIN with exit_tb, exit_index).
+ */
+struct backend_exit {
+	uint32_t patch_off; /* offset of the patchable displacement from the block's code start */
+	uint32_t stub_off;  /* where it points while unchained */
+	gva_t pc;
+	uint8_t kind;       /* enum backend_exit_kind */
+};
+enum backend_exit_kind { BACKEND_EXIT_JUMP, BACKEND_EXIT_CALL, BACKEND_EXIT_RETURN };
+
+/* Native instruction that may trap (division, aligned vector access, FP exception): host offset -> guest state. */
+struct backend_trap {
+	uint32_t host_off;
+	uint32_t pc_off;     /* guest PC - block PC */
+	uint32_t vec_dirty;  /* bit n: host register of vector n holds the guest's value */
+	uint8_t flags_in_host; /* guest flags are in host EFLAGS at this point, else env.flags (or dead) */
+};
+
+struct backend_code {
+	uint32_t size;                 /* bytes used, entry slot included */
+	unsigned nr_exits, nr_traps;
+	struct backend_exit exit[BACKEND_MAX_EXITS];
+	struct backend_trap trap[IR_MAX_MEMS];
+};
+
+enum backend_status { BACKEND_OK, BACKEND_NO_ROOM /* code buffer too small */, BACKEND_TOO_LONG /* too many exits, ...: fewer insns please */ };
+
+struct backend {
+	const char *name;
+	bool native;      /* makes host code in code memory; keeps stack-FPU state in the host while running */
+	size_t entry_align;
+	/* One-time set-up; emits shared stubs into code memory at (rx, rw) of `size` bytes; returns bytes used or -1 with err. */
+	long (*init)(const struct guest_isa *isa, uint8_t *rw, const uint8_t *rx, size_t size, struct err *err);
+	/* Per vCPU thread, on that thread: GS base, return stack, signal alternate stack. */
+	int (*thread_init)(struct tcg_env *env, struct err *err);
+	void (*thread_fini)(struct tcg_env *env);
+	/* IR -> code at rw (executed at rx). tb is what exit_tb will be set to. */
+	enum backend_status (*compile)(const struct ir_block *ir, struct tb *tb, uint8_t *rw, const uint8_t *rx, size_t room,
+				       struct backend_code *out);
+	/* Runs from code (a block's entry) until an exit. Returns through env.exit_code. env.flags, greg, vregs are current then. */
+	void (*run)(struct tcg_env *env, const void *code);
+	/*
+	 * Leaves generated code from inside a runtime routine or slow path (a guest fault was recorded): discards host frames and
+	 * returns from run() with env.exit_code = TCG_EXIT_EVENT. Guest state in env is current as the RT_* effects promise; pc is
+	 * that of the faulting instruction.
+	 */
+	void (*unwind)(struct tcg_env *env) __attribute__((noreturn));
+	/* One atomic store each; any thread holding the block's lock. rw addresses. */
+	void (*patch_exit)(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit, const void *target_rx);
+	void (*unpatch_exit)(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit);
+	void (*kill_entry)(uint8_t *rw_code, const uint8_t *rx_code); /* entry slot becomes a jump to the dead-block exit */
+	uint32_t chain_entry_off; /* chained jumps go to code + this, behind the entry slot */
+	/* Stack-FPU and vector-control state between host registers and env (fpu_image, mxcsr); owner thread. */
+	void (*fpu_save)(struct tcg_env *env); /* env image becomes current; the host copy stays */
+	void (*fpu_load)(struct tcg_env *env); /* env image -> host */
+	/* Lists generated code for -d out_asm; NULL if there is nothing to list. */
+	void (*disasm)(const uint8_t *rw, const uint8_t *rx, size_t size, void (*line)(void *opaque, const char *text), void *opaque);
+};
+
+extern const struct backend backend_interp;
+#ifdef COHORT_HAVE_BACKEND_NATIVE
+extern const struct backend backend_native;
+#endif
+extern const struct backend *tcg_backend; /* [const] after tcg_init() */
+
+#endif

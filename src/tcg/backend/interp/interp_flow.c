@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Control: from operation to operation, from block to block through chains and the jump cache, and out to the run loop.
+ *
+ * Chains and entries pair with the block cache's stores: patch_exit() releases the pointer that interp_link() acquires;
+ * kill_entry() marks a program dead before its memory can be reused, and whoever enters looks at the mark each time.
+ */
+#include "tcg/backend/interp/interp.h"
+
+static const struct iop *leave(struct tcg_env *env, enum tcg_exit code)
+{
+	env->exit_code = code;
+	return NULL;
+}
+
+const struct iop *interp_enter(struct tcg_env *env, const void *code)
+{
+	const struct iprog *prog = code;
+
+	env->pc = prog->pc;
+	if (unlikely(__atomic_load_n(&prog->entry, __ATOMIC_ACQUIRE) != IPROG_LIVE))
+		return leave(env, TCG_EXIT_LOOKUP);
+	return prog->op;
+}
+
+/* To the block at pc, through the exit's link. */
+static const struct iop *follow(struct tcg_env *env, const struct iop *op, gva_t pc)
+{
+	uint64_t link = __atomic_load_n(&op->link, __ATOMIC_ACQUIRE);
+
+	env->pc = pc;
+	if (likely(link))
+		return interp_enter(env, (const void *)(uintptr_t)link);
+	env->exit_tb = interp_prog(op)->tb;
+	env->exit_index = op->exit;
+	return leave(env, TCG_EXIT_CHAIN);
+}
+
+/* To the block at env.pc, through the jump cache. */
+static const struct iop *find(struct tcg_env *env)
+{
+	uint64_t slot = env->pc & (TCG_JC_SIZE - 1);
+
+	if (atomic_load_explicit(&env->request, memory_order_relaxed) || env->jc_tag[slot] != env->pc + env->jc_salt)
+		return leave(env, TCG_EXIT_LOOKUP);
+	return interp_enter(env, env->jc_code[slot]);
+}
+
+/* A store of this block may have killed it: then the rest is stale. Otherwise the PC for whatever may fault. */
+INTERP_OP(insn)
+{
+	env->pc = (gva_t)op->imm;
+	if (unlikely(__atomic_load_n(&interp_prog(op)->entry, __ATOMIC_RELAXED) != IPROG_LIVE))
+		return leave(env, TCG_EXIT_LOOKUP);
+	return op + 1;
+}
+
+INTERP_OP(label)
+{
+	(void)env;
+	return op + 1;
+}
+
+INTERP_OP(br)
+{
+	(void)env;
+	return interp_target(op);
+}
+
+INTERP_OP(brcc)
+{
+	return ir_cc_true(op->cc, (uint32_t)env->flags) ? interp_target(op) : op + 1;
+}
+
+static uint64_t typed(struct tcg_env *env, const struct iop *op)
+{
+	return *interp_g(env, op->a) << (64 - 8 * ir_type_bytes(op->type));
+}
+
+INTERP_OP(brz)
+{
+	return typed(env, op) == 0 ? interp_target(op) : op + 1;
+}
+
+INTERP_OP(brnz)
+{
+	return typed(env, op) != 0 ? interp_target(op) : op + 1;
+}
+
+INTERP_OP(poll)
+{
+	if (likely(!atomic_load_explicit(&env->request, memory_order_relaxed)))
+		return op + 1;
+	env->pc = (gva_t)op->imm;
+	return leave(env, TCG_EXIT_LOOKUP);
+}
+
+INTERP_OP(jcc)
+{
+	return ir_cc_true(op->cc, (uint32_t)env->flags) ? follow(env, op, (gva_t)op->imm) : op + 1;
+}
+
+INTERP_OP(jmp) /* and CALL: the return address is the guest's business */
+{
+	return follow(env, op, (gva_t)op->imm);
+}
+
+INTERP_OP(jmpind) /* and CALLIND, RET */
+{
+	env->pc = op->ka == IR_KIND_K ? (gva_t)op->imm : *interp_g(env, op->a);
+	return find(env);
+}
+
+INTERP_OP(jmpenv)
+{
+	(void)op;
+	return find(env);
+}
+
+INTERP_OP(exit)
+{
+	return leave(env, (enum tcg_exit)op->imm);
+}
+
+INTERP_OP(setpc)
+{
+	env->pc = op->ka == IR_KIND_K ? (gva_t)op->imm : *interp_g(env, op->a);
+	return op + 1;
+}
+
+INTERP_OP(rt)
+{
+	uint64_t a = op->ka ? *interp_g(env, op->a) : 0;
+	uint64_t b = op->kb ? *interp_g(env, op->b) : 0;
+	uint64_t c = op->kc ? *interp_g(env, op->c) : 0;
+	uint64_t d = op->rt(env, a, b, c);
+
+	if (op->kd)
+		*interp_g(env, op->d) = d;
+	return op + 1;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Encoder of x86-64 instructions. Prefix order, REX, ModRM and SIB as in the Intel SDM volume 2, sections 2.1 and 2.2; the shortest
+ * displacement and immediate forms are chosen here.
+ */
+#include <string.h>
+
+#include "tcg/backend/x86_64/asm.h"
+
+const uint8_t greg_pin[TCG_NR_GREG] = {
+#define PIN(global, host) [global] = host,
+#include "tcg/backend/x86_64/regs.def"
+#undef PIN
+};
+
+void as_bytes(struct as *s, const void *bytes, size_t n)
+{
+	if ((size_t)(s->end - s->p) < n) {
+		s->overflow = true;
+		return;
+	}
+	memcpy(s->p, bytes, n);
+	s->p += n;
+}
+
+void as_u8(struct as *s, unsigned v)
+{
+	uint8_t b = (uint8_t)v;
+
+	as_bytes(s, &b, 1);
+}
+
+void as_u32(struct as *s, uint32_t v)
+{
+	as_bytes(s, &v, 4);
+}
+
+void as_u64(struct as *s, uint64_t v)
+{
+	as_bytes(s, &v, 8);
+}
+
+static void modrm_mem(struct as *s, unsigned reg, struct rm m)
+{
+	unsigned r = (reg & 7) << 3, mod;
+
+	if (m.base == R_NONE) { /* absolute or index only: SIB without base, disp32 */
+		as_u8(s, r | 4);
+		as_u8(s, (unsigned)m.scale << 6 | (m.index == R_NONE ? 4u : m.index & 7u) << 3 | 5);
+		as_u32(s, (uint32_t)m.disp);
+		return;
+	}
+	if (m.disp == 0 && (m.base & 7) != R_BP)
+		mod = 0x00;
+	else
+		mod = fits8(m.disp) ? 0x40 : 0x80;
+	if (m.index != R_NONE || (m.base & 7) == R_SP) {
+		as_u8(s, mod | r | 4);
+		as_u8(s, (unsigned)m.scale << 6 | (m.index == R_NONE ? 4u : m.index & 7u) << 3 | (m.base & 7));
+	} else {
+		as_u8(s, mod | r | (m.base & 7));
+	}
+	if (mod == 0x40)
+		as_u8(s, (unsigned)m.disp);
+	else if (mod == 0x80)
+		as_u32(s, (uint32_t)m.disp);
+}
+
+static void modrm(struct as *s, unsigned reg, struct rm m)
+{
+	if (m.is_mem)
+		modrm_mem(s, reg, m);
+	else
+		as_u8(s, 0xc0 | (reg & 7) << 3 | (m.base & 7));
+}
+
+static unsigned rex_bits(unsigned reg, struct rm m)
+{
+	unsigned rex = (reg >> 3 & 1) << 2;
+
+	if (m.base != R_NONE)
+		rex |= m.base >> 3 & 1;
+	if (m.index != R_NONE)
+		rex |= (unsigned)(m.index >> 3 & 1) << 1;
+	return rex;
+}
+
+void as_op(struct as *s, uint32_t op, unsigned reg, struct rm m)
+{
+	unsigned rex = rex_bits(reg, m) | ((op & OP_W) ? 8 : 0);
+
+	if ((op & OP_R8) && reg >= 4)
+		rex |= 0x40;
+	if ((op & OP_M8) && !m.is_mem && m.base >= 4)
+		rex |= 0x40;
+	if (op & OP_LOCK)
+		as_u8(s, 0xf0);
+	if (m.gs)
+		as_u8(s, 0x65);
+	if (op & OP_66)
+		as_u8(s, 0x66);
+	if (op & OP_F2)
+		as_u8(s, 0xf2);
+	if (op & OP_F3)
+		as_u8(s, 0xf3);
+	if (rex)
+		as_u8(s, 0x40 | rex);
+	if (op & OP_MAP)
+		as_u8(s, 0x0f);
+	if ((op & OP_MAP) == OP_0F38)
+		as_u8(s, 0x38);
+	if ((op & OP_MAP) == OP_0F3A)
+		as_u8(s, 0x3a);
+	as_u8(s, op & 0xff);
+	modrm(s, reg, m);
+}
+
+void as_op_imm8(struct as *s, uint32_t op, unsigned reg, struct rm m, unsigned imm)
+{
+	as_op(s, op, reg, m);
+	as_u8(s, imm);
+}
+
+void as_vex(struct as *s, uint32_t op, unsigned reg, unsigned vvvv, struct rm m)
+{
+	unsigned rex = rex_bits(reg, m), map = (op & OP_MAP) >> 8;
+	unsigned pp = (op & OP_66) ? 1 : (op & OP_F3) ? 2 : (op & OP_F2) ? 3 : 0;
+
+	if (m.gs)
+		as_u8(s, 0x65);
+	as_u8(s, 0xc4);
+	as_u8(s, (~rex & 7) << 5 | map);
+	as_u8(s, ((op & OP_W) ? 0x80u : 0) | (~vvvv & 15) << 3 | pp);
+	as_u8(s, op & 0xff);
+	modrm(s, reg, m);
+}
+
+/* Intel's recommended long NOPs (SDM volume 2, NOP). */
+void as_nops(struct as *s, unsigned n)
+{
+	static const uint8_t nops[8][8] = {
+		{ 0x90 },
+		{ 0x66, 0x90 },
+		{ 0x0f, 0x1f, 0x00 },
+		{ 0x0f, 0x1f, 0x40, 0x00 },
+		{ 0x0f, 0x1f, 0x44, 0x00, 0x00 },
+		{ 0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00 },
+		{ 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00 },
+		{ 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 },
+	};
+
+	for (; n > 8; n -= 8)
+		as_bytes(s, nops[7], 8);
+	if (n)
+		as_bytes(s, nops[n - 1], n);
+}
+
+void as_mov(struct as *s, unsigned d, unsigned src)
+{
+	if (d != src)
+		as_op(s, OP_W | OP_MOV_MR, src, rm_reg(d));
+}
+
+void as_mov_imm(struct as *s, unsigned d, int64_t imm)
+{
+	if (imm == (int64_t)(uint32_t)imm) {
+		if (d >= 8)
+			as_u8(s, 0x41);
+		as_u8(s, 0xb8 | (d & 7));
+		as_u32(s, (uint32_t)imm);
+	} else if (fits32(imm)) {
+		as_op(s, OP_W | 0xc7, 0, rm_reg(d));
+		as_u32(s, (uint32_t)imm);
+	} else {
+		as_u8(s, 0x48 | (d >> 3 & 1));
+		as_u8(s, 0xb8 | (d & 7));
+		as_u64(s, (uint64_t)imm);
+	}
+}
+
+void as_load(struct as *s, unsigned d, struct rm m)
+{
+	as_op(s, OP_W | OP_MOV_RM, d, m);
+}
+
+void as_store(struct as *s, struct rm m, unsigned src)
+{
+	as_op(s, OP_W | OP_MOV_MR, src, m);
+}
+
+void as_store_imm(struct as *s, struct rm m, int32_t imm)
+{
+	as_op(s, OP_W | 0xc7, 0, m);
+	as_u32(s, (uint32_t)imm);
+}
+
+void as_alu(struct as *s, enum alu alu, unsigned d, struct rm m)
+{
+	as_op(s, OP_W | (unsigned)alu << 3 | 3, d, m);
+}
+
+void as_alu_imm(struct as *s, enum alu alu, uint32_t opflags, struct rm m, int32_t imm)
+{
+	if (opflags & OP_M8) {
+		as_op(s, opflags | 0x80, alu, m);
+		as_u8(s, (unsigned)imm);
+	} else if (fits8(imm)) {
+		as_op(s, opflags | 0x83, alu, m);
+		as_u8(s, (unsigned)imm);
+	} else {
+		as_op(s, opflags | 0x81, alu, m);
+		as_bytes(s, &imm, (opflags & OP_66) ? 2 : 4);
+	}
+}
+
+uint32_t as_jcc(struct as *s, unsigned cc)
+{
+	as_u8(s, 0x0f);
+	as_u8(s, 0x80 | cc);
+	as_u32(s, 0);
+	return as_off(s) - 4;
+}
+
+uint32_t as_jmp(struct as *s)
+{
+	as_u8(s, 0xe9);
+	as_u32(s, 0);
+	return as_off(s) - 4;
+}
+
+uint32_t as_call(struct as *s)
+{
+	as_u8(s, 0xe8);
+	as_u32(s, 0);
+	return as_off(s) - 4;
+}
+
+void as_patch(struct as *s, uint32_t rel_off, uint32_t target_off)
+{
+	uint32_t rel = target_off - (rel_off + 4);
+
+	if (!s->overflow)
+		memcpy(s->base + rel_off, &rel, 4);
+}
+
+void as_patch_abs(struct as *s, uint32_t rel_off, const uint8_t *target_rx)
+{
+	as_patch(s, rel_off, (uint32_t)(target_rx - s->rx));
+}
+
+void as_jmp_abs(struct as *s, const uint8_t *target_rx)
+{
+	as_patch_abs(s, as_jmp(s), target_rx);
+}
+
+void as_call_abs(struct as *s, const uint8_t *target_rx)
+{
+	as_patch_abs(s, as_call(s), target_rx);
+}
+
+void as_jcc_abs(struct as *s, unsigned cc, const uint8_t *target_rx)
+{
+	as_patch_abs(s, as_jcc(s, cc), target_rx);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cold code of a block: slow paths of memory accesses, taken polls; and the record of instructions that may trap.
+ */
+#include "tcg/backend/x86_64/gen.h"
+
+struct cold *cold_new(struct gen *g, enum cold_kind kind)
+{
+	struct cold *c = &g->cold[g->nr_cold];
+
+	if (g->nr_cold < GEN_MAX_COLD - 1)
+		g->nr_cold++;
+	else
+		g->failed = true;
+	*c = (struct cold){ .kind = (uint8_t)kind, .pc = g->pc };
+	return c;
+}
+
+void put_pc(struct gen *g, gva_t pc, unsigned scratch)
+{
+	struct as *s = &g->s;
+
+	if (fits32((int64_t)pc)) {
+		as_store_imm(s, RM_ENV(pc), (int32_t)pc);
+	} else if (scratch != R_NONE) {
+		as_mov_imm(s, scratch, (int64_t)pc);
+		as_store(s, RM_ENV(pc), scratch);
+	} else {
+		as_op(s, 0xc7, 0, RM_ENV(pc));
+		as_u32(s, (uint32_t)pc);
+		as_op(s, 0xc7, 0, rm_gs(offsetof(struct tcg_env, pc) + 4));
+		as_u32(s, (uint32_t)(pc >> 32));
+	}
+}
+
+static void trap_add(struct gen *g, struct backend_trap t)
+{
+	struct backend_code *out = g->out;
+
+	if (out->nr_traps < g->max_traps)
+		out->trap[out->nr_traps++] = t;
+	else
+		g->failed = true;
+}
+
+void trap_here(struct gen *g)
+{
+	trap_add(g, (struct backend_trap){ .host_off = as_off(&g->s), .pc_off = (uint32_t)(g->pc - g->ir->pc), .vec_dirty = g->v_dirty,
+					   .flags_in_host = (g->fl_host & ~g->fl_mem) != 0 });
+}
+
+/* The copy of the access that runs on a bounce buffer or a code page, and the commit behind it. */
+static void special_access(struct gen *g, const struct cold *c)
+{
+	struct as *s = &g->s;
+	uint32_t at = as_off(s);
+	unsigned nr_traps = g->out->nr_traps;
+
+	as_bytes(s, s->base + c->back, c->end - c->back);
+	for (unsigned n = 0; n < nr_traps; n++) {
+		struct backend_trap t = g->out->trap[n];
+
+		if (t.host_off < c->back || t.host_off >= c->end)
+			continue;
+		t.host_off += at - c->back;
+		trap_add(g, t);
+	}
+	as_call_abs(s, stubs.commit);
+	as_patch(s, as_jmp(s), c->end);
+}
+
+static enum slow_kind slow_kind_of(const struct cold *c, const struct ir_mem *m)
+{
+	if (c->access != TLB_READ)
+		return SLOW_WRITE;
+	return m->slot == GREG_SP ? SLOW_STACK_READ : SLOW_READ;
+}
+
+static void cold_mem(struct gen *g, const struct cold *c)
+{
+	struct as *s = &g->s;
+	const struct ir_mem *m = &g->ir->mem[c->mem];
+
+	as_patch(s, c->from, as_off(s));
+	if (c->from2)
+		as_patch(s, c->from2, as_off(s));
+	if (!c->addr_in_r13)
+		mem_effective(g, m, R_13); /* form A has no segment */
+	v_store_mask(g, c->vec_dirty);
+	put_pc(g, c->pc, R_14);
+	as_mov_imm(s, R_14, c->size | m->slot << SLOW_SLOT_SHIFT | (c->align ? SLOW_ALIGN : 0) | (c->access == TLB_RMW ? SLOW_RMW : 0));
+	as_call_abs(s, stubs.slow[g->ir->mmu_mode][slow_kind_of(c, m)][g->v_used != 0]);
+	as_patch(s, as_jmp(s), c->back);
+	if (c->access != TLB_READ)
+		special_access(g, c);
+}
+
+static void cold_poll(struct gen *g, const struct cold *c)
+{
+	struct as *s = &g->s;
+
+	as_patch(s, c->from, as_off(s));
+	v_store_mask(g, c->vec_dirty);
+	as_mov_imm(s, R_13, (int64_t)c->pc);
+	as_jmp_abs(s, stubs.exit_lookup);
+}
+
+static void cold_far(struct gen *g, const struct cold *c)
+{
+	as_patch(&g->s, c->from, as_off(&g->s));
+	exit_far(g, c->pc);
+}
+
+static void cold_one(struct gen *g, const struct cold *c)
+{
+	switch (c->kind) {
+	case COLD_MEM:
+		cold_mem(g, c);
+		break;
+	case COLD_POLL:
+		cold_poll(g, c);
+		break;
+	case COLD_FAR:
+		cold_far(g, c);
+		break;
+	case COLD_SHARE:
+		share_copy(g, c);
+		break;
+	}
+}
+
+/* Where the exits lead while they are not chained: exit index and PC, then the part they share. */
+static void exit_stubs(struct gen *g)
+{
+	struct as *s = &g->s;
+	struct backend_code *out = g->out;
+	uint32_t common = as_off(s);
+
+	if (!out->nr_exits)
+		return;
+	as_mov_imm(s, R_15, (int64_t)(uintptr_t)g->tb);
+	as_jmp_abs(s, stubs.exit_chain);
+	for (unsigned n = 0; n < out->nr_exits; n++) {
+		out->exit[n].stub_off = as_off(s);
+		as_patch(s, out->exit[n].patch_off, as_off(s));
+		as_mov_imm(s, R_13, (int64_t)out->exit[n].pc);
+		as_mov_imm(s, R_14, n);
+		as_patch(s, as_jmp(s), common);
+	}
+}
+
+void cold_emit(struct gen *g)
+{
+	for (unsigned n = 0; n < g->nr_cold && !g->failed && !g->s.overflow; n++)
+		cold_one(g, &g->cold[n]);
+	exit_stubs(g);
+}

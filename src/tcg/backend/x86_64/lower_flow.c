@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Control flow: labels inside the block, exits, guest calls and returns, runtime calls.
+ *
+ * At every exit the live flags are in env.flags and vector registers in env.vreg; pinned registers stay where they are. Direct exits
+ * into the block's own page are chained: an aligned rel32 that the cache patches. Into other pages, whose mapping may change without
+ * this block's knowledge, they look into the jump cache with constant PC.
+ *
+ * A guest call is a host call: the return site compares the guest PC that the return brought along in r13 with the one it expects.
+ */
+#include "tcg/backend/x86_64/gen.h"
+
+static uint32_t exit_flags(const struct gen *g)
+{
+	const struct ir_insn *i = g->i;
+
+	return ((i->exit_live & IR_EXIT_LIVE_SET) ? i->exit_live : i->fl_live) & F_ALL;
+}
+
+static void exit_prepare(struct gen *g)
+{
+	v_flush(g);
+	fl_to_mem(g, exit_flags(g));
+}
+
+/* ---- Labels */
+
+static void to_label(struct gen *g, uint32_t rel)
+{
+	unsigned n = (unsigned)g->i->imm;
+
+	if (g->label[n] >= 0) {
+		as_patch(&g->s, rel, (uint32_t)g->label[n]);
+	} else if (g->nr_fixups < GEN_MAX_FIXUPS) {
+		g->fixup[g->nr_fixups].rel = rel;
+		g->fixup[g->nr_fixups++].label = (uint16_t)n;
+	} else {
+		g->failed = true;
+	}
+}
+
+void lower_label(struct gen *g)
+{
+	fl_to_mem(g, g->i->fl_live);
+	v_flush(g);
+	v_forget(g);
+	g->fl_host = 0;
+	g->fl_mem = F_ALL; /* whoever comes here has stored what lives */
+	g->label[g->i->imm] = (int32_t)as_off(&g->s);
+}
+
+void lower_br(struct gen *g)
+{
+	v_flush(g);
+	fl_to_mem(g, g->i->fl_live);
+	to_label(g, as_jmp(&g->s));
+}
+
+void lower_brcc(struct gen *g)
+{
+	v_flush(g);
+	fl_to_host(g, ir_cc_uses(g->i->cc));
+	fl_to_mem(g, g->i->fl_live);
+	to_label(g, as_jcc(&g->s, g->i->cc));
+}
+
+/* BRZ BRNZ. */
+void lower_brz(struct gen *g)
+{
+	const struct ir_insn *i = g->i;
+	struct rm a = loc(g, i->a);
+
+	v_flush(g);
+	fl_clobber(g, i->fl_live);
+	if (a.is_mem)
+		as_alu_imm(&g->s, ALU_CMP, int_op(i->type, 1) & ~0xffu, a, 0);
+	else
+		as_op(&g->s, int_op(i->type, 0x85), a.base, a);
+	to_label(g, as_jcc(&g->s, i->op == IR_BRZ ? IR_CC_Z : IR_CC_NZ));
+}
+
+/* ---- Exits */
+
+void lower_insn(struct gen *g)
+{
+	g->pc = (gva_t)g->i->imm;
+}
+
+void lower_poll(struct gen *g)
+{
+	struct cold *c;
+
+	fl_clobber(g, g->i->fl_live | exit_flags(g));
+	as_alu_imm(&g->s, ALU_CMP, 0, RM_ENV(request), 0);
+	c = cold_new(g, COLD_POLL);
+	c->from = as_jcc(&g->s, IR_CC_NZ);
+	c->pc = (gva_t)g->i->imm;
+	c->vec_dirty = g->v_dirty;
+}
+
+static bool is_near(const struct gen *g, gva_t pc)
+{
+	return ((pc ^ g->ir->pc) & GUEST_PAGE_MASK) == 0;
+}
+
+/* A patchable branch: opcode bytes, then an aligned rel32, registered as an exit. */
+static void chained(struct gen *g, gva_t pc, enum backend_exit_kind kind, const char *opcode, unsigned len)
+{
+	struct backend_code *out = g->out;
+	struct as *s = &g->s;
+
+	if (out->nr_exits == g->max_exits) {
+		g->failed = true;
+		return;
+	}
+	as_nops(s, (unsigned)-(as_off(s) + len) & 3);
+	as_bytes(s, opcode, len);
+	out->exit[out->nr_exits++] = (struct backend_exit){ .patch_off = as_off(s), .pc = pc, .kind = (uint8_t)kind };
+	as_u32(s, 0);
+}
+
+static struct rm jc_const(size_t table, gva_t pc)
+{
+	return rm_gs(table + (pc & (TCG_JC_SIZE - 1)) * 8);
+}
+
+/* r13 = pc; falls through if the jump cache knows it. */
+static void probe_const(struct gen *g, gva_t pc)
+{
+	struct as *s = &g->s;
+
+	as_mov_imm(s, R_13, (int64_t)pc);
+	as_mov(s, R_14, R_13);
+	as_alu(s, ALU_ADD, R_14, RM_ENV(jc_salt));
+	as_alu(s, ALU_CMP, R_14, jc_const(offsetof(struct tcg_env, jc_tag), pc));
+	as_jcc_abs(s, IR_CC_NZ, stubs.jump_miss);
+}
+
+void exit_far(struct gen *g, gva_t pc)
+{
+	probe_const(g, pc);
+	as_op(&g->s, 0xff, 4, jc_const(offsetof(struct tcg_env, jc_code), pc));
+}
+
+static void exit_to(struct gen *g, gva_t pc, enum backend_exit_kind kind)
+{
+	if (is_near(g, pc))
+		chained(g, pc, kind, "\xe9", 1);
+	else
+		exit_far(g, pc);
+}
+
+/* The branch on a condition whose flag is in env.flags only and not wanted behind it. */
+static bool test_flag_in_mem(struct gen *g, unsigned *cc)
+{
+	uint32_t uses = ir_cc_uses(*cc);
+	bool high = uses == F_O;
+
+	if (!(uses & ~g->fl_host) || (uses & ~g->fl_mem) || *cc >= IR_CC_LT)
+		return false;
+	if (g->i->fl_live & g->fl_host & ~g->fl_mem)
+		return false;
+	as_op(&g->s, 0xf6, 0, rm_gs(offsetof(struct tcg_env, flags) + high));
+	as_u8(&g->s, high ? uses >> 8 : uses);
+	g->fl_host = 0;
+	*cc = (*cc & 1) ? IR_CC_Z : IR_CC_NZ;
+	return true;
+}
+
+void lower_jcc(struct gen *g)
+{
+	const struct ir_insn *i = g->i;
+	gva_t pc = (gva_t)i->imm;
+	unsigned cc = i->cc;
+	struct cold *c;
+	char opcode[2] = { 0x0f };
+
+	exit_prepare(g);
+	if (!test_flag_in_mem(g, &cc)) {
+		fl_to_host(g, ir_cc_uses(i->cc));
+		fl_to_mem(g, exit_flags(g));
+	}
+	if (is_near(g, pc)) {
+		opcode[1] = (char)(0x80 | cc);
+		chained(g, pc, BACKEND_EXIT_JUMP, opcode, 2);
+	} else {
+		c = cold_new(g, COLD_FAR);
+		c->pc = pc;
+		c->from = as_jcc(&g->s, cc);
+	}
+}
+
+void lower_jmp(struct gen *g)
+{
+	exit_prepare(g);
+	exit_to(g, (gva_t)g->i->imm, BACKEND_EXIT_JUMP);
+}
+
+/* The jump-cache probe for the PC in r13; r14 then indexes jc_code by 8. */
+static struct rm probe_r13(struct gen *g)
+{
+	struct as *s = &g->s;
+	struct rm m = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_14, .scale = 3, .disp = offsetof(struct tcg_env, jc_tag) };
+
+	as_alu_imm(s, ALU_CMP, 0, RM_ENV(request), 0);
+	as_jcc_abs(s, IR_CC_NZ, stubs.exit_lookup);
+	as_op(s, OP_MOVZX16, R_14, rm_reg(R_13));
+	as_load(s, R_15, RM_ENV(jc_salt));
+	as_alu(s, ALU_ADD, R_15, rm_reg(R_13));
+	as_alu(s, ALU_CMP, R_15, m);
+	as_jcc_abs(s, IR_CC_NZ, stubs.jump_miss);
+	m.disp = offsetof(struct tcg_env, jc_code);
+	return m;
+}
+
+static void target_to_r13(struct gen *g)
+{
+	exit_prepare(g);
+	to_this_reg(g, g->i->a, IR_I64, R_13);
+}
+
+void lower_jmpind(struct gen *g)
+{
+	if (is_k(g->i->a)) {
+		exit_prepare(g);
+		exit_to(g, (gva_t)g->i->imm, BACKEND_EXIT_JUMP);
+		return;
+	}
+	target_to_r13(g);
+	as_op(&g->s, 0xff, 4, probe_r13(g));
+}
+
+static void return_site(struct gen *g, gva_t pc)
+{
+	struct as *s = &g->s;
+
+	if (!is_near(g, pc)) {
+		as_jmp_abs(s, stubs.jump);
+		return;
+	}
+	if (fits32((int64_t)pc)) {
+		as_alu_imm(s, ALU_CMP, OP_W, rm_reg(R_13), (int32_t)pc);
+	} else {
+		as_mov_imm(s, R_14, (int64_t)pc);
+		as_alu(s, ALU_CMP, R_13, rm_reg(R_14));
+	}
+	as_jcc_abs(s, IR_CC_NZ, stubs.jump);
+	chained(g, pc, BACKEND_EXIT_RETURN, "\xe9", 1);
+}
+
+void lower_call(struct gen *g)
+{
+	gva_t pc = (gva_t)g->i->imm;
+
+	exit_prepare(g);
+	if (is_near(g, pc)) {
+		chained(g, pc, BACKEND_EXIT_CALL, "\xe8", 1);
+	} else {
+		probe_const(g, pc);
+		as_op(&g->s, 0xff, 2, jc_const(offsetof(struct tcg_env, jc_code), pc));
+	}
+	return_site(g, (gva_t)g->i->imm2);
+}
+
+void lower_callind(struct gen *g)
+{
+	target_to_r13(g);
+	as_op(&g->s, 0xff, 2, probe_r13(g));
+	return_site(g, (gva_t)g->i->imm2);
+}
+
+void lower_ret(struct gen *g)
+{
+	target_to_r13(g);
+	as_u8(&g->s, 0xc3);
+}
+
+void lower_jmpenv(struct gen *g)
+{
+	exit_prepare(g);
+	as_jmp_abs(&g->s, stubs.jump_env);
+}
+
+void lower_exit(struct gen *g)
+{
+	exit_prepare(g);
+	as_op(&g->s, 0xc7, 0, RM_ENV(exit_code));
+	as_u32(&g->s, (uint32_t)g->i->imm);
+	as_jmp_abs(&g->s, stubs.leave);
+}
+
+void lower_setpc(struct gen *g)
+{
+	const struct ir_insn *i = g->i;
+
+	if (is_k(i->a))
+		put_pc(g, (gva_t)i->imm, R_13);
+	else
+		as_store(&g->s, RM_ENV(pc), to_reg(g, i->a, IR_I64, R_13));
+}
+
+/* ---- Runtime calls */
+
+static void rt_arg(struct gen *g, ir_ref r, unsigned n)
+{
+	struct rm slot = rm_gs(offsetof(struct tcg_env, be_arg) + n * 8);
+
+	if (r == IR_NONE)
+		return;
+	as_store(&g->s, slot, to_reg(g, r, IR_I64, R_13));
+}
+
+void lower_rt(struct gen *g)
+{
+	const struct ir_insn *i = g->i;
+	unsigned effects = ir_rt_effects(g->ir, i);
+	uint32_t behind = (effects & RT_WRITES_FLAGS) ? 0 : i->fl_live;
+
+	if ((uint64_t)i->imm >= STUB_MAX_RT) {
+		g->failed = true;
+		return;
+	}
+	fl_clobber(g, ir_flags_use(g->ir, i) | behind);
+	v_flush(g);
+	v_forget(g);
+	rt_arg(g, i->a, 0);
+	rt_arg(g, i->b, 1);
+	rt_arg(g, i->c, 2);
+	if (effects & RT_FAULTS)
+		put_pc(g, g->pc, R_13);
+	as_call_abs(&g->s, stubs.rt[i->imm]);
+	if (effects & RT_WRITES_FLAGS)
+		g->fl_mem = F_ALL;
+	if (i->d != IR_NONE)
+		put_result(g, i->d, IR_I64, R_13);
+}

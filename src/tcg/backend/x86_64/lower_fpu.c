@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stack FPU (x87, MMX): guest and host share encodings and the host's unit holds the guest's state, so an operation is emitted as
+ * it came, with its operands outside that unit put where host code has them. Its faults are the guest's (signals.c).
+ *
+ * imm2, as the guest's translator packs it: bits 7:0 mandatory prefix, 15:8 opcode map (0: one byte), 23:16 opcode, 31:24 ModRM,
+ * 39:32 immediate, 40 has one, 41 register form.
+ */
+#include "tcg/backend/x86_64/gen.h"
+#include "tcg/guest.h"
+
+#define FPU_HAS_IMM (1ull << 40)
+#define FPU_REG_FORM (1ull << 41)
+
+static unsigned opcode(uint64_t w)
+{
+	return w >> 16 & 0xff;
+}
+
+static unsigned modrm_byte(uint64_t w)
+{
+	return w >> 24 & 0xff;
+}
+
+static unsigned map_of(uint64_t w)
+{
+	return w >> 8 & 0xff;
+}
+
+/* MOVD, MOVQ between MMX and general registers or memory: 64 bits by REX.W; the store form names its destination in ModRM.rm. */
+static bool is_movd(uint64_t w)
+{
+	return map_of(w) == 1 && (opcode(w) == 0x6e || opcode(w) == 0x7e) && (w & 0xff) == 0;
+}
+
+static uint32_t as_opcode(const struct gen *g, uint64_t w)
+{
+	static const uint32_t maps[4] = { 0, OP_0F, OP_0F38, OP_0F3A };
+	uint32_t op = opcode(w) | maps[map_of(w) & 3];
+
+	switch (w & 0xff) {
+	case 0x66:
+		op |= OP_66;
+		break;
+	case 0xf2:
+		op |= OP_F2;
+		break;
+	case 0xf3:
+		op |= OP_F3;
+		break;
+	}
+	if (is_movd(w) && g->i->type == IR_I64)
+		op |= OP_W;
+	return op;
+}
+
+static bool is_fcmov(uint64_t w)
+{
+	return map_of(w) == 0 && (opcode(w) == 0xda || opcode(w) == 0xdb) && modrm_byte(w) >= 0xc0 && modrm_byte(w) < 0xe0;
+}
+
+static void immediate(struct gen *g, uint64_t w)
+{
+	if (w & FPU_HAS_IMM)
+		as_u8(&g->s, (unsigned)(w >> 32));
+}
+
+/* No operands outside the unit, or ax of FNSTSW: the bytes as they are. */
+static void plain(struct gen *g, uint64_t w)
+{
+	const struct ir_insn *i = g->i;
+	bool sets = (i->attr & IR_SETF) != 0;
+
+	if (sets) {
+		fl_begin(g, false);
+		fl_ready(g);
+	} else if (is_fcmov(w)) {
+		fl_to_host(g, ir_cc_uses(i->cc) & (F_C | F_Z | F_P));
+	}
+	trap_here(g);
+	if (opcode(w) == 0x9b) {
+		as_u8(&g->s, 0x9b); /* FWAIT has no ModRM */
+	} else {
+		as_op(&g->s, as_opcode(g, w), modrm_byte(w) >> 3 & 7, rm_reg(modrm_byte(w) & 7));
+		immediate(g, w);
+	}
+	if (sets)
+		fl_done(g);
+}
+
+static void with_memory(struct gen *g, uint64_t w)
+{
+	const struct ir_insn *i = g->i;
+	bool store = is_m(i->d);
+	unsigned reg = modrm_byte(w) >> 3 & 7;
+	struct rm m;
+
+	if (!store && IR_REF_KIND(i->d) == IR_KIND_V)
+		v_src(g, i->d);
+	fl_check(g);
+	m = mem_begin(g, store ? i->d : i->a, mem_bytes(i), store ? TLB_WRITE : TLB_READ, 0);
+	trap_here(g);
+	if (!store && IR_REF_KIND(i->d) == IR_KIND_V)
+		reg = v_dst(g, i->d);
+	as_op(&g->s, as_opcode(g, w), reg, m);
+	immediate(g, w);
+	mem_end(g);
+}
+
+static unsigned source_reg(struct gen *g, ir_ref a)
+{
+	if (IR_REF_KIND(a) == IR_KIND_V || IR_REF_KIND(a) == IR_KIND_VT)
+		return v_src(g, a);
+	return to_reg(g, a, IR_I64, R_13);
+}
+
+/* General or vector registers outside the unit: a is ModRM.rm; d is ModRM.reg, or rm for the store form of MOVD. */
+static void with_registers(struct gen *g, uint64_t w)
+{
+	const struct ir_insn *i = g->i;
+	unsigned reg = modrm_byte(w) >> 3 & 7, rm = modrm_byte(w) & 7, d = R_NONE;
+	bool vector = IR_REF_KIND(i->d) == IR_KIND_V || IR_REF_KIND(i->d) == IR_KIND_VT;
+
+	if (i->a != IR_NONE)
+		rm = source_reg(g, i->a);
+	if (vector)
+		v_src(g, i->d);
+	trap_here(g);
+	if (vector)
+		d = v_dst(g, i->d);
+	else if (i->d != IR_NONE)
+		d = result_reg(g, i->d, R_13);
+	if (d != R_NONE && is_movd(w))
+		rm = d;
+	else if (d != R_NONE)
+		reg = d;
+	as_op(&g->s, as_opcode(g, w), reg, rm_reg(rm));
+	immediate(g, w);
+	if (i->d != IR_NONE && !vector)
+		put_result(g, i->d, IR_I64, d);
+}
+
+/* FNSTSW AX writes host ax. */
+static void status_to_ax(struct gen *g, uint64_t w)
+{
+	const struct ir_insn *i = g->i;
+	bool home = in_reg(g, i->d) && loc(g, i->d).base == R_AX;
+
+	if (!home)
+		as_mov(&g->s, R_13, R_AX);
+	as_op(&g->s, as_opcode(g, w), modrm_byte(w) >> 3 & 7, rm_reg(modrm_byte(w) & 7));
+	if (!home) {
+		as_store(&g->s, RM_ENV(be_save[3]), R_AX);
+		as_mov(&g->s, R_AX, R_13);
+		as_load(&g->s, R_13, RM_ENV(be_save[3]));
+		put_result(g, i->d, IR_I16, R_13);
+	}
+}
+
+void lower_fpu(struct gen *g)
+{
+	const struct ir_insn *i = g->i;
+	uint64_t w = (uint64_t)i->imm2;
+
+	if (!stubs_isa->fpu_host_encoding)
+		g->failed = true;
+	else if (is_m(i->d) || is_m(i->a))
+		with_memory(g, w);
+	else if (i->d == IR_NONE && i->a == IR_NONE)
+		plain(g, w);
+	else if (map_of(w) == 0)
+		status_to_ax(g, w);
+	else
+		with_registers(g, w);
+}

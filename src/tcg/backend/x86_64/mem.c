@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest memory operands: the inline level-0 check, and the host operand of the access behind it.
+ *
+ *     lea  r13, [ea]           form A: one base register         mov/lea r13, ea          form B: anything else
+ *     sub  r13, slot.lo                                          mov  r14, r13
+ *     cmp  r13, slot.lim[n]                                      sub  r14, slot.lo
+ *     ja   cold                                                  cmp  r14, slot.lim[n]
+ *     mov  r14, slot.disp                                        ja   cold
+ *  a: op   [base + r14 + d]                                      add  r13, slot.disp
+ *                                                             a: op   [r13]
+ *
+ * The cold path (cold.c) comes back to `a` with r13 = host address and r14 = host address - linear address, which serve both forms.
+ * Form A keeps the check off the address's critical path.
+ */
+#include "tcg/backend/x86_64/gen.h"
+
+unsigned mem_bytes(const struct ir_insn *i)
+{
+	switch (i->op) {
+	case IR_ZX8:
+	case IR_SX8:
+	case IR_SETCC:
+		return 1;
+	case IR_ZX16:
+	case IR_SX16:
+		return 2;
+	case IR_SX32:
+		return 4;
+	default:
+		return ir_type_bytes(i->type);
+	}
+}
+
+unsigned access_bytes(const struct ir_insn *i)
+{
+	return (ir_op_info[i->op].attr & IR_AT_V) && i->op != IR_VMOV ? vop_bytes(i) : mem_bytes(i);
+}
+
+size_t mem_lim_offset(unsigned bytes)
+{
+	unsigned n = 0;
+
+	while (n < TLB_L0_SIZES - 1 && (1u << n) < bytes)
+		n++;
+	return offsetof(struct tlb_slot, lim) + n * 8;
+}
+
+static unsigned log2_scale(unsigned scale)
+{
+	return scale == 8 ? 3 : scale >> 1;
+}
+
+/* A base or index as a register: itself, or loaded into `scratch`. */
+static unsigned addr_reg(struct gen *g, ir_ref r, unsigned scratch)
+{
+	return r == IR_NONE ? R_NONE : to_reg(g, r, IR_I64, scratch);
+}
+
+bool mem_effective_needs_r14(const struct ir_block *b, const struct ir_mem *m)
+{
+	(void)b;
+	return !fits32(m->disp) || (m->base != IR_NONE && m->index != IR_NONE);
+}
+
+/* Effective address -> d, without segment base. May use r13 and r14; flags stay. */
+void mem_effective(struct gen *g, const struct ir_mem *m, unsigned d)
+{
+	struct as *s = &g->s;
+	unsigned base, index;
+	uint32_t w = m->addr_bits == 64 ? OP_W : 0;
+
+	if (m->base == IR_NONE && m->index == IR_NONE) {
+		as_mov_imm(s, d, m->addr_bits == 64 ? m->disp : m->addr_bits == 32 ? (int64_t)(uint32_t)m->disp :
+									       (int64_t)(uint16_t)m->disp);
+		return;
+	}
+	base = addr_reg(g, m->base, R_13);
+	index = addr_reg(g, m->index, R_14);
+	if (base == R_NONE && m->scale == 1) {
+		base = index;
+		index = R_NONE;
+	}
+	if (!fits32(m->disp)) {
+		as_op(s, OP_W | OP_LEA, R_13, rm_mem(base, index, log2_scale(m->scale), 0));
+		as_mov_imm(s, R_14, m->disp);
+		as_op(s, w | OP_LEA, d, rm_mem(R_13, R_14, 0, 0));
+	} else if (index == R_NONE && m->disp == 0) {
+		if (base != d || !w)
+			as_op(s, w | OP_MOV_MR, base, rm_reg(d));
+	} else {
+		as_op(s, w | OP_LEA, d, rm_mem(base, index, log2_scale(m->scale), (int32_t)m->disp));
+	}
+	if (m->addr_bits == 16)
+		as_op(s, OP_MOVZX16, d, rm_reg(d));
+}
+
+/* Linear address -> r13; may use r14. */
+static void linear(struct gen *g, const struct ir_mem *m)
+{
+	struct as *s = &g->s;
+
+	mem_effective(g, m, R_13);
+	if (m->seg_base)
+		as_alu(s, ALU_ADD, R_13, rm_gs(m->seg_base));
+	if (m->lin32 && (m->seg_base || m->addr_bits == 64))
+		as_op(s, OP_MOV_MR, R_13, rm_reg(R_13));
+}
+
+static bool is_form_a(const struct gen *g, const struct ir_mem *m, unsigned how)
+{
+	if ((how & MEM_SIMPLE) || m->index != IR_NONE || m->seg_base || m->addr_bits != 64 || m->lin32 || !fits32(m->disp))
+		return false;
+	if (m->base == IR_NONE)
+		return true;
+	return in_reg(g, m->base);
+}
+
+bool mem_can_share(const struct gen *g, const struct ir_mem *m)
+{
+	return is_form_a(g, m, 0) && (!m->align || (ir_op_info[g->i->op].attr & IR_AT_V));
+}
+
+struct rm mem_slot_field(const struct gen *g, unsigned slot, unsigned kind, size_t field)
+{
+	return rm_gs(offsetof(struct tcg_env, l0[g->ir->mmu_mode][kind][slot]) + field);
+}
+
+void mem_address_plus(struct gen *g, const struct ir_mem *m, int64_t more)
+{
+	struct ir_mem moved = *m;
+
+	moved.disp += more;
+	mem_effective(g, &moved, R_13);
+}
+
+static struct rm form_a_operand(const struct gen *g, const struct ir_mem *m)
+{
+	if (m->base == IR_NONE)
+		return rm_mem(R_14, R_NONE, 0, (int32_t)m->disp);
+	return rm_mem(loc(g, m->base).base, R_14, 0, (int32_t)m->disp);
+}
+
+/* An access whose group has been checked. */
+static struct rm checked_access(struct gen *g, const struct ir_mem *m, unsigned kind, unsigned how)
+{
+	as_load(&g->s, R_14, mem_slot_field(g, m->slot, kind, offsetof(struct tlb_slot, disp)));
+	g->access = NULL;
+	if (how & MEM_SIMPLE) {
+		as_op(&g->s, OP_W | OP_LEA, R_13, form_a_operand(g, m));
+		g->scratch = R_14;
+		return rm_mem(R_13, R_NONE, 0, 0);
+	}
+	g->scratch = R_13;
+	return form_a_operand(g, m);
+}
+
+struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, unsigned how)
+{
+	const struct ir_mem *m = &g->ir->mem[IR_REF_NUM(ref)];
+	struct as *s = &g->s;
+	unsigned kind = access != TLB_READ || m->slot == GREG_SP;
+	size_t slot = offsetof(struct tcg_env, l0[g->ir->mmu_mode][kind][m->slot]);
+	bool a = is_form_a(g, m, how), check_align;
+	unsigned probe = a ? R_13 : R_14;
+	struct cold *c;
+
+	if (share_is_checked(g))
+		return checked_access(g, m, kind, how);
+	c = cold_new(g, COLD_MEM);
+
+	/* Vector operations check their alignment themselves: the host's fault becomes the guest's. */
+	check_align = m->align && bytes > 1 && !(ir_op_info[g->i->op].attr & IR_AT_V);
+	linear(g, m);
+	if (check_align) {
+		as_op(s, 0xf6 | OP_M8, 0, rm_reg(R_13)); /* test r13b, bytes - 1 */
+		as_u8(s, bytes - 1);
+		c->from2 = as_jcc(s, IR_CC_NZ);
+	}
+	if (!a)
+		as_mov(s, R_14, R_13);
+	as_alu(s, ALU_SUB, probe, rm_gs(slot + offsetof(struct tlb_slot, lo)));
+	as_alu(s, ALU_CMP, probe, rm_gs(slot + mem_lim_offset(bytes)));
+	c->from = as_jcc(s, IR_CC_A);
+	if (a)
+		as_load(s, R_14, rm_gs(slot + offsetof(struct tlb_slot, disp)));
+	else
+		as_alu(s, ALU_ADD, R_13, rm_gs(slot + offsetof(struct tlb_slot, disp)));
+	g->fl_host = 0;
+	g->scratch = a ? R_13 : R_14;
+	c->access = (uint8_t)access;
+	c->size = (uint8_t)bytes;
+	c->align = m->align;
+	c->addr_in_r13 = !a;
+	c->mem = (uint16_t)IR_REF_NUM(ref);
+	c->vec_dirty = g->v_dirty;
+	c->back = as_off(s);
+	g->access = c;
+	return a ? form_a_operand(g, m) : rm_mem(R_13, R_NONE, 0, 0);
+}
+
+void mem_end(struct gen *g)
+{
+	if (g->access)
+		g->access->end = as_off(&g->s);
+	g->access = NULL;
+	g->scratch = R_13;
+}

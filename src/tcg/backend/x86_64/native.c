@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The x86-64 back end as tcg sees it: set-up, threads, running, FPU images.
+ *
+ * While a vCPU thread lives, GS base is its tcg_env, and the host's stack FPU (x87, MMX) holds the guest's state; C never touches that
+ * unit. Vector registers and MXCSR belong to the guest only inside generated code.
+ */
+#define _GNU_SOURCE
+#include <asm/prctl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tcg/backend.h"
+#include "tcg/backend/x86_64/patch.h"
+#include "tcg/backend/x86_64/ret_stack.h"
+#include "tcg/backend/x86_64/stubs.h"
+#include "tcg/guest.h"
+#include "util/err.h"
+
+extern _Thread_local struct tcg_env *signals_env;
+
+static long native_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t *rx, size_t size, struct err *err)
+{
+	if (isa->nr_rt > STUB_MAX_RT)
+		return err_set(err, "the guest has too many runtime routines");
+	if (signals_init(err))
+		return -1;
+	return stubs_init(isa, rw, rx, size, err);
+}
+
+/* The FXSAVE area proper: control, status, tag, pointers and the eight registers. The rest (MXCSR, vectors) is not the stack FPU's. */
+#define FX_STACK_BYTES 160
+#define FX_MXCSR 24
+#define FX_MXCSR_BYTES 8
+
+static void native_fpu_save(struct tcg_env *env)
+{
+	uint8_t image[512] __attribute__((aligned(64)));
+
+	if (!env->fpu_in_host)
+		return;
+	__asm__ volatile("fxsave64 %0" : "=m"(image));
+	memcpy(env->fpu_image, image, FX_MXCSR);
+	memcpy(env->fpu_image + FX_MXCSR + FX_MXCSR_BYTES, image + FX_MXCSR + FX_MXCSR_BYTES, FX_STACK_BYTES - FX_MXCSR - FX_MXCSR_BYTES);
+}
+
+static void native_fpu_load(struct tcg_env *env)
+{
+	uint8_t image[512] __attribute__((aligned(64)));
+
+	__asm__ volatile("fxsave64 %0" : "=m"(image)); /* vectors and MXCSR stay C's */
+	memcpy(image, env->fpu_image, FX_MXCSR);
+	memcpy(image + FX_MXCSR + FX_MXCSR_BYTES, env->fpu_image + FX_MXCSR + FX_MXCSR_BYTES,
+	       FX_STACK_BYTES - FX_MXCSR - FX_MXCSR_BYTES);
+	__asm__ volatile("fxrstor64 %0" : : "m"(image) : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+			 "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+	env->fpu_in_host = 1;
+}
+
+static int native_thread_init(struct tcg_env *env, struct err *err)
+{
+	if (signals_thread_init(err))
+		return -1;
+	if (ret_stack_init(env, stubs.ret_miss, err)) {
+		signals_thread_fini();
+		return -1;
+	}
+	if (syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)env)) {
+		err_set(err, "cannot set the GS base: %s", strerror(errno));
+		ret_stack_fini(env);
+		signals_thread_fini();
+		return -1;
+	}
+	env->self = env;
+	signals_env = env;
+	native_fpu_load(env);
+	return 0;
+}
+
+static void native_thread_fini(struct tcg_env *env)
+{
+	native_fpu_save(env);
+	env->fpu_in_host = 0;
+	signals_env = NULL;
+	__asm__ volatile("fninit");
+	ret_stack_fini(env);
+	signals_thread_fini();
+}
+
+static void native_run(struct tcg_env *env, const void *code)
+{
+	env->be_running = 1;
+	stubs.enter(env, code);
+	env->be_running = 0;
+}
+
+static void __attribute__((noreturn)) native_unwind(struct tcg_env *env)
+{
+	void (*unwind)(struct tcg_env *) = (void (*)(struct tcg_env *))(uintptr_t)stubs.unwind;
+
+	unwind(env);
+	__builtin_unreachable();
+}
+
+const struct backend backend_native = {
+	.name = "x86_64",
+	.native = true,
+	.entry_align = 16,
+	.init = native_init,
+	.thread_init = native_thread_init,
+	.thread_fini = native_thread_fini,
+	.compile = x86_64_compile,
+	.run = native_run,
+	.unwind = native_unwind,
+	.patch_exit = x86_64_patch_exit,
+	.unpatch_exit = x86_64_unpatch_exit,
+	.kill_entry = x86_64_kill_entry,
+	.chain_entry_off = ENTRY_SLOT_SIZE,
+	.fpu_save = native_fpu_save,
+	.fpu_load = native_fpu_load,
+};

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Live patching, see patch.h.
+ *
+ * The entry slot is one 8-byte NOP, 0f 1f 84 00 disp32, whose unused displacement is the distance from slot + 5 to the block's dead
+ * stub: killing the block turns the slot into a jump there without looking anything up.
+ */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "tcg/backend/x86_64/patch.h"
+#include "tcg/backend/x86_64/stubs.h"
+
+uint32_t entry_slot_emit(struct as *s)
+{
+	as_bytes(s, "\x0f\x1f\x84\x00\x00\x00\x00\x00", ENTRY_SLOT_SIZE);
+	return as_off(s) - 4;
+}
+
+void dead_stub_emit(struct as *s, uint32_t entry, gva_t pc)
+{
+	uint32_t distance = as_off(s) - 5;
+
+	if (!s->overflow)
+		memcpy(s->base + entry, &distance, 4);
+	as_mov_imm(s, R_13, (int64_t)pc);
+	as_jmp_abs(s, stubs.exit_lookup);
+}
+
+static void store_rel(uint8_t *rw_code, const struct backend_exit *exit, uint32_t rel)
+{
+	atomic_store_explicit((_Atomic uint32_t *)(void *)(rw_code + exit->patch_off), rel, memory_order_release);
+}
+
+void x86_64_patch_exit(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit, const void *target_rx)
+{
+	store_rel(rw_code, exit, (uint32_t)((const uint8_t *)target_rx - (rx_code + exit->patch_off + 4)));
+}
+
+void x86_64_unpatch_exit(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit)
+{
+	(void)rx_code;
+	store_rel(rw_code, exit, exit->stub_off - (exit->patch_off + 4));
+}
+
+void x86_64_kill_entry(uint8_t *rw_code, const uint8_t *rx_code)
+{
+	uint64_t slot = 0xe9;
+	uint32_t distance;
+
+	(void)rx_code;
+	if (rw_code[0] == 0xe9)
+		return;
+	memcpy(&distance, rw_code + 4, 4);
+	slot |= (uint64_t)distance << 8;
+	atomic_store_explicit((_Atomic uint64_t *)(void *)rw_code, slot, memory_order_release);
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Slow paths of memory accesses, shared by all blocks: one stub per MMU mode, kind of access, and whether host vector registers hold
+ * something.
+ *
+ * In:  r13 = linear address, r14d = size | slot << 8 | SLOW_*; env.pc is stored, live flags are in env.flags, dirty vectors in env.vreg.
+ * Out: r13 = host address, r14 = host address - linear address; everything else as before, EFLAGS lost. If the access must be
+ *      committed (env.bounce_kind), returns 5 bytes further: behind the jump back to the hot access.
+ *
+ * Level 1 is probed here (tag = page | context, tlb_layout.h) and a hit fills the level-0 slot; the rest is tlb_access_slow()'s.
+ */
+#include "mem/tlb.h"
+#include "tcg/backend/x86_64/slow.h"
+
+#define OFF_L1(mode, field) (offsetof(struct tcg_env, tlb) + offsetof(struct tlb, l1) + \
+			     (mode) * TLB_L1_SIZE * sizeof(struct tlb_entry) + offsetof(struct tlb_entry, field))
+#define OFF_TLB(field) (offsetof(struct tcg_env, tlb) + offsetof(struct tlb, field))
+
+struct slow {
+	struct as *s;
+	unsigned mode;
+	enum slow_kind kind;
+	bool vec;
+	uint32_t to_c[4]; /* jumps to the C part */
+	unsigned nr_to_c;
+};
+
+static void to_c_if(struct slow *w, unsigned cc)
+{
+	w->to_c[w->nr_to_c++] = as_jcc(w->s, cc);
+}
+
+/* The level-0 table an access of this kind fills: the write table, but for plain reads. */
+static unsigned l0_kind(const struct slow *w)
+{
+	return w->kind != SLOW_READ;
+}
+
+static void op32(struct slow *w, uint32_t op, unsigned reg, struct rm m)
+{
+	as_op(w->s, op, reg, m);
+}
+
+/* Crosses a page, or is misaligned where it must not be: C. */
+static void emit_shape_checks(struct slow *w)
+{
+	struct as *s = w->s;
+	uint32_t skip;
+
+	op32(w, OP_MOV_MR, R_13, rm_reg(R_AX));
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_AX), 0xfff);
+	op32(w, OP_MOVZX8 | OP_M8, R_CX, rm_reg(R_14));
+	op32(w, OP_ADD_RM, R_AX, rm_reg(R_CX));
+	as_alu_imm(s, ALU_CMP, 0, rm_reg(R_AX), GUEST_PAGE_SIZE);
+	to_c_if(w, 7 /* above */);
+	as_op(s, 0xf7, 0, rm_reg(R_14)); /* test r14d, SLOW_ALIGN */
+	as_u32(s, SLOW_ALIGN);
+	skip = as_jcc(s, 4);
+	as_alu_imm(s, ALU_SUB, 0, rm_reg(R_CX), 1);
+	op32(w, 0x85, R_13, rm_reg(R_CX));
+	to_c_if(w, 5);
+	as_patch(s, skip, as_off(s));
+}
+
+/* rax = offset of the level-1 entry in its table; rcx = page ^ tag: 0 (global) or the context. Returns the jump for global ones. */
+static uint32_t emit_probe(struct slow *w)
+{
+	struct as *s = w->s;
+	unsigned k = w->kind == SLOW_WRITE;
+	uint32_t global;
+
+	as_mov(s, R_AX, R_13);
+	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_AX), GUEST_PAGE_BITS - 6); /* shr: page number * 64 */
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_AX), (int32_t)((TLB_L1_SIZE - 1) << 6));
+	as_mov(s, R_CX, R_13);
+	as_alu_imm(s, ALU_AND, OP_W, rm_reg(R_CX), -(int32_t)GUEST_PAGE_SIZE);
+	as_alu(s, ALU_XOR, R_CX, rm_gs_base(R_AX, OFF_L1(w->mode, tag) + k * 8));
+	global = as_jcc(s, 4);
+	as_alu(s, ALU_CMP, R_CX, rm_gs(OFF_TLB(ctx)));
+	to_c_if(w, 5);
+	return global;
+}
+
+/* l0_live and l0_global bits of slot number rcx; r14 is free. */
+static void emit_marks(struct slow *w, bool global)
+{
+	struct as *s = w->s;
+	size_t at = (w->mode * 2 + l0_kind(w)) * 8;
+	struct rm live = rm_gs(OFF_TLB(l0_live) + at), glob = rm_gs(OFF_TLB(l0_global) + at);
+
+	as_load(s, R_14, live);
+	as_op(s, OP_W | OP_0F | 0xab, R_CX, rm_reg(R_14)); /* bts */
+	as_store(s, live, R_14);
+	as_load(s, R_14, glob);
+	as_op(s, OP_W | OP_0F | (global ? 0xabu : 0xb3u), R_CX, rm_reg(R_14)); /* bts, btr */
+	as_store(s, glob, R_14);
+}
+
+/* Level-0 slot (slot number in rcx) from the entry at rax. */
+static void emit_fill(struct slow *w)
+{
+	struct as *s = w->s;
+	size_t l0 = offsetof(struct tcg_env, l0) + (w->mode * 2 + l0_kind(w)) * TLB_L0_SLOTS * sizeof(struct tlb_slot);
+	bool write = l0_kind(w);
+
+	as_op_imm8(s, 0xc1, 4, rm_reg(R_CX), 6);
+	as_load(s, R_14, rm_gs_base(R_AX, write ? OFF_L1(w->mode, wlo) : OFF_L1(w->mode, lo)));
+	as_store(s, rm_gs_base(R_CX, l0 + offsetof(struct tlb_slot, lo)), R_14);
+	as_load(s, R_14, rm_gs_base(R_AX, write ? OFF_L1(w->mode, wspan) : OFF_L1(w->mode, span)));
+	for (unsigned n = 0; n < TLB_L0_SIZES; n++) { /* span - 1, - 2, - 4, ... */
+		as_alu_imm(s, ALU_SUB, OP_W, rm_reg(R_14), n ? 1 << (n - 1) : 1);
+		as_store(s, rm_gs_base(R_CX, l0 + offsetof(struct tlb_slot, lim) + n * 8), R_14);
+	}
+	as_load(s, R_14, rm_gs_base(R_AX, OFF_L1(w->mode, disp)));
+	as_store(s, rm_gs_base(R_CX, l0 + offsetof(struct tlb_slot, disp)), R_14);
+}
+
+static void restore_scratch(struct slow *w)
+{
+	as_load(w->s, R_AX, rm_gs(offsetof(struct tcg_env, be_save[0])));
+	as_load(w->s, R_CX, rm_gs(offsetof(struct tcg_env, be_save[1])));
+}
+
+static void emit_hit(struct slow *w, bool global)
+{
+	struct as *s = w->s;
+	uint32_t no_fill = 0;
+
+	if (w->kind == SLOW_STACK_READ) { /* readable; the slot wants a page that is writable too */
+		as_load(s, R_CX, rm_gs_base(R_AX, OFF_L1(w->mode, tag)));
+		as_alu(s, ALU_CMP, R_CX, rm_gs_base(R_AX, OFF_L1(w->mode, tag) + 8));
+		no_fill = as_jcc(s, 5);
+	}
+	op32(w, OP_MOV_MR, R_14, rm_reg(R_CX));
+	as_op_imm8(s, 0xc1, 5, rm_reg(R_CX), SLOW_SLOT_SHIFT);
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_CX), 0x1f);
+	emit_marks(w, global);
+	emit_fill(w);
+	if (no_fill)
+		as_patch(s, no_fill, as_off(s));
+	as_load(s, R_14, rm_gs_base(R_AX, OFF_L1(w->mode, disp)));
+	as_alu(s, ALU_ADD, R_13, rm_reg(R_14));
+	restore_scratch(w);
+	as_u8(s, 0xc3);
+}
+
+static void vectors(struct slow *w, uint32_t op)
+{
+	for (unsigned n = 0; w->vec && n < TCG_NR_VREG; n++)
+		as_op(w->s, op, n, rm_gs(offsetof(struct tcg_env, vsave) + n * TCG_VREG_BYTES));
+}
+
+/* tlb_access_slow(env, va, size, access, mode, slot, align). */
+static void emit_c_call(struct slow *w)
+{
+	struct as *s = w->s;
+
+	as_load(s, R_DI, RM_ENV(self));
+	as_mov(s, R_SI, R_13);
+	op32(w, OP_MOVZX8 | OP_M8, R_DX, rm_reg(R_14));
+	op32(w, OP_MOV_MR, R_14, rm_reg(R_CX));
+	if (w->kind == SLOW_WRITE) { /* TLB_WRITE or TLB_RMW */
+		as_op_imm8(s, 0xc1, 5, rm_reg(R_CX), 17);
+		as_alu_imm(s, ALU_AND, 0, rm_reg(R_CX), 1);
+		as_op(s, OP_LEA, R_CX, rm_mem(R_CX, R_CX, 0, TLB_WRITE)); /* 1 + 2 * rmw */
+	} else {
+		as_mov_imm(s, R_CX, TLB_READ);
+	}
+	as_mov_imm(s, R_8, w->mode);
+	op32(w, OP_MOV_MR, R_14, rm_reg(R_9));
+	as_op_imm8(s, 0xc1, 5, rm_reg(R_9), SLOW_SLOT_SHIFT);
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_9), 0x1f);
+	op32(w, OP_MOV_MR, R_14, rm_reg(R_AX));
+	as_op_imm8(s, 0xc1, 5, rm_reg(R_AX), 16);
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_AX), 1);
+	as_alu_imm(s, ALU_SUB, OP_W, rm_reg(R_SP), 16);
+	as_store(s, rm_mem(R_SP, R_NONE, 0, 0), R_AX);
+	as_mov_imm(s, R_AX, (int64_t)(uintptr_t)tlb_access_slow);
+	stub_call_reg(s, R_AX);
+}
+
+_Static_assert(TLB_RMW == TLB_WRITE + 2, "computed from SLOW_RMW");
+_Static_assert(SLOW_ALIGN == 1u << 16 && SLOW_RMW == 1u << 17, "shifted out");
+
+static void emit_c(struct slow *w)
+{
+	struct as *s = w->s;
+	uint32_t plain;
+
+	for (unsigned n = 0; n < w->nr_to_c; n++)
+		as_patch(s, w->to_c[n], as_off(s));
+	restore_scratch(w);
+	stub_save_pins(s, PIN_MASK);
+	vectors(w, OP_MOVAPS_MR);
+	stub_mxcsr_to_c(s);
+	stub_to_c_stack(s);
+	emit_c_call(w);
+	stub_from_c_stack(s);
+	stub_mxcsr_to_guest(s);
+	as_mov(s, R_14, R_AX);
+	as_alu(s, ALU_SUB, R_14, rm_reg(R_13));
+	as_mov(s, R_13, R_AX);
+	vectors(w, OP_MOVAPS_RM);
+	stub_load_pins(s, PIN_CALLER_SAVED);
+	if (w->kind == SLOW_WRITE) {
+		as_alu_imm(s, ALU_CMP, 0, RM_ENV(bounce_kind), TLB_BOUNCE_NONE);
+		plain = as_jcc(s, 4);
+		as_alu_imm(s, ALU_ADD, OP_W, rm_mem(R_SP, R_NONE, 0, 0), 5);
+		as_patch(s, plain, as_off(s));
+	}
+	as_u8(s, 0xc3);
+}
+
+static void emit_slow(struct as *s, unsigned mode, enum slow_kind kind, bool vec)
+{
+	struct slow w = { .s = s, .mode = mode, .kind = kind, .vec = vec };
+	uint32_t global;
+
+	as_nops(s, (unsigned)-as_off(s) & 15);
+	stubs.slow[mode][kind][vec] = s->rx + as_off(s);
+	as_store(s, rm_gs(offsetof(struct tcg_env, be_save[0])), R_AX);
+	as_store(s, rm_gs(offsetof(struct tcg_env, be_save[1])), R_CX);
+	emit_shape_checks(&w);
+	global = emit_probe(&w);
+	emit_hit(&w, false);
+	as_patch(s, global, as_off(s));
+	emit_hit(&w, true);
+	emit_c(&w);
+}
+
+/* tlb_commit(env) behind an access: registers, vectors and EFLAGS are what the access left. */
+static void emit_commit(struct as *s)
+{
+	struct slow w = { .s = s, .vec = true };
+
+	as_nops(s, (unsigned)-as_off(s) & 15);
+	stubs.commit = s->rx + as_off(s);
+	stub_to_c_stack(s);
+	as_u8(s, 0x9c); /* pushfq: on the C stack, whose alignment is restored below */
+	as_op(s, OP_LEA | OP_W, R_SP, rm_mem(R_SP, R_NONE, 0, -8));
+	stub_save_pins(s, PIN_CALLER_SAVED);
+	vectors(&w, OP_MOVAPS_MR);
+	stub_mxcsr_to_c(s);
+	as_load(s, R_DI, RM_ENV(self));
+	as_mov_imm(s, R_AX, (int64_t)(uintptr_t)tlb_commit);
+	stub_call_reg(s, R_AX);
+	stub_mxcsr_to_guest(s);
+	vectors(&w, OP_MOVAPS_RM);
+	stub_load_pins(s, PIN_CALLER_SAVED);
+	as_op(s, OP_LEA | OP_W, R_SP, rm_mem(R_SP, R_NONE, 0, 8));
+	as_u8(s, 0x9d);
+	stub_from_c_stack(s);
+	as_u8(s, 0xc3);
+}
+
+void slow_emit(struct as *s)
+{
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
+		for (unsigned kind = 0; kind < SLOW_KINDS; kind++)
+			for (unsigned vec = 0; vec < 2; vec++)
+				emit_slow(s, mode, (enum slow_kind)kind, vec);
+	emit_commit(s);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pieces that the makers of shared stubs (entry.c, slow.c) have in common. Set-up time only.
+ */
+#ifndef COHORT_TCG_X86_64_SLOW_H
+#define COHORT_TCG_X86_64_SLOW_H
+
+#include "tcg/backend/x86_64/asm.h"
+#include "tcg/backend/x86_64/stubs.h"
+
+void stub_save_pins(struct as *s, uint32_t mask);
+void stub_load_pins(struct as *s, uint32_t mask);
+void stub_mxcsr_to_c(struct as *s);
+void stub_mxcsr_to_guest(struct as *s);
+void stub_to_c_stack(struct as *s);
+void stub_from_c_stack(struct as *s);
+void stub_call_reg(struct as *s, unsigned reg);
+
+void slow_emit(struct as *s); /* the slow paths of memory accesses */
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared host code, emitted once into code memory by init (entry.c). Constant afterwards; any thread.
+ */
+#ifndef COHORT_TCG_X86_64_STUBS_H
+#define COHORT_TCG_X86_64_STUBS_H
+
+#include "tcg/env.h"
+
+struct guest_isa;
+struct err;
+
+/* Which level-0 table an access uses and what it needs; see slow.c. */
+enum slow_kind { SLOW_READ, SLOW_WRITE, SLOW_STACK_READ, SLOW_KINDS };
+
+#define STUB_MAX_RT 256
+
+/*
+ * Parameters of an access for the slow stubs, in r14d.
+ */
+#define SLOW_SLOT_SHIFT 8
+#define SLOW_ALIGN 0x10000u
+#define SLOW_RMW 0x20000u
+
+struct stubs {
+	const uint8_t *leave;         /* exit_code is set, guest state in host registers */
+	const uint8_t *exit_lookup;   /* pc in r13: TCG_EXIT_LOOKUP */
+	const uint8_t *exit_lookup_pc_set;
+	const uint8_t *exit_chain;    /* pc in r13, exit index in r14d, tb in r15 */
+	const uint8_t *jump;          /* jump-cache probe with a poll, pc in r13 */
+	const uint8_t *jump_miss;     /* as exit_lookup: behind a failed inline probe */
+	const uint8_t *jump_env;      /* JMPENV */
+	const uint8_t *ret_miss;      /* bottom of the return-prediction stack */
+	const uint8_t *unwind;        /* entered from C, rdi = env */
+	const uint8_t *trap;          /* entered from a signal handler on the C stack: rsi = enum guest_trap */
+	const uint8_t *commit;
+	const uint8_t *slow[TLB_NR_MODES][SLOW_KINDS][2]; /* second index of the last: vectors are in use */
+	const uint8_t *rt[STUB_MAX_RT];
+	void (*enter)(struct tcg_env *env, const void *code);
+};
+
+extern struct stubs stubs; /* [const] after init */
+extern const struct guest_isa *stubs_isa; /* [const] */
+
+long stubs_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t *rx, size_t size, struct err *err);
+
+/* signals.c */
+int signals_init(struct err *err);
+int signals_thread_init(struct err *err);
+void signals_thread_fini(void);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Code memory in segments; see code_region.h.
+ */
+#define _GNU_SOURCE 1
+#include "tcg/cache/code_region.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tcg/cache/tb.h"
+#include "util/err.h"
+#include "util/lock.h"
+
+static uint8_t *rx_base, *rw_base;
+static size_t region_size, segment_size;
+static struct code_segment *segments;
+static unsigned nr_segments;
+static struct ranked_lock code_lock = RANKED_LOCK_INIT(CODE);
+static struct list free_list = LIST_INIT(free_list); /* [lock code_lock] */
+static struct list full_list = LIST_INIT(full_list); /* [lock code_lock] oldest first */
+static _Atomic unsigned nr_free;                     /* written under code_lock */
+
+static int map_region(size_t bytes, struct err *err)
+{
+	int fd = memfd_create("cohort-code", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0) {
+		err_set(err, "cannot get %zu MiB of code memory: %s", bytes >> 20, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	rw_base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	rx_base = mmap(NULL, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	close(fd);
+	if (rw_base != MAP_FAILED && rx_base != MAP_FAILED)
+		return 0;
+	return err_set(err, "cannot map %zu MiB of code memory: %s", bytes >> 20, strerror(errno));
+}
+
+/* Several segments for each vCPU, however small the region. */
+static size_t choose_segment_size(size_t bytes, unsigned nr_vcpus)
+{
+	size_t size = CODE_SEGMENT_MAX;
+
+	while (size > CODE_SEGMENT_MIN && bytes / size < 16 * (size_t)nr_vcpus)
+		size /= 2;
+	return size;
+}
+
+int code_region_init(size_t bytes, unsigned nr_vcpus, struct err *err)
+{
+	unsigned stub_segments;
+
+	segment_size = choose_segment_size(bytes, nr_vcpus);
+	if (bytes < CODE_STUB_SIZE + segment_size * 4 * nr_vcpus)
+		bytes = CODE_STUB_SIZE + segment_size * 4 * nr_vcpus;
+	region_size = (bytes + segment_size - 1) & ~(segment_size - 1);
+	if (map_region(region_size, err) < 0)
+		return -1;
+	nr_segments = (unsigned)(region_size / segment_size);
+	segments = calloc(nr_segments, sizeof(*segments));
+	if (!segments)
+		return err_set(err, "out of memory");
+	stub_segments = (unsigned)((CODE_STUB_SIZE + segment_size - 1) / segment_size);
+	for (unsigned i = stub_segments; i < nr_segments; i++)
+		list_push_back(&free_list, &segments[i].link);
+	atomic_store(&nr_free, nr_segments - stub_segments);
+	return 0;
+}
+
+void code_region_fini(void)
+{
+	munmap(rw_base, region_size);
+	munmap(rx_base, region_size);
+	free(segments);
+	segments = NULL;
+	list_init(&free_list);
+	list_init(&full_list);
+}
+
+uint8_t *code_stub_rx(void)
+{
+	return rx_base;
+}
+
+uint8_t *code_rw(const void *rx)
+{
+	return rw_base + ((const uint8_t *)rx - rx_base);
+}
+
+bool code_contains(const void *rx)
+{
+	return (const uint8_t *)rx >= rx_base && (const uint8_t *)rx < rx_base + region_size;
+}
+
+struct code_segment *code_segment_of(const void *rx)
+{
+	return &segments[((const uint8_t *)rx - rx_base) / segment_size];
+}
+
+static uint8_t *segment_start(const struct code_segment *seg)
+{
+	return rx_base + (size_t)(seg - segments) * segment_size;
+}
+
+bool code_is_short(void)
+{
+	unsigned reserve = nr_segments / 16 > 2 ? nr_segments / 16 : 2;
+
+	return atomic_load_explicit(&nr_free, memory_order_relaxed) < reserve;
+}
+
+/* Block structures live as long as their segment's contents: walkers of the segment's list need no more than live > 0. */
+static void free_blocks(struct code_segment *seg)
+{
+	struct tb *tb = atomic_exchange(&seg->blocks, NULL);
+
+	while (tb) {
+		struct tb *next = tb->segment_next;
+
+		free(tb);
+		tb = next;
+	}
+}
+
+void code_block_gone(struct code_segment *seg)
+{
+	if (atomic_fetch_sub(&seg->live, 1) != 1)
+		return;
+	lock_acquire(&code_lock);
+	list_remove(&seg->link); /* from the full list */
+	free_blocks(seg);
+	seg->used = 0;
+	atomic_store(&seg->evicting, false);
+	list_push_back(&free_list, &seg->link);
+	atomic_fetch_add(&nr_free, 1);
+	lock_release(&code_lock);
+}
+
+void code_segment_put(struct code_segment *seg)
+{
+	if (!seg)
+		return;
+	lock_acquire(&code_lock);
+	list_push_back(&full_list, &seg->link);
+	lock_release(&code_lock);
+	code_block_gone(seg); /* the owner's count */
+}
+
+static struct code_segment *segment_get(void)
+{
+	struct code_segment *seg = NULL;
+
+	lock_acquire(&code_lock);
+	if (!list_empty(&free_list)) {
+		seg = list_entry(free_list.next, struct code_segment, link);
+		list_remove(&seg->link);
+		atomic_fetch_sub(&nr_free, 1);
+		atomic_store(&seg->live, 1);
+	}
+	lock_release(&code_lock);
+	return seg;
+}
+
+struct code_segment *code_segment_oldest(void)
+{
+	struct code_segment *seg, *found = NULL;
+
+	lock_acquire(&code_lock);
+	list_for_each_entry(seg, &full_list, link) {
+		if (atomic_load(&seg->evicting))
+			continue;
+		atomic_store(&seg->evicting, true);
+		found = seg;
+		break;
+	}
+	lock_release(&code_lock);
+	return found;
+}
+
+uint8_t *code_reserve(struct code_segment **seg, size_t min, size_t *room)
+{
+	if (*seg && (*seg)->used + min > segment_size) {
+		code_segment_put(*seg);
+		*seg = NULL;
+	}
+	if (!*seg)
+		*seg = segment_get();
+	if (!*seg)
+		return NULL;
+	*room = segment_size - (*seg)->used;
+	return segment_start(*seg) + (*seg)->used;
+}
+
+void code_commit(struct code_segment *seg, struct tb *tb, size_t bytes)
+{
+	seg->used = (uint32_t)((seg->used + bytes + 63) & ~(size_t)63);
+	atomic_fetch_add(&seg->live, 1);
+	tb->segment_next = atomic_load_explicit(&seg->blocks, memory_order_relaxed);
+	atomic_store_explicit(&seg->blocks, tb, memory_order_release);
+}

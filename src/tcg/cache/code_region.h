@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Code memory: one memfd mapped twice, writable and executable (never both at one address), cut into segments.
+ *
+ * Owner:   a segment is filled by one vCPU at a time (its owner); when it is full it stands in the queue of full segments until all its
+ *          blocks have been reclaimed, or until it is the oldest and room is needed: then its blocks are killed.
+ * Threads: code_alloc() on the owning vCPU's thread. Rule: segment lists under the lock of rank CODE.
+ */
+#ifndef COHORT_TCG_CODE_REGION_H
+#define COHORT_TCG_CODE_REGION_H
+
+#include <stdatomic.h>
+
+#include "util/list.h"
+#include "util/types.h"
+
+struct err;
+struct tb;
+
+#define CODE_SEGMENT_MAX (256u << 10)
+#define CODE_SEGMENT_MIN (16u << 10)
+
+struct code_segment {
+	struct list link;            /* [lock CODE] in the free or the full list */
+	struct tb *_Atomic blocks;   /* [atomic] newest first; pushed by the owner, emptied when the segment is free again */
+	_Atomic uint32_t live;       /* [atomic] blocks not yet reclaimed, plus one while owned */
+	uint32_t used;               /* [owner] */
+	_Atomic bool evicting;       /* [atomic] its blocks are being killed */
+};
+
+/* `bytes` is raised if it is too little for nr_vcpus. */
+int must_check code_region_init(size_t bytes, unsigned nr_vcpus, struct err *err);
+void code_region_fini(void);
+
+/* The first part of the region holds the back end's shared stubs. */
+#define CODE_STUB_SIZE (64u << 10)
+uint8_t *code_stub_rx(void);
+uint8_t *code_rw(const void *rx); /* the writable alias of an executable address */
+bool code_contains(const void *rx);
+
+/*
+ * At least `min` bytes to write a block into, aligned to 64: executable address, with the room in *room; NULL: the cache is full and nothing can be
+ * had before a grace period (the caller passes a safepoint and tries again). *seg is the caller's current segment, NULL at first.
+ */
+uint8_t *code_reserve(struct code_segment **seg, size_t min, size_t *room);
+void code_commit(struct code_segment *seg, struct tb *tb, size_t bytes);
+/* A block's memory is no longer used by anyone. Any thread. */
+void code_block_gone(struct code_segment *seg);
+/* The vCPU gives its segment away (thread end). */
+void code_segment_put(struct code_segment *seg);
+struct code_segment *code_segment_of(const void *rx);
+/* The oldest full segment, marked as being evicted, or NULL; for tb_evict(). */
+struct code_segment *code_segment_oldest(void);
+bool code_is_short(void); /* few segments are free: evict */
+
+#endif

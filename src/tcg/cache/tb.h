@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Translation blocks and their cache.
+ *
+ * Life:    BUILDING (private to the translating vCPU) -> LIVE (in the table, on its pages' lists) -> DEAD -> reclaimed.
+ * Owner:   the cache. A pointer to a block is good until the holder's next quiescent state.
+ * Threads: any vCPU finds, builds, chains and kills, at the same time.
+ * Rule:    the lock of the block's first page (its home) guards its life cycle and its chains; chains exist only between blocks with
+ *          the same home page, so one lock serves both ends. A block that reaches into a second page is killed under both locks,
+ *          taken in ascending order. docs/CONCURRENCY.md tells the protocol; tests/models/tb_life.pml checks it.
+ */
+#ifndef COHORT_TCG_TB_H
+#define COHORT_TCG_TB_H
+
+#include <stdatomic.h>
+
+#include "mem/code_watch.h"
+#include "tcg/backend.h"
+#include "util/list.h"
+#include "util/rcu.h"
+
+#include <urcu/rculfhash.h>
+
+enum tb_state { TB_BUILDING, TB_LIVE, TB_DEAD };
+
+#define TB_NO_PAGE (~(ram_off_t)0)
+
+struct tb_exit {
+	struct backend_exit x; /* [const] */
+	struct tb *from;       /* [const] the block it belongs to */
+	struct tb *to;         /* [lock home page] chained to, or NULL */
+	struct list link;      /* [lock home page] in to->incoming */
+};
+
+struct tb {
+	struct cds_lfht_node node;
+	ram_off_t phys;        /* [const] RAM offset of the first byte */
+	gva_t pc;              /* [const] linear address it was translated for */
+	uint32_t flags;        /* [const] guest mode bits */
+	uint16_t guest_len;    /* [const] bytes translated */
+	uint16_t watch_len;    /* [const] bytes from phys whose change kills it */
+	ram_off_t page2;       /* [const] RAM offset of the second page, TB_NO_PAGE */
+	uint8_t *code;         /* [const] executable address of the entry slot */
+	uint32_t code_size;    /* [const] */
+	_Atomic uint32_t state; /* [atomic] enum tb_state; written under the home page's lock */
+	uint16_t nr_exits, nr_traps; /* [const] */
+	uint16_t guest_insns;  /* [const] */
+	struct tb_page_link {
+		struct tb *next, **pprev;
+	} page[2];             /* [lock that page] */
+	struct list incoming;  /* [lock home page] exits of other blocks (or of itself) that jump here */
+	struct code_segment *segment; /* [const] */
+	struct tb *segment_next; /* [atomic] append-only list of the segment's blocks */
+	struct tb *retired_next; /* [lock queue] while it waits for its grace period */
+	struct backend_trap *trap; /* [const] */
+	struct tb_exit exit[]; /* [const] but for the marked fields */
+};
+
+/* ---- tb_cache.c */
+int must_check tb_cache_init(void);
+void tb_cache_fini(void);
+/* RCU reader. The live block for this key, or NULL. page2 of the block, if any, is the caller's to compare. */
+struct tb *tb_lookup(ram_off_t phys, gva_t pc, uint32_t flags);
+/*
+ * Makes a built block LIVE, if the generations of its pages still are what they were when they were armed. Returns the block to use
+ * (ours, or that of a faster vCPU; ours is then discarded), or NULL: translate again.
+ */
+struct tb *tb_publish(struct tb *tb, uint64_t gen, uint64_t gen2);
+
+/* ---- tb_link.c */
+/* Chains exit `index` of `from` to `to`, if both are live and share a home page. */
+void tb_chain(struct tb *from, unsigned index, struct tb *to);
+void tb_unchain_all_locked(struct tb *tb); /* incoming and outgoing; home page locked */
+
+/* ---- tb_inval.c */
+void tb_kill_locked(struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last); /* code_watch_ops.kill_locked */
+/* Kills one block, wherever it is; no lock held. */
+void tb_kill(struct tb *tb);
+
+/* ---- tb_reclaim.c */
+void tb_retire(struct tb *tb); /* DEAD and unlinked; any lock below QUEUE may be held */
+/* Starts a grace period for what has been retired, if it is worth it (or now). vCPU at a safepoint, no locks. */
+void tb_reclaim_poll(bool now);
+/* Kills the blocks of the oldest full code segment; false if there is none. vCPU at a safepoint, no locks. */
+bool tb_evict(void);
+/* True if `seen` is behind: there are dead blocks this vCPU has not purged yet. */
+bool tb_purge_due(uint64_t seen);
+/* Calls drop() for each dead block of batches newer than *seen, which becomes current. RCU reader, right after a quiescent state. */
+void tb_purge(uint64_t *seen, void (*drop)(void *opaque, gva_t pc, const void *code), void *opaque);
+extern void (*tb_reclaim_kick)(void); /* [const] asks all running vCPUs to pass a safepoint */
+
+/* ---- host code addresses (async-signal-safe on a vCPU thread inside the block) */
+struct tb *tb_find_host_pc(const void *host_pc);
+bool tb_trap_lookup(const void *host_pc, struct backend_trap *out, gva_t *pc);
+
+#endif

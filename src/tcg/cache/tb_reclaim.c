@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reclaim: dead blocks gather on a lock-free stack; a vCPU at a safepoint makes a batch of them, publishes it, and hands it to RCU.
+ *
+ * A batch is published before its grace period starts. Each vCPU purges its jump cache of all published batches right after each
+ * quiescent state and before it enters generated code again; its return stack is empty then, and chains into the blocks went when they
+ * were killed. So once every vCPU has been quiescent after publication, nothing leads to the blocks, and their memory is free. The batch
+ * itself is still read by a purge behind the last quiescent state: it lives for one more grace period.
+ */
+#include "tcg/cache/tb_private.h"
+
+#include <stdlib.h>
+
+#include "tcg/cache/code_region.h"
+#include "util/stats.h"
+
+#define BATCH_BLOCKS 512
+
+struct batch {
+	struct rcu_head rcu;
+	struct batch *next;  /* [rcu QUEUE lock] newer batch */
+	uint64_t seq;        /* [const] */
+	unsigned nr;         /* [const] */
+	struct {
+		gva_t pc;
+		const void *code;
+		struct code_segment *segment;
+	} dead[];            /* [const] */
+};
+
+static struct tb *_Atomic retired;       /* [atomic] stack, through retired_next */
+static _Atomic unsigned nr_retired;
+static struct ranked_lock batch_lock = RANKED_LOCK_INIT(QUEUE);
+static struct batch *oldest, *newest;    /* [rcu batch_lock] */
+static _Atomic uint64_t published;       /* seq of the newest batch */
+void (*tb_reclaim_kick)(void);
+
+void tb_retire(struct tb *tb)
+{
+	struct tb *head = atomic_load_explicit(&retired, memory_order_relaxed);
+
+	do
+		tb->retired_next = head;
+	while (!atomic_compare_exchange_weak(&retired, &head, tb));
+	atomic_fetch_add(&nr_retired, 1);
+}
+
+static void batch_free(struct rcu_head *head)
+{
+	free(container_of(head, struct batch, rcu));
+}
+
+/* After the first grace period: the code is free, the batch leaves the list. */
+static void batch_done(struct rcu_head *head)
+{
+	struct batch *b = container_of(head, struct batch, rcu);
+
+	for (unsigned i = 0; i < b->nr; i++)
+		code_block_gone(b->dead[i].segment);
+	stat_add(STAT_blocks_reclaimed, b->nr);
+	lock_acquire(&batch_lock);
+	/* Callbacks of one queue run in order, but several queues may exist: unlink wherever it stands. */
+	for (struct batch **p = &oldest, *prev = NULL; *p; prev = *p, p = &(*p)->next) {
+		if (*p != b)
+			continue;
+		if (newest == b)
+			newest = prev;
+		rcu_set_pointer(p, b->next);
+		break;
+	}
+	lock_release(&batch_lock);
+	rcu_call(&b->rcu, batch_free);
+}
+
+static struct batch *batch_make(struct tb *list)
+{
+	unsigned nr = 0;
+	struct batch *b;
+
+	for (struct tb *tb = list; tb; tb = tb->retired_next)
+		nr++;
+	b = malloc(sizeof(*b) + nr * sizeof(b->dead[0]));
+	if (!b)
+		return NULL;
+	b->nr = 0;
+	b->next = NULL;
+	for (struct tb *tb = list; tb; tb = tb->retired_next) {
+		b->dead[b->nr].pc = tb->pc;
+		b->dead[b->nr].code = tb->code;
+		b->dead[b->nr++].segment = tb->segment;
+	}
+	return b;
+}
+
+static void batch_publish(struct batch *b)
+{
+	lock_acquire(&batch_lock);
+	b->seq = atomic_load(&published) + 1;
+	if (newest)
+		rcu_set_pointer(&newest->next, b);
+	else
+		rcu_set_pointer(&oldest, b);
+	newest = b;
+	atomic_store(&published, b->seq);
+	lock_release(&batch_lock);
+}
+
+static void put_back(struct tb *list)
+{
+	while (list) {
+		struct tb *next = list->retired_next;
+
+		tb_retire(list);
+		list = next;
+	}
+}
+
+void tb_reclaim_poll(bool now)
+{
+	unsigned due = now ? 1 : BATCH_BLOCKS;
+	struct tb *list;
+	struct batch *b;
+
+	if (atomic_load_explicit(&nr_retired, memory_order_relaxed) < due)
+		return;
+	list = atomic_exchange(&retired, NULL);
+	if (!list)
+		return;
+	b = batch_make(list);
+	if (!b) { /* no memory now: the blocks wait for a later poll */
+		put_back(list);
+		return;
+	}
+	atomic_fetch_sub(&nr_retired, b->nr);
+	batch_publish(b);
+	rcu_call(&b->rcu, batch_done);
+	if (tb_reclaim_kick)
+		tb_reclaim_kick();
+}
+
+bool tb_purge_due(uint64_t seen)
+{
+	return atomic_load(&published) != seen;
+}
+
+void tb_purge(uint64_t *seen, void (*drop)(void *opaque, gva_t pc, const void *code), void *opaque)
+{
+	uint64_t upto = atomic_load(&published);
+
+	for (struct batch *b = rcu_dereference(oldest); b; b = rcu_dereference(b->next)) {
+		if (b->seq <= *seen)
+			continue;
+		for (unsigned i = 0; i < b->nr; i++)
+			drop(opaque, b->dead[i].pc, b->dead[i].code);
+	}
+	*seen = upto;
+}
+
+bool tb_evict(void)
+{
+	struct code_segment *seg = code_segment_oldest();
+
+	if (!seg)
+		return false;
+	for (struct tb *tb = atomic_load_explicit(&seg->blocks, memory_order_acquire); tb; tb = tb->segment_next)
+		if (atomic_load_explicit(&tb->state, memory_order_relaxed) == TB_LIVE)
+			tb_kill(tb);
+	stat_inc(STAT_segments_evicted);
+	return true;
+}
+
+struct tb *tb_find_host_pc(const void *host_pc)
+{
+	struct tb *tb;
+
+	if (!code_contains(host_pc))
+		return NULL;
+	tb = atomic_load_explicit(&code_segment_of(host_pc)->blocks, memory_order_acquire);
+	for (; tb; tb = tb->segment_next)
+		if ((const uint8_t *)host_pc >= tb->code && (const uint8_t *)host_pc < tb->code + tb->code_size)
+			return tb;
+	return NULL;
+}
+
+bool tb_trap_lookup(const void *host_pc, struct backend_trap *out, gva_t *pc)
+{
+	struct tb *tb = tb_find_host_pc(host_pc);
+
+	if (!tb)
+		return false;
+	for (unsigned i = 0; i < tb->nr_traps; i++)
+		if (tb->code + tb->trap[i].host_off == host_pc) {
+			*out = tb->trap[i];
+			*pc = tb->pc + tb->trap[i].pc_off;
+			return true;
+		}
+	return false;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The prefix of a vCPU's state that generated code addresses, through the thread's GS base on x86-64 hosts.
+ *
+ * Owner:   the vCPU thread. Other threads write `request` only (atomic OR).
+ * Rule:    the layout is read by back ends with offsetof(); guests put their own state behind it. No pointer chasing on hot paths:
+ *          level-0 TLB slots and the jump cache are part of the structure.
+ */
+#ifndef COHORT_TCG_ENV_H
+#define COHORT_TCG_ENV_H
+
+#include "mem/tlb_layout.h"
+#include "util/types.h"
+
+#define TCG_NR_GREG 16 /* integer globals */
+#define TCG_NR_VREG 16 /* vector globals */
+#define TCG_VREG_BYTES 32
+
+#define TCG_JC_BITS 16
+#define TCG_JC_SIZE (1u << TCG_JC_BITS)
+
+/* What generated code returns to the run loop, env.exit_code. */
+enum tcg_exit {
+	TCG_EXIT_LOOKUP,  /* find the block at env.pc and go on (jump-cache miss, dead block, poll) */
+	TCG_EXIT_CHAIN,   /* as LOOKUP, and chain exit_index of exit_tb to what is found if that is allowed */
+	TCG_EXIT_EVENT,   /* env.pc is set; look at requests (HLT, STI, mode changes...) before going on */
+};
+
+struct tb;
+
+union tcg_vreg {
+	uint8_t b[TCG_VREG_BYTES];
+	uint16_t w[TCG_VREG_BYTES / 2];
+	uint32_t l[TCG_VREG_BYTES / 4];
+	uint64_t q[TCG_VREG_BYTES / 8];
+	float f[TCG_VREG_BYTES / 4];
+	double d[TCG_VREG_BYTES / 8];
+} __attribute__((aligned(32)));
+
+struct tcg_env {
+	/* First line: what blocks touch most. */
+	_Atomic uint32_t request; /* [atomic] non-zero: leave generated code at the next poll */
+	uint32_t exit_code;       /* enum tcg_exit */
+	uint64_t pc;              /* guest PC: valid outside generated code, and where generated code stored it before a call */
+	uint64_t flags;           /* guest arithmetic flags as an EFLAGS image (bits 0 2 4 6 7 11 only, others 0) when not in host flags */
+	uint64_t jc_salt;         /* added to a PC to make its jump-cache tag: names address space and CPU mode, in bits 63:48 */
+	uint64_t host_sp;         /* back end: C stack pointer while generated code runs */
+	uint64_t ret_stack_top;   /* back end: empty return-prediction stack */
+	struct tb *exit_tb;
+	uint64_t exit_index;
+
+	uint64_t greg[TCG_NR_GREG];   /* integer globals while not in host registers */
+	uint64_t spill[16];           /* back end: spilled temporaries */
+
+	/* Native back ends' own. */
+	struct tcg_env *self;         /* [const] */
+	uint64_t be_sp;               /* return-prediction stack pointer while C runs */
+	uint64_t be_arg[3];           /* arguments of a runtime call under way */
+	uint64_t be_save[4];          /* scratch of shared stubs */
+	uint64_t be_spill[64];        /* spilled temporaries of a block */
+	void *ret_stack;              /* [const] mapping of the return-prediction stack, guard page first */
+	uint32_t host_mxcsr;          /* C's vector control word while the guest's is loaded */
+	uint32_t be_running;          /* generated code is being run */
+
+	/* Slow-path memory access in flight, see mem/tlb.h. */
+	uint64_t bounce_addr;         /* linear address of the access */
+	uint32_t bounce_size;
+	uint32_t bounce_kind;         /* enum tlb_bounce: what the commit step must do */
+	uint64_t bounce_ram[2];       /* RAM offsets (or gpa) of the one or two pieces */
+	uint8_t bounce[64] __attribute__((aligned(64)));
+
+	union tcg_vreg vreg[TCG_NR_VREG] __attribute__((aligned(64)));
+	uint32_t mxcsr;               /* guest vector control/status while not in the host's register */
+	uint32_t fpu_in_host;         /* the host FPU holds the guest's stack-FPU state (this thread runs a native engine) */
+	uint8_t fpu_image[512] __attribute__((aligned(64))); /* FXSAVE-format image of the stack FPU otherwise (x87 part only) */
+	uint8_t vsave[TCG_NR_VREG][TCG_VREG_BYTES] __attribute__((aligned(64))); /* back end: host vectors around slow paths */
+
+	/* [owner] level-0 TLB slots, by MMU mode, access kind (0 read, 1 write) and slot number */
+	struct tlb_slot l0[TLB_NR_MODES][2][TLB_L0_SLOTS] __attribute__((aligned(64)));
+	struct tlb tlb; /* level 1 and bookkeeping */
+
+	/* [owner] jump cache: tag = PC + jc_salt of the block's mode; indexed by the PC's low 16 bits */
+	uint64_t jc_tag[TCG_JC_SIZE] __attribute__((aligned(64)));
+	void *jc_code[TCG_JC_SIZE];
+};
+
+#endif

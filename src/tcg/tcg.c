@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One block, start to end: find, and if it is not there fetch, translate, optimize, compile, publish.
+ */
+#include "tcg/tcg.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem/aspace.h"
+#include "mem/ram.h"
+#include "mem/tlb.h"
+#include "tcg/cache/code_region.h"
+#include "tcg/cache/tb.h"
+#include "tcg/opt/opt.h"
+#include "tcg/perfmap.h"
+#include "tcg/tcg_log.h"
+#include "util/err.h"
+#include "util/jitter.h"
+#include "util/log.h"
+#include "util/stats.h"
+
+#define MAX_INSNS 64
+
+const struct guest_isa *tcg_guest;
+const struct backend *tcg_backend;
+
+/* Room that a block of n guest instructions is given at first; the back end says when it needs more. */
+static size_t room_for(unsigned insns)
+{
+	return 512 + insns * 96;
+}
+
+int tcg_init(const struct guest_isa *isa, const struct tcg_config *config, struct err *err)
+{
+	long used;
+
+	tcg_guest = isa;
+	jitter_seed = config->jitter;
+	tcg_backend = &backend_interp;
+#ifdef COHORT_HAVE_BACKEND_NATIVE
+	if (!config->interp)
+		tcg_backend = &backend_native;
+#endif
+	if (code_region_init(config->code_bytes, config->nr_vcpus, err) < 0)
+		return -1;
+	if (tb_cache_init() < 0)
+		return err_set(err, "out of memory for the block table");
+	used = tcg_backend->init(isa, code_rw(code_stub_rx()), code_stub_rx(), CODE_STUB_SIZE, err);
+	if (used < 0)
+		return -1;
+	return config->perfmap ? perfmap_open(config->perfmap, code_stub_rx(), (size_t)used, err) : 0;
+}
+
+void tcg_fini(void)
+{
+	perfmap_close();
+	tb_cache_fini();
+	code_region_fini();
+}
+
+int tcg_thread_init(struct tcg_thread *t, struct tcg_env *env, struct err *err)
+{
+	memset(t, 0, sizeof(*t));
+	t->ir = malloc(sizeof(*t->ir));
+	t->code = malloc(sizeof(*t->code));
+	if (!t->ir || !t->code)
+		return err_set(err, "out of memory for a vCPU's translator");
+	return tcg_backend->thread_init(env, err);
+}
+
+void tcg_thread_fini(struct tcg_thread *t, struct tcg_env *env)
+{
+	tcg_backend->thread_fini(env);
+	code_segment_put(t->segment);
+	t->segment = NULL;
+	free(t->ir);
+	free(t->code);
+}
+
+/* What is being translated: pages made code, with the generations they had then. */
+struct source {
+	struct guest_code code;
+	uint32_t flags;
+	ram_off_t phys, page2;
+	uint64_t gen, gen2;
+	uint8_t mmio[16]; /* copy of code outside RAM */
+};
+
+static _Thread_local struct source *current_source;
+
+/* The translator asks for the page behind: arm it before its bytes are read. */
+static const uint8_t *fetch_next(struct tcg_env *env, gva_t page)
+{
+	struct source *s = current_source;
+	bool global;
+	ram_off_t off = tlb_fetch(env, page, &global);
+
+	if (off == ASPACE_NOT_RAM) {
+		static const uint8_t nothing[16] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
+		return nothing;
+	}
+	if (s->phys != ASPACE_NOT_RAM) {
+		s->page2 = off;
+		s->gen2 = code_watch_arm(off);
+	}
+	return ram_ptr(off);
+}
+
+static void source_init(struct source *s, struct tcg_env *env, ram_off_t phys)
+{
+	memset(s, 0, sizeof(*s));
+	s->phys = phys;
+	s->page2 = TB_NO_PAGE;
+	s->flags = tcg_guest->tb_flags(env);
+	s->code.pc = env->pc;
+	s->code.avail = GUEST_PAGE_SIZE - (env->pc & ~GUEST_PAGE_MASK);
+	s->code.fetch_next = fetch_next;
+}
+
+static void translate(struct tcg_env *env, struct tcg_thread *t, struct source *s, unsigned max_insns)
+{
+	struct ir_block *ir = t->ir;
+
+	ir_reset(ir);
+	ir->rt = tcg_guest->rt;
+	ir->nr_rt = tcg_guest->nr_rt;
+	current_source = s;
+	tcg_guest->translate(env, ir, &s->code, max_insns);
+	tcg_log_ir(ir, &s->code, LOG_IN_ASM | LOG_OP);
+	opt_run(ir);
+	tcg_log_ir(ir, &s->code, LOG_OP_OPT);
+	stat_add(STAT_insns_translated, ir->guest_insns);
+}
+
+/* Copies what the back end reported into the block. Its address is in the code already, so it may not move. */
+static void tb_finish(struct tb *tb, uint8_t *rx, struct code_segment *seg, const struct backend_code *c)
+{
+	tb->code = rx;
+	tb->code_size = c->size;
+	tb->segment = seg;
+	tb->nr_exits = (uint16_t)c->nr_exits;
+	tb->nr_traps = (uint16_t)c->nr_traps;
+	for (unsigned i = 0; i < c->nr_exits; i++) {
+		tb->exit[i].x = c->exit[i];
+		tb->exit[i].from = tb;
+		list_init(&tb->exit[i].link);
+	}
+	tb->trap = (struct backend_trap *)&tb->exit[c->nr_exits];
+	memcpy(tb->trap, c->trap, c->nr_traps * sizeof(c->trap[0]));
+}
+
+static struct tb *tb_alloc_for(const struct source *s, const struct ir_block *ir)
+{
+	/* An upper bound before the code exists: every exit op may give two exits, every memory operand and division a trap. */
+	unsigned exits = 0, traps = 0;
+	struct tb *tb;
+
+	for (unsigned i = 0; i < ir->nr_insns; i++) {
+		const struct ir_op_info *info = &ir_op_info[ir->insn[i].op];
+
+		exits += (info->attr & IR_AT_E) ? 2 : 0;
+		traps += (info->attr & (IR_AT_M | IR_AT_V)) || ir->insn[i].op == IR_FPU ? 2 : 0; /* hot, and in the cold copy of a store */
+	}
+	tb = calloc(1, sizeof(*tb) + exits * sizeof(tb->exit[0]) + traps * sizeof(tb->trap[0]));
+	if (!tb)
+		return NULL;
+	tb->phys = s->phys;
+	tb->page2 = s->page2;
+	tb->pc = ir->pc;
+	tb->flags = s->flags;
+	tb->guest_len = (uint16_t)ir->guest_len;
+	tb->watch_len = (uint16_t)ir->watch_len;
+	tb->guest_insns = (uint16_t)ir->guest_insns;
+	list_init(&tb->incoming);
+	return tb;
+}
+
+/* Compiles; on success the block's code is committed to the thread's segment. NULL with *full: no code memory. */
+static struct tb *compile(struct tcg_env *env, struct tcg_thread *t, struct source *s, unsigned max_insns, bool *full)
+{
+	size_t need, room;
+
+	*full = false;
+	translate(env, t, s, max_insns);
+	need = room_for(t->ir->guest_insns);
+	for (;;) {
+		uint8_t *rx = code_reserve(&t->segment, need, &room);
+		enum backend_status status;
+		struct tb *tb;
+
+		if (!rx) {
+			*full = true;
+			return NULL;
+		}
+		tb = tb_alloc_for(s, t->ir);
+		if (!tb) {
+			*full = true;
+			return NULL;
+		}
+		status = tcg_backend->compile(t->ir, tb, code_rw(rx), rx, room, t->code);
+		if (status == BACKEND_OK) {
+			tb_finish(tb, rx, t->segment, t->code);
+			code_commit(t->segment, tb, t->code->size);
+			stat_add(STAT_code_bytes, t->code->size);
+			tcg_log_code(tb);
+			perfmap_add(tb);
+			return tb;
+		}
+		free(tb);
+		if (status == BACKEND_NO_ROOM && room < CODE_SEGMENT_MIN) {
+			need = CODE_SEGMENT_MIN; /* a fresh segment */
+			continue;
+		}
+		if (max_insns == 1 || t->ir->guest_insns == 1)
+			emu_bug("one instruction at %#llx does not fit a code segment", (unsigned long long)env->pc);
+		max_insns = t->ir->guest_insns / 2;
+		s->page2 = TB_NO_PAGE;
+		translate(env, t, s, max_insns);
+	}
+}
+
+static struct tb *build(struct tcg_env *env, struct tcg_thread *t, ram_off_t phys)
+{
+	bool full;
+
+	for (;;) {
+		struct source s;
+		struct tb *tb;
+
+		source_init(&s, env, phys);
+		s.gen = code_watch_arm(phys & GUEST_PAGE_MASK);
+		jitter();
+		s.code.bytes = ram_ptr(phys);
+		tb = compile(env, t, &s, MAX_INSNS, &full);
+		if (full)
+			return NULL;
+		jitter();
+		tb = tb_publish(tb, s.gen, s.gen2);
+		if (tb)
+			return tb;
+	}
+}
+
+/* A block that reaches into a second page is right only while that page is mapped where it was. */
+static bool second_page_matches(struct tcg_env *env, const struct tb *tb)
+{
+	bool global;
+
+	return tb->page2 == TB_NO_PAGE || tlb_fetch(env, (tb->pc & GUEST_PAGE_MASK) + GUEST_PAGE_SIZE, &global) == tb->page2;
+}
+
+struct tb *tcg_find_block(struct tcg_thread *t, struct tcg_env *env)
+{
+	bool global;
+	ram_off_t phys = tlb_fetch(env, env->pc, &global);
+	struct tb *tb;
+
+	stat_inc(STAT_lookups);
+	if (phys == ASPACE_NOT_RAM)
+		return tcg_one_shot_block(t, env);
+	tb = tb_lookup(phys, env->pc, tcg_guest->tb_flags(env));
+	if (tb && !second_page_matches(env, tb)) {
+		tb_kill(tb);
+		tb = NULL;
+	}
+	if (tb)
+		stat_inc(STAT_table_hits);
+	else
+		tb = build(env, t, phys);
+	if (tb && tb->page2 == TB_NO_PAGE)
+		tlb_jc_insert(env, tb->pc, tb->code, global);
+	return tb;
+}
+
+/* Code in device memory: fetched by the byte, as a CPU without a cache would. */
+static void fetch_mmio(struct tcg_env *env, struct source *s)
+{
+	for (unsigned i = 0; i < 15 && i < s->code.avail; i++)
+		s->mmio[i] = tlb_fetch_byte(env, env->pc + i);
+	s->code.bytes = s->mmio;
+}
+
+struct tb *tcg_one_shot_block(struct tcg_thread *t, struct tcg_env *env)
+{
+	bool global, full;
+	ram_off_t phys = tlb_fetch(env, env->pc, &global);
+	struct source s;
+	struct tb *tb;
+
+	source_init(&s, env, phys);
+	if (phys == ASPACE_NOT_RAM)
+		fetch_mmio(env, &s);
+	else
+		s.code.bytes = ram_ptr(phys);
+	tb = compile(env, t, &s, 1, &full);
+	if (tb) {
+		/* Never published: nobody else can find it. Its exits cannot be chained because it is not LIVE. */
+		atomic_store_explicit(&tb->state, TB_DEAD, memory_order_relaxed);
+		tb_retire(tb);
+	}
+	return tb;
+}
+
+static void jc_drop(void *opaque, gva_t pc, const void *code)
+{
+	tlb_jc_purge(opaque, pc, code);
+}
+
+void tcg_safepoint(struct tcg_thread *t, struct tcg_env *env)
+{
+	stat_inc(STAT_safepoints);
+	rcu_quiescent();
+	if (unlikely(tb_purge_due(t->purged)))
+		tb_purge(&t->purged, jc_drop, env);
+	tb_reclaim_poll(false);
+	if (unlikely(code_is_short()))
+		tb_evict();
+}
+
+void tcg_make_room(struct tcg_thread *t)
+{
+	(void)t;
+	tb_evict();
+	tb_reclaim_poll(true);
+	rcu_offline();
+	rcu_drain();
+	rcu_online();
+}

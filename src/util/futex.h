@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Futex calls, process-private, on 32-bit words. Threads: any; futex_wake() is async-signal-safe.
+ */
+#ifndef COHORT_UTIL_FUTEX_H
+#define COHORT_UTIL_FUTEX_H
+
+#include <linux/futex.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * Sleeps while *word == value, until a wake-up, a signal or the absolute CLOCK_MONOTONIC deadline (NULL: none). May
+ * return at any time: the caller looks at its condition again. Returns 0 or -1 with errno (EAGAIN, EINTR, ETIMEDOUT).
+ */
+static inline int futex_wait(const uint32_t *word, uint32_t value, const struct timespec *deadline)
+{
+	return (int)syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, deadline, NULL,
+			    FUTEX_BITSET_MATCH_ANY);
+}
+
+static inline void futex_wake(const uint32_t *word, int nr)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, nr, NULL, NULL, 0);
+}
+
+/* A breath inside a spin loop. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield" ::: "memory");
+#else
+	__asm__ volatile("" ::: "memory");
+#endif
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counters, one set per vCPU (stats.def).
+ *
+ * Owner:   stats.c; vCPU i uses set i once its thread has called stats_attach(i).
+ * Threads: a set is written by its own thread only, without atomic read-modify-write; anybody reads with relaxed loads
+ *          and may see a value that is a moment old. Threads that are no vCPU share one more set, updated atomically.
+ */
+#ifndef COHORT_UTIL_STATS_H
+#define COHORT_UTIL_STATS_H
+
+#include <stdio.h>
+
+#include "util/types.h"
+
+enum stat_id {
+#define STAT(name, help) STAT_##name,
+#include "util/stats.def"
+#undef STAT
+#define LOCK_RANK(NAME, name, several) STAT_lock_wait_##name,
+#include "util/lock_ranks.def"
+#undef LOCK_RANK
+	STAT_COUNT
+};
+
+struct vcpu_stats {
+	uint64_t v[STAT_COUNT]; /* [owner] writes; others load relaxed */
+} __attribute__((aligned(64)));
+
+extern _Thread_local struct vcpu_stats *stats_self; /* NULL in a thread that is no vCPU */
+extern struct vcpu_stats stats_other;               /* [atomic] */
+
+static inline void stat_add(enum stat_id id, uint64_t n)
+{
+	struct vcpu_stats *s = stats_self;
+
+	if (likely(s))
+		__atomic_store_n(&s->v[id], s->v[id] + n, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_add(&stats_other.v[id], n, __ATOMIC_RELAXED);
+}
+
+static inline void stat_inc(enum stat_id id)
+{
+	stat_add(id, 1);
+}
+
+/* Makes the sets of nr vCPUs, all zero. Once, before their threads start. 0 or -1 (no memory). */
+int must_check stats_init(unsigned nr);
+void stats_fini(void);
+struct vcpu_stats *stats_of(unsigned vcpu);
+void stats_attach(unsigned vcpu); /* the calling thread counts into this set from now on */
+
+const char *stat_name(enum stat_id id);
+const char *stat_help(enum stat_id id);
+uint64_t stat_total(enum stat_id id); /* over all sets */
+
+void stats_print_text(FILE *out);
+void stats_print_json(FILE *out);
+
+#endif

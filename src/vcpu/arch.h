@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the run loop asks of the guest ISA's folder. One constant table, `vcpu_arch`, provided by vcpu/<isa>.
+ * Threads: the vCPU's own, except create/free/reset/dump (main thread, vCPU not running).
+ */
+#ifndef COHORT_VCPU_ARCH_H
+#define COHORT_VCPU_ARCH_H
+
+#include <stdio.h>
+
+#include "tcg/guest.h"
+#include "vcpu/vcpu.h"
+
+struct err;
+
+struct vcpu_arch {
+	const struct guest_isa *guest;
+	const struct tlb_ops *tlb;
+	/* Allocates the CPU (zeroed, page-aligned) with its topology identifiers; not yet reset. */
+	struct vcpu *(*create)(unsigned index, const struct vcpu_config *config, struct err *err);
+	void (*free)(struct vcpu *v);
+	void (*reset)(struct vcpu *v); /* power-on state: tlb, registers, boot state */
+	/*
+	 * A safepoint with something to do: delivers a recorded fault, takes requests of the ISA's kind (`req`: INIT, SIPI, NMI, SMI bits taken
+	 * from the request word), or an interrupt if one can be delivered. Returns true if the CPU can execute now, false if it waits (halted,
+	 * waiting for SIPI). May raise a guest fault (which unwinds to the run loop).
+	 */
+	bool (*events)(struct vcpu *v, uint32_t req);
+	/* Is there anything that would let a waiting CPU go on? Looked at before parking. */
+	bool (*wakeable)(struct vcpu *v);
+	void (*dump)(const struct vcpu *v, FILE *out);
+};
+extern const struct vcpu_arch vcpu_arch;
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The run loop of one vCPU.
+ *
+ * Each turn is: events if there may be any, then a block, then how it was left. A block pointer is used only up to the next safepoint;
+ * the chain from the block just left to the one just found is made before that.
+ */
+#include "vcpu/exec.h"
+
+#include <stdlib.h>
+
+#include "mem/code_watch.h"
+#include "mem/tlb.h"
+#include "sched/cpu_thread.h"
+#include "tcg/cache/tb.h"
+#include "util/err.h"
+#include "util/jitter.h"
+#include "util/log.h"
+#include "util/stats.h"
+#include "vcpu/arch.h"
+#include "vcpu/mailbox.h"
+
+#define ARCH_REQS (VCPU_REQ_NMI | VCPU_REQ_SMI | VCPU_REQ_INIT | VCPU_REQ_SIPI | VCPU_REQ_INTR)
+
+static _Thread_local struct vcpu *self;
+
+struct vcpu *vcpu_self(void)
+{
+	return self;
+}
+
+void vcpu_unwind(struct tcg_env *env)
+{
+	struct vcpu *v = (struct vcpu *)env;
+
+	if (v->exec->in_run)
+		tcg_backend->unwind(env);
+	siglongjmp(v->exec->unwind, 1);
+}
+
+void vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size)
+{
+	struct vcpu_exec *x = ((struct vcpu *)env)->exec;
+	const struct page_desc *pd = code_watch_page(off);
+	unsigned first = (off & ~GUEST_PAGE_MASK) >> PAGE_GRANULE_BITS, last = ((off + size - 1) & ~GUEST_PAGE_MASK) >> PAGE_GRANULE_BITS;
+	uint64_t hit = (~0ull << first) & (~0ull >> (63 - last));
+	bool global;
+
+	if (!x->in_run || x->in_one_shot)
+		return;
+	/* The lock is not needed: granules of the block that is running were set before it ran. */
+	if (!(__atomic_load_n(&pd->granules, __ATOMIC_RELAXED) & hit))
+		return;
+	if ((tlb_fetch(env, env->pc, &global) & GUEST_PAGE_MASK) != (off & GUEST_PAGE_MASK))
+		return;
+	x->one_shot = true;
+	vcpu_unwind(env);
+}
+
+static void wait_while_paused(struct vcpu *v)
+{
+	mailbox_leave(v);
+	rcu_offline();
+	vcpu_pause_wait(v);
+	rcu_online();
+	mailbox_enter(v);
+}
+
+static void timer_check(struct vcpu *v)
+{
+	if (v->intc)
+		v->intc->timer_expire(v);
+	vcpu_timer_changed(v);
+}
+
+/* Takes the request word; returns the bits the guest ISA handles. */
+static uint32_t take_requests(struct vcpu *v)
+{
+	uint32_t req = atomic_load_explicit(&v->env.request, memory_order_relaxed);
+
+	if (!req)
+		return 0;
+	req = atomic_exchange(&v->env.request, 0);
+	if (req & VCPU_REQ_WORK)
+		mailbox_run(v);
+	if (req & VCPU_REQ_MAP)
+		tlb_flush_all(&v->env);
+	if (req & VCPU_REQ_TIMER)
+		timer_check(v);
+	if (req & VCPU_REQ_EXIT)
+		v->exec->stop = true;
+	if (req & VCPU_REQ_PAUSE)
+		wait_while_paused(v);
+	return req & ARCH_REQS;
+}
+
+static void park(struct vcpu *v)
+{
+	vclock_ns_t deadline = v->intc ? v->intc->timer_deadline(v) : INT64_MAX;
+
+	mailbox_leave(v);
+	if (!atomic_load(&v->env.request) && !cpu_thread_park(v->thread, deadline))
+		atomic_fetch_or(&v->env.request, VCPU_REQ_TIMER);
+	mailbox_enter(v);
+}
+
+/* Requests and events until the CPU can execute, or is to stop. No block pointer survives. */
+static void safepoint(struct vcpu *v)
+{
+	for (;;) {
+		uint32_t req = take_requests(v);
+		bool runs;
+
+		tcg_safepoint(&v->exec->tcg, &v->env);
+		if (v->exec->stop)
+			return;
+		runs = vcpu_arch.events(v, req);
+		if (runs)
+			return;
+		if (!vcpu_arch.wakeable(v))
+			park(v);
+	}
+}
+
+static void log_entry(struct vcpu *v, const struct tb *tb)
+{
+	if (log_on(LOG_EXEC))
+		log_write("EXEC cpu %u: %#llx flags %#x\n", v->index, (unsigned long long)tb->pc, tb->flags);
+	if (log_on(LOG_CPU)) {
+		char *text = NULL;
+		size_t size = 0;
+		FILE *f = open_memstream(&text, &size);
+
+		if (!f)
+			return;
+		vcpu_arch.dump(v, f);
+		fclose(f);
+		log_write("%s", text);
+		free(text);
+	}
+}
+
+static void run(struct vcpu *v, struct tb *tb)
+{
+	if (log_on(LOG_EXEC | LOG_CPU))
+		log_entry(v, tb);
+	v->exec->in_run = true;
+	tcg_backend->run(&v->env, tb->code);
+	v->exec->in_run = false;
+}
+
+static struct tb *find(struct vcpu *v)
+{
+	struct vcpu_exec *x = v->exec;
+	struct tb *tb;
+
+	if (unlikely(x->one_shot)) {
+		x->one_shot = false;
+		tb = tcg_one_shot_block(&x->tcg, &v->env);
+		x->in_one_shot = true;
+	} else {
+		tb = tcg_find_block(&x->tcg, &v->env);
+	}
+	return tb;
+}
+
+static void cache_full(struct vcpu *v)
+{
+	v->exec->in_one_shot = false;
+	mailbox_leave(v);
+	tcg_make_room(&v->exec->tcg);
+	mailbox_enter(v);
+}
+
+static void loop(struct vcpu *v)
+{
+	struct vcpu_exec *x = v->exec;
+	struct tb *tb, *last;
+
+	sigsetjmp(x->unwind, 0);
+	/* A fault leaves with everything below undone. */
+	x->in_run = false;
+	x->in_one_shot = false;
+	last = NULL;
+	v->env.exit_code = TCG_EXIT_EVENT;
+	while (!x->stop) {
+		if (v->env.exit_code == TCG_EXIT_EVENT || atomic_load_explicit(&v->env.request, memory_order_relaxed)) {
+			last = NULL;
+			safepoint(v);
+			if (x->stop)
+				break;
+		}
+		tb = find(v);
+		if (unlikely(!tb)) {
+			cache_full(v);
+			v->env.exit_code = TCG_EXIT_EVENT;
+			continue;
+		}
+		if (last)
+			tb_chain(last, (unsigned)v->env.exit_index, tb);
+		jitter();
+		run(v, tb);
+		last = v->env.exit_code == TCG_EXIT_CHAIN && !x->in_one_shot ? v->env.exit_tb : NULL;
+		x->in_one_shot = false;
+	}
+}
+
+void vcpu_exec_thread(struct vcpu *v)
+{
+	struct err err;
+
+	self = v;
+	if (tcg_thread_init(&v->exec->tcg, &v->env, &err) < 0) {
+		warn("vCPU %u: %s", v->index, err.text);
+		machine_request_poweroff(1);
+		return;
+	}
+	mailbox_enter(v);
+	vcpu_timer_changed(v);
+	loop(v);
+	mailbox_leave(v);
+	tcg_thread_fini(&v->exec->tcg, &v->env);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The run loop: find a block, run it, handle how it came back.
+ */
+#ifndef COHORT_VCPU_EXEC_H
+#define COHORT_VCPU_EXEC_H
+
+#include <setjmp.h>
+
+#include "tcg/tcg.h"
+#include "vcpu/vcpu.h"
+
+/* [owner] all of it. */
+struct vcpu_exec {
+	struct tcg_thread tcg;
+	sigjmp_buf unwind;     /* where a guest fault outside of generated code continues */
+	bool in_run;           /* inside backend->run(): faults unwind through the back end */
+	bool one_shot;         /* run the next instruction in a block of its own: it stores to its own block's code */
+	bool in_one_shot;
+	bool stop;
+};
+
+/* Body of a vCPU thread between start and stop. */
+void vcpu_exec_thread(struct vcpu *v);
+
+/* Gives up the current instruction: back to the run loop, from any C below it. env.pc and guest state must be current. */
+void vcpu_unwind(struct tcg_env *env) __attribute__((noreturn));
+
+/* tlb_ops.before_code_store. */
+void vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size);
+
+#endif

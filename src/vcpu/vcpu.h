@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest CPU as the rest of the machine sees it.
+ *
+ * Owner:   the machine; created before start, freed after all vCPU threads have ended.
+ * Threads: each field says who writes it. A vCPU's architectural state belongs to its own thread; other threads only set
+ *          request bits and kick.
+ */
+#ifndef COHORT_VCPU_VCPU_H
+#define COHORT_VCPU_VCPU_H
+
+#include <stdio.h>
+
+#include <stdatomic.h>
+
+#include "tcg/env.h"
+#include "util/types.h"
+#include "vcpu/intc.h"
+
+/*
+ * Request bits, env.request: set by anyone with vcpu_request(), taken by the vCPU at its next safepoint. Any non-zero value
+ * makes generated code leave at the next poll.
+ */
+#define VCPU_REQ_INTR 0x0001u  /* look at the interrupt controller */
+#define VCPU_REQ_NMI 0x0002u
+#define VCPU_REQ_SMI 0x0004u
+#define VCPU_REQ_INIT 0x0008u
+#define VCPU_REQ_SIPI 0x0010u  /* vector in vcpu->sipi_vector */
+#define VCPU_REQ_TIMER 0x0020u /* the local timer's signal arrived */
+#define VCPU_REQ_WORK 0x0040u  /* TLB mailbox or other queued work */
+#define VCPU_REQ_PAUSE 0x0080u /* stop (monitor, reset, debugger) */
+#define VCPU_REQ_QUIESCE 0x0100u /* garbage waits: pass a safepoint */
+#define VCPU_REQ_EXIT 0x0200u  /* end the thread */
+#define VCPU_REQ_MAP 0x0400u   /* the physical memory map changed: flush the TLB */
+
+enum vcpu_run_state { VCPU_WAIT_SIPI, VCPU_RUNNING, VCPU_HALTED }; /* architectural; owned by the vCPU thread */
+
+/*
+ * How a boot loader wants the first vCPU to start instead of at the reset vector: flat segments, interrupts off. Taken over
+ * at the next power-on reset of the vCPU; NULL goes back to the reset vector. The struct is copied.
+ */
+struct vcpu_boot_state {
+	unsigned word_bits;     /* 32: protected, unpaged; 64: long mode with root_table */
+	gva_t entry;            /* program counter */
+	uint64_t arg;           /* what the boot protocol hands over: gpa of the boot parameters, in (R|E)SI */
+	gpa_t root_table;       /* page tables, identity map of at least 4 GiB; word_bits 64 only */
+	gpa_t desc_table;       /* segment descriptors */
+	uint16_t desc_limit;    /* last byte of them */
+	uint16_t code_sel, data_sel;
+};
+struct cpu_thread;
+struct err;
+
+struct vcpu {
+	struct tcg_env env;            /* [owner], except env.request [atomic]; first, GS points here */
+	unsigned index;                /* [const] 0..nr_vcpus-1 */
+	uint32_t apic_id;              /* [const] */
+	struct cpu_thread *thread;     /* [const] host thread: kick, park (sched/cpu_thread.h) */
+	const struct intc_ops *intc;   /* [const] */
+	void *intc_opaque;             /* [const] the local APIC */
+	uint8_t sipi_vector;           /* [atomic] written by the sender before VCPU_REQ_SIPI */
+	_Atomic int run_state;         /* enum vcpu_run_state; [owner] writes, others may read for statistics */
+	struct vcpu_stats *stats;      /* [owner] */
+
+	struct vcpu_exec *exec;        /* [owner] run-loop state, vcpu/exec.h */
+	_Atomic uint32_t inside;       /* [atomic] 1: may touch guest memory through its TLB; see vcpu/mailbox.h */
+	_Atomic uint32_t paused;       /* [atomic] futex word: stands still for vcpus_pause_all() */
+	struct mail *_Atomic mailbox;  /* [atomic] stack of revocations from other vCPUs */
+	struct vcpu_boot_state boot;   /* [const] while running; word_bits 0: none */
+};
+
+extern struct vcpu **vcpus; /* [const] after machine construction */
+extern unsigned nr_vcpus;
+
+/* Sets request bits with release order and kicks or wakes the vCPU if it must notice. Any thread, any lock, signal-safe. */
+void vcpu_request(struct vcpu *v, uint32_t bits);
+
+/*
+ * Machine-wide power requests (any thread, any lock; acted on by the I/O loop): reset all, power off with exit status. `why`,
+ * a string constant, is for the user when it is nothing a sane guest does (triple fault), else NULL.
+ */
+void machine_request_reset(const char *why);
+void machine_request_poweroff(int exit_status);
+
+/* Provided by main; called on the requesting thread, so they only queue the work for the I/O loop. */
+struct machine_power_ops {
+	void (*reset)(const char *why);
+	void (*poweroff)(int exit_status);
+};
+void machine_set_power_ops(const struct machine_power_ops *power_ops);
+
+/* Guest TSC in ticks of clock_tsc_hz(), including IA32_TSC_ADJUST; owner thread or stopped. */
+uint64_t vcpu_tsc_read(const struct vcpu *v);
+
+/* The vCPU whose thread this is; NULL on other threads. Per-CPU register windows (the local APIC's) need it. */
+struct vcpu *vcpu_self(void);
+
+/* The deadline of v's local timer changed: arm the host timer anew from intc->timer_deadline(). Owner thread. */
+void vcpu_timer_changed(struct vcpu *v);
+
+/* Takes effect at the next reset; the struct is copied, NULL: the reset vector. */
+void vcpu_set_boot_state(struct vcpu *v, const struct vcpu_boot_state *s);
+
+/*
+ * Life cycle, as the machine drives it; main thread, no lock held, RCU-registered. stats_init(), ram_init() and
+ * placement_init() have been called. From pause_all() to resume_all() every vCPU is at a safepoint and stays there; pauses
+ * do not nest.
+ */
+struct vcpu_config {
+	unsigned nr, sockets, cores, threads; /* sockets * cores * threads >= nr */
+	const char *cpu_model;                /* "max", "qemu64,+avx,-x2apic,feature=on"; "host" is "max" */
+	bool interp;                          /* IR interpreter instead of the native back end */
+	uint64_t tb_size;                     /* bytes of code memory; 0: default */
+	uint64_t jitter;                      /* seed of schedule jitter; 0: none */
+	bool perfmap;
+};
+
+int must_check vcpus_create(const struct vcpu_config *config, struct err *err);
+int must_check vcpus_start(struct err *err); /* starts the threads; the first CPU runs, the others wait for SIPI */
+void vcpus_pause_all(void);
+void vcpus_resume_all(void);
+void vcpus_reset_all(void);                  /* while paused: power-on state */
+void vcpus_stop(void);                       /* ends and joins the threads, also when paused or never started */
+void vcpus_free(void);
+
+int must_check vcpu_check_model(const char *cpu_model, struct err *err);
+void vcpu_print_models(FILE *out);                /* -cpu help */
+void vcpu_dump(const struct vcpu *v, FILE *out);  /* registers as text; v paused, or the caller is v */
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runtime routines of x86 translations: prototypes and numbers, from rt_calls.def.
+ * Threads: the vCPU's own, called from generated code or the IR interpreter.
+ */
+#ifndef COHORT_VCPU_X86_RT_H
+#define COHORT_VCPU_X86_RT_H
+
+#include "vcpu/x86/x86_cpu.h"
+
+enum x86_rt {
+#define X86_RT(name, effects) X86_RT_##name,
+#include "vcpu/x86/rt/rt_calls.def"
+#undef X86_RT
+	X86_RT_COUNT
+};
+
+#define X86_RT(name, effects) uint64_t x86_rt_##name(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t c);
+#include "vcpu/x86/rt/rt_calls.def"
+#undef X86_RT
+
+/* Descriptor of x86_rt_string(): what the instruction is. */
+#define X86_STR_OP(d) ((d) & 7) /* enum x86_str_op */
+enum x86_str_op { X86_STR_MOVS, X86_STR_STOS, X86_STR_LODS, X86_STR_CMPS, X86_STR_SCAS, X86_STR_INS, X86_STR_OUTS };
+#define X86_STR_SIZE_SHIFT 4    /* element bytes: 1 2 4 8 */
+#define X86_STR_ADDR_SHIFT 8    /* address bytes: 2 4 8 */
+#define X86_STR_SEG_SHIFT 12    /* source segment */
+#define X86_STR_REP 0x10000     /* REP / REPE */
+#define X86_STR_REPNE 0x20000
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runtime routines of the machine around the CPU's core: time, identification, MSRs, ports, halting, debug registers.
+ *
+ * Debug registers hold what is written; breakpoints on addresses and ports never hit.
+ */
+#include "mem/aspace.h"
+#include "mem/tlb.h"
+#include "util/bitops.h"
+#include "util/log.h"
+#include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/x86_cpuid.h"
+#include "vcpu/x86/x86_debug.h"
+#include "vcpu/x86/x86_msr.h"
+#include "vcpu/x86/x86_segment.h"
+
+#define UNUSED(...) ((void)(uint64_t[]){ __VA_ARGS__ })
+
+static void gp_unless(struct tcg_env *env, bool ok)
+{
+	if (!ok)
+		x86_fault_raise_err(x86_cpu(env), X86_GP, 0);
+}
+
+static void set_edx_eax(struct tcg_env *env, uint64_t v)
+{
+	env->greg[X86_RAX] = (uint32_t)v;
+	env->greg[X86_RDX] = v >> 32;
+}
+
+/* ---- Time and identification */
+
+uint64_t x86_rt_rdtsc(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+
+	UNUSED(a, b, unused);
+	gp_unless(env, !c->cpl || !(c->cr4 & X86_CR4_TSD));
+	set_edx_eax(env, vcpu_tsc_read(&c->vcpu));
+	return 0;
+}
+
+uint64_t x86_rt_rdtscp(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	x86_rt_rdtsc(env, a, b, unused);
+	env->greg[X86_RCX] = x86_cpu(env)->tsc_aux;
+	return 0;
+}
+
+uint64_t x86_rt_rdpid(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	UNUSED(a, b, unused);
+	return x86_cpu(env)->tsc_aux;
+}
+
+/* There are no counters. */
+uint64_t x86_rt_rdpmc(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	UNUSED(a, b, unused);
+	gp_unless(env, false);
+	return 0;
+}
+
+uint64_t x86_rt_cpuid(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	struct x86_cpuid_regs r = x86_cpuid(x86_cpu(env), (uint32_t)env->greg[X86_RAX], (uint32_t)env->greg[X86_RCX]);
+
+	UNUSED(a, b, unused);
+	env->greg[X86_RAX] = r.eax;
+	env->greg[X86_RBX] = r.ebx;
+	env->greg[X86_RCX] = r.ecx;
+	env->greg[X86_RDX] = r.edx;
+	return 0;
+}
+
+/* ---- MSRs */
+
+uint64_t x86_rt_rdmsr(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	uint64_t v = 0;
+
+	UNUSED(a, b, unused);
+	gp_unless(env, c->cpl == 0 && x86_msr_read(c, (uint32_t)env->greg[X86_RCX], &v) == 0);
+	set_edx_eax(env, v);
+	return 0;
+}
+
+uint64_t x86_rt_wrmsr(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	uint64_t v = (uint32_t)env->greg[X86_RAX] | env->greg[X86_RDX] << 32;
+
+	UNUSED(a, b, unused);
+	gp_unless(env, c->cpl == 0 && x86_msr_write(c, (uint32_t)env->greg[X86_RCX], v) == 0);
+	return 0;
+}
+
+/* ---- Ports */
+
+uint64_t x86_rt_in(struct tcg_env *env, uint64_t port, uint64_t size, uint64_t unused)
+{
+	UNUSED(unused);
+	gp_unless(env, x86_io_allowed(x86_cpu(env), (uint16_t)port, (unsigned)size));
+	return pio_read((uint16_t)port, (unsigned)size) & mask_low((unsigned)size * 8);
+}
+
+uint64_t x86_rt_out(struct tcg_env *env, uint64_t port, uint64_t size, uint64_t value)
+{
+	gp_unless(env, x86_io_allowed(x86_cpu(env), (uint16_t)port, (unsigned)size));
+	pio_write((uint16_t)port, value & mask_low((unsigned)size * 8), (unsigned)size);
+	return 0;
+}
+
+/* ---- Waiting */
+
+uint64_t x86_rt_hlt(struct tcg_env *env, uint64_t next, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+
+	UNUSED(b, unused);
+	gp_unless(env, c->cpl == 0);
+	env->pc = next;
+	c->vcpu.run_state = VCPU_HALTED;
+	return 0;
+}
+
+/* Not offered by CPUID. */
+uint64_t x86_rt_monitor(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	UNUSED(a, b, unused);
+	x86_fault_raise(x86_cpu(env), X86_UD);
+}
+
+uint64_t x86_rt_mwait(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	UNUSED(a, b, unused);
+	x86_fault_raise(x86_cpu(env), X86_UD);
+}
+
+/* ---- Caches, SMM, FPU availability */
+
+/* Guest caches are the host's, and coherent. */
+uint64_t x86_rt_wbinvd(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	UNUSED(a, b, unused);
+	gp_unless(env, x86_cpu(env)->cpl == 0);
+	return 0;
+}
+
+/* Legal in SMM only, which is never entered. */
+uint64_t x86_rt_rsm(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	UNUSED(a, b, unused);
+	x86_fault_raise(x86_cpu(env), X86_UD);
+}
+
+uint64_t x86_rt_fpu_nm(struct tcg_env *env, uint64_t sse, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+
+	UNUSED(b, unused);
+	if (sse && (c->cr0 & X86_CR0_EM || !(c->cr4 & X86_CR4_OSFXSR)))
+		x86_fault_raise(c, X86_UD);
+	if (c->cr0 & (X86_CR0_TS | X86_CR0_EM))
+		x86_fault_raise(c, X86_NM);
+	return 0;
+}
+
+/* ---- Debug registers: SDM volume 3B, 17.2 */
+
+/* DR4 and DR5 are other names of DR6 and DR7, or undefined. */
+static unsigned dr_number(struct x86_cpu *c, uint64_t n)
+{
+	if (n != 4 && n != 5)
+		return n & 7;
+	if (c->cr4 & X86_CR4_DE)
+		x86_fault_raise(c, X86_UD);
+	return n + 2;
+}
+
+static void dr_check(struct x86_cpu *c)
+{
+	gp_unless(&c->vcpu.env, c->cpl == 0);
+	if (!(c->dr[7] & X86_DR7_GD))
+		return;
+	c->dr[6] |= X86_DR6_BD;
+	c->dr[7] &= ~(uint64_t)X86_DR7_GD;
+	x86_fault_raise(c, X86_DB);
+}
+
+uint64_t x86_rt_dr_read(struct tcg_env *env, uint64_t n, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	unsigned r = dr_number(c, n);
+
+	UNUSED(b, unused);
+	dr_check(c);
+	return c->dr[r];
+}
+
+uint64_t x86_rt_dr_write(struct tcg_env *env, uint64_t n, uint64_t value, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	unsigned r = dr_number(c, n);
+
+	UNUSED(unused);
+	dr_check(c);
+	if (r >= 6) {
+		gp_unless(env, !(value >> 32));
+		value = r == 6 ? x86_dr6_of(value) : x86_dr7_of(value);
+	}
+	if (r == 7 && value & X86_DR7_ENABLES && log_on(LOG_UNIMP))
+		log_write("cpu %u: address breakpoints are not implemented (DR7 %#llx)\n", c->vcpu.index, (unsigned long long)value);
+	c->dr[r] = value;
+	return 0;
+}

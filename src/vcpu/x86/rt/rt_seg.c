@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Segment registers, descriptor tables and the instructions that examine descriptors. SDM volume 2; volume 3A 5.10.
+ */
+#include <string.h>
+
+#include "mem/tlb.h"
+#include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/x86_segment.h"
+
+static void set_zf(struct tcg_env *env, bool on)
+{
+	env->flags = (env->flags & ~(uint64_t)X86_FL_ZF) | (on ? X86_FL_ZF : 0);
+}
+
+uint64_t x86_rt_seg_load(struct tcg_env *env, uint64_t reg, uint64_t sel, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+
+	(void)unused;
+	x86_seg_load_data(c, (enum x86_sreg)reg, (uint16_t)sel);
+	if (reg == X86_SS)
+		c->shadow = true;
+	x86_mode_update(c);
+	return 0;
+}
+
+static unsigned table_base_size(const struct x86_cpu *c)
+{
+	return x86_code64(c) ? 8 : 4;
+}
+
+uint64_t x86_rt_lgdt(struct tcg_env *env, uint64_t va, uint64_t size, uint64_t idt)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	unsigned mode = x86_mmu_mode(c);
+	struct x86_table t;
+
+	t.limit = (uint16_t)tlb_load(env, va, 2, mode);
+	t.base = tlb_load(env, va + 2, table_base_size(c), mode);
+	if (table_base_size(c) == 8) {
+		if (!x86_canonical(t.base))
+			x86_fault_raise_err(c, X86_GP, 0);
+	} else if (size == 2) {
+		t.base &= 0xffffff;
+	}
+	*(idt ? &c->idt : &c->gdt) = t;
+	return 0;
+}
+
+uint64_t x86_rt_sgdt(struct tcg_env *env, uint64_t va, uint64_t size, uint64_t idt)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	const struct x86_table *t = idt ? &c->idt : &c->gdt;
+	uint8_t image[10];
+
+	(void)size;
+	if (c->tb_flags & X86_TB_UMIP)
+		x86_fault_raise_err(c, X86_GP, 0);
+	memcpy(image, &t->limit, 2);
+	memcpy(image + 2, &t->base, 8);
+	tlb_store_bytes(env, va, image, 2 + table_base_size(c), x86_mmu_mode(c));
+	return 0;
+}
+
+/* The descriptor of an LDT or TSS: 16 bytes in long mode. */
+static void read_system(struct x86_cpu *c, uint16_t sel, struct x86_desc *d, enum x86_sys_type a, enum x86_sys_type b)
+{
+	unsigned type;
+
+	if (sel & 4)
+		x86_fault_raise_err(c, X86_GP, sel & ~3u);
+	x86_desc_read(c, sel, x86_long_mode(c), X86_GP, d);
+	type = d->low >> 40 & 0x1f;
+	if (type != a && (type != b || x86_long_mode(c)))
+		x86_fault_raise_err(c, X86_GP, sel & ~3u);
+	if (!(d->low >> 47 & 1))
+		x86_fault_raise_err(c, X86_NP, sel & ~3u);
+}
+
+static void set_system(struct x86_cpu *c, struct x86_seg *s, uint16_t sel, const struct x86_desc *d)
+{
+	x86_seg_set(s, sel, d->low);
+	if (x86_long_mode(c))
+		s->base |= d->high << 32;
+}
+
+uint64_t x86_rt_lldt(struct tcg_env *env, uint64_t sel64, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	uint16_t sel = (uint16_t)sel64;
+	struct x86_desc d;
+
+	(void)b;
+	(void)unused;
+	if (!(sel & ~3u)) {
+		c->ldt = (struct x86_seg){ .sel = sel };
+		return 0;
+	}
+	read_system(c, sel, &d, X86_LDT, X86_LDT);
+	set_system(c, &c->ldt, sel, &d);
+	return 0;
+}
+
+uint64_t x86_rt_ltr(struct tcg_env *env, uint64_t sel64, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	uint16_t sel = (uint16_t)sel64;
+	struct x86_desc d;
+
+	(void)b;
+	(void)unused;
+	if (!(sel & ~3u))
+		x86_fault_raise_err(c, X86_GP, 0);
+	read_system(c, sel, &d, X86_TSS32, X86_TSS16);
+	x86_desc_set_busy(c, &d, true);
+	set_system(c, &c->tr, sel, &d);
+	return 0;
+}
+
+uint64_t x86_rt_str(struct tcg_env *env, uint64_t what, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+
+	(void)b;
+	(void)unused;
+	if (c->tb_flags & X86_TB_UMIP)
+		x86_fault_raise_err(c, X86_GP, 0);
+	return what == 0 ? c->ldt.sel : what == 1 ? c->tr.sel : c->cr0;
+}
+
+/* Readable at the current privilege and the selector's? Conforming code always is. */
+static bool visible(const struct x86_cpu *c, uint16_t sel, uint32_t attr)
+{
+	unsigned dpl = x86_attr_dpl(attr);
+
+	if (x86_attr_is_code(attr) && (attr & X86_SA_CONFORMING))
+		return true;
+	return c->cpl <= dpl && (sel & 3u) <= dpl;
+}
+
+static bool type_ok(const struct x86_cpu *c, uint32_t attr, bool gates)
+{
+	unsigned type = attr >> 8 & 15;
+
+	if (attr & X86_SA_S)
+		return true;
+	switch (type) {
+	case X86_LDT:
+	case X86_TSS32:
+	case X86_TSS32_BUSY:
+		return true;
+	case X86_TSS16:
+	case X86_TSS16_BUSY:
+		return !x86_long_mode(c);
+	case X86_CALL_GATE32:
+		return gates;
+	case X86_CALL_GATE16:
+	case X86_TASK_GATE:
+		return gates && !x86_long_mode(c);
+	default:
+		return false;
+	}
+}
+
+/* Common to LAR and LSL: the descriptor if the selector names one of an allowed type that may be seen. */
+static bool examine(struct tcg_env *env, uint64_t sel64, bool gates, struct x86_desc *d)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	uint16_t sel = (uint16_t)sel64;
+	bool ok = (sel & ~3u) && x86_desc_probe(c, sel, false, d) && type_ok(c, x86_desc_attr(d->low), gates) &&
+		  visible(c, sel, x86_desc_attr(d->low));
+
+	set_zf(env, ok);
+	return ok;
+}
+
+uint64_t x86_rt_lar(struct tcg_env *env, uint64_t sel, uint64_t b, uint64_t unused)
+{
+	struct x86_desc d;
+
+	(void)b;
+	(void)unused;
+	return examine(env, sel, true, &d) ? d.low >> 32 & 0x00ffff00 : 0;
+}
+
+uint64_t x86_rt_lsl(struct tcg_env *env, uint64_t sel, uint64_t b, uint64_t unused)
+{
+	struct x86_desc d;
+
+	(void)b;
+	(void)unused;
+	return examine(env, sel, false, &d) ? x86_desc_limit(d.low) : 0;
+}
+
+uint64_t x86_rt_verr(struct tcg_env *env, uint64_t sel, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	struct x86_desc d;
+	bool ok = (sel & 0xfffc) && x86_desc_probe(c, (uint16_t)sel, false, &d);
+	uint32_t attr = ok ? x86_desc_attr(d.low) : 0;
+
+	(void)b;
+	(void)unused;
+	ok = ok && (attr & X86_SA_S) && (!(attr & X86_SA_CODE) || (attr & X86_SA_RW)) && visible(c, (uint16_t)sel, attr);
+	set_zf(env, ok);
+	return 0;
+}
+
+uint64_t x86_rt_verw(struct tcg_env *env, uint64_t sel, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	struct x86_desc d;
+	bool ok = (sel & 0xfffc) && x86_desc_probe(c, (uint16_t)sel, false, &d);
+	uint32_t attr = ok ? x86_desc_attr(d.low) : 0;
+
+	(void)b;
+	(void)unused;
+	ok = ok && (attr & (X86_SA_S | X86_SA_CODE | X86_SA_RW)) == (X86_SA_S | X86_SA_RW) && visible(c, (uint16_t)sel, attr);
+	set_zf(env, ok);
+	return 0;
+}
+
+uint64_t x86_rt_arpl(struct tcg_env *env, uint64_t dest, uint64_t src, uint64_t unused)
+{
+	bool lower = (dest & 3) < (src & 3);
+
+	(void)unused;
+	set_zf(env, lower);
+	return lower ? (dest & ~3ull) | (src & 3) : dest;
+}
+
+static bool offset_ok(const struct x86_seg *s, uint32_t off, unsigned size)
+{
+	uint64_t last = (uint64_t)off + size - 1;
+
+	if (!(s->attr & X86_SA_CODE) && (s->attr & X86_SA_EXPAND_DOWN) && (s->attr & X86_SA_S))
+		return off > s->limit && last <= (s->attr & X86_SA_DB ? 0xffffffffull : 0xffffull);
+	return last <= s->limit;
+}
+
+uint64_t x86_rt_seg_check(struct tcg_env *env, uint64_t desc, uint64_t off, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	const struct x86_seg *s = &c->seg[desc & 0xff];
+	bool write = desc >> 16 & 1;
+	unsigned size = desc >> 8 & 0xff;
+	bool right = true;
+
+	(void)unused;
+	if (x86_protected(c)) {
+		right = s->attr & X86_SA_P;
+		if (write && ((s->attr & X86_SA_CODE) || !(s->attr & X86_SA_RW)))
+			right = false;
+		if (!write && (s->attr & X86_SA_CODE) && !(s->attr & X86_SA_RW))
+			right = false;
+	}
+	if (!right || !offset_ok(s, (uint32_t)off, size ? size : 1))
+		x86_fault_raise_err(c, (desc & 0xff) == X86_SS ? X86_SSF : X86_GP, 0);
+	return 0;
+}
+
+uint64_t x86_rt_swapgs(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	uint64_t base = c->seg[X86_GS].base;
+
+	(void)a;
+	(void)b;
+	(void)unused;
+	c->seg[X86_GS].base = c->kernel_gs_base;
+	c->kernel_gs_base = base;
+	return 0;
+}
+
+uint64_t x86_rt_wrsegbase(struct tcg_env *env, uint64_t reg, uint64_t value, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+
+	(void)unused;
+	if (!x86_canonical(value))
+		x86_fault_raise_err(c, X86_GP, 0);
+	c->seg[reg].base = value;
+	return 0;
+}

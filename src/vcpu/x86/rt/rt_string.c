@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * String instructions. SDM volume 2: MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS, REP.
+ *
+ * REP MOVS and REP STOS run in chunks that end at page ends, by memmove-like loops on host pointers; everything else, and what touches
+ * device memory or code pages, goes element by element. Registers are written back after each chunk or element, so that a fault or an
+ * interrupt finds the architectural state; between chunks a pending request ends the instruction, which then starts again where it was.
+ */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "mem/aspace.h"
+#include "mem/tlb.h"
+#include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/x86_segment.h"
+
+struct string_op {
+	struct x86_cpu *c;
+	enum x86_str_op op;
+	unsigned size;      /* of an element */
+	uint64_t addr_mask;
+	unsigned mode;
+	int64_t step;       /* +size or -size */
+	uint64_t src_base, dst_base;
+	unsigned src_seg;
+	bool rep, repne, check; /* check: segment limits apply */
+};
+
+static uint64_t reg_get(const struct string_op *s, unsigned r)
+{
+	return s->c->vcpu.env.greg[r] & s->addr_mask;
+}
+
+static void reg_set(const struct string_op *s, unsigned r, uint64_t v)
+{
+	uint64_t *g = &s->c->vcpu.env.greg[r];
+
+	if (s->addr_mask == 0xffff)
+		*g = (*g & ~0xffffull) | (v & 0xffff);
+	else
+		*g = v & s->addr_mask;
+}
+
+static bool uses_src(const struct string_op *s)
+{
+	return s->op == X86_STR_MOVS || s->op == X86_STR_LODS || s->op == X86_STR_CMPS || s->op == X86_STR_OUTS;
+}
+
+static bool uses_dst(const struct string_op *s)
+{
+	return s->op != X86_STR_LODS && s->op != X86_STR_OUTS;
+}
+
+static bool writes_dst(const struct string_op *s)
+{
+	return s->op == X86_STR_MOVS || s->op == X86_STR_STOS || s->op == X86_STR_INS;
+}
+
+static uint64_t linear(const struct string_op *s, uint64_t base, uint64_t off)
+{
+	uint64_t va = base + off;
+
+	return s->addr_mask == ~0ull || x86_code64(s->c) ? va : (uint32_t)va;
+}
+
+static uint64_t src_va(const struct string_op *s)
+{
+	uint64_t off = reg_get(s, X86_RSI);
+
+	if (s->check)
+		x86_rt_seg_check(&s->c->vcpu.env, s->src_seg | s->size << 8, off, 0);
+	return linear(s, s->src_base, off);
+}
+
+static uint64_t dst_va(const struct string_op *s)
+{
+	uint64_t off = reg_get(s, X86_RDI);
+
+	if (s->check)
+		x86_rt_seg_check(&s->c->vcpu.env, X86_ES | s->size << 8 | (writes_dst(s) ? 1u << 16 : 0), off, 0);
+	return linear(s, s->dst_base, off);
+}
+
+static void set_flags_sub(struct tcg_env *env, uint64_t a, uint64_t b, unsigned size)
+{
+	unsigned bits = size * 8;
+	uint64_t mask = size == 8 ? ~0ull : (1ull << bits) - 1, r;
+	uint32_t fl = 0;
+
+	a &= mask;
+	b &= mask;
+	r = (a - b) & mask;
+	fl |= a < b ? X86_FL_CF : 0;
+	fl |= __builtin_parity((unsigned)(r & 0xff)) ? 0 : X86_FL_PF;
+	fl |= (a ^ b ^ r) & 0x10 ? X86_FL_AF : 0;
+	fl |= r == 0 ? X86_FL_ZF : 0;
+	fl |= r >> (bits - 1) ? X86_FL_SF : 0;
+	fl |= ((a ^ b) & (a ^ r)) >> (bits - 1) & 1 ? X86_FL_OF : 0;
+	env->flags = fl;
+}
+
+static void set_accumulator(struct tcg_env *env, uint64_t v, unsigned size)
+{
+	uint64_t *rax = &env->greg[X86_RAX];
+
+	if (size == 4)
+		*rax = (uint32_t)v;
+	else if (size == 8)
+		*rax = v;
+	else
+		memcpy(rax, &v, size);
+}
+
+/* One element: memory, flags and accumulator; index registers are the caller's. */
+static void element(const struct string_op *s)
+{
+	struct tcg_env *env = &s->c->vcpu.env;
+	uint64_t v;
+
+	switch (s->op) {
+	case X86_STR_MOVS:
+		v = tlb_load(env, src_va(s), s->size, s->mode);
+		tlb_store(env, dst_va(s), v, s->size, s->mode);
+		break;
+	case X86_STR_STOS:
+		tlb_store(env, dst_va(s), env->greg[X86_RAX], s->size, s->mode);
+		break;
+	case X86_STR_LODS:
+		set_accumulator(env, tlb_load(env, src_va(s), s->size, s->mode), s->size);
+		break;
+	case X86_STR_CMPS:
+		v = tlb_load(env, src_va(s), s->size, s->mode);
+		set_flags_sub(env, v, tlb_load(env, dst_va(s), s->size, s->mode), s->size);
+		break;
+	case X86_STR_SCAS:
+		set_flags_sub(env, env->greg[X86_RAX], tlb_load(env, dst_va(s), s->size, s->mode), s->size);
+		break;
+	case X86_STR_INS: {
+		/* The destination must be writable before the port is read: a fault must not lose the datum. */
+		uint64_t va = dst_va(s);
+
+		tlb_page_ptr(env, va, TLB_WRITE, s->mode);
+		v = pio_read((uint16_t)env->greg[X86_RDX], s->size);
+		tlb_store(env, va, v, s->size, s->mode);
+		break;
+	}
+	case X86_STR_OUTS:
+		v = tlb_load(env, src_va(s), s->size, s->mode);
+		pio_write((uint16_t)env->greg[X86_RDX], (uint32_t)v, s->size);
+		break;
+	}
+}
+
+static void advance(const struct string_op *s, uint64_t elements)
+{
+	uint64_t by = (uint64_t)s->step * elements;
+
+	if (uses_src(s))
+		reg_set(s, X86_RSI, reg_get(s, X86_RSI) + by);
+	if (uses_dst(s))
+		reg_set(s, X86_RDI, reg_get(s, X86_RDI) + by);
+}
+
+/* Elements from offset `off` up to the end of its page and of the address range; 0 if the next one crosses. */
+static uint64_t run_length(const struct string_op *s, uint64_t va, uint64_t off)
+{
+	uint64_t room = GUEST_PAGE_SIZE - (va & ~GUEST_PAGE_MASK);
+
+	if (s->addr_mask != ~0ull && s->addr_mask - off < room - 1)
+		room = s->addr_mask - off + 1;
+	return room / s->size;
+}
+
+static void copy_forward(uint8_t *d, const uint8_t *p, uint64_t bytes, unsigned size)
+{
+	/* Overlap with the destination ahead repeats a pattern, as the element-wise copy does. */
+	if (d > p && d < p + bytes) {
+		for (uint64_t i = 0; i < bytes; i += size)
+			memmove(d + i, p + i, size);
+	} else {
+		memmove(d, p, bytes);
+	}
+}
+
+static void fill(uint8_t *d, uint64_t value, uint64_t elements, unsigned size)
+{
+	switch (size) {
+	case 1:
+		memset(d, (int)(uint8_t)value, elements);
+		break;
+	case 2:
+		for (uint64_t i = 0; i < elements; i++)
+			memcpy(d + i * 2, &value, 2);
+		break;
+	case 4:
+		for (uint64_t i = 0; i < elements; i++)
+			memcpy(d + i * 4, &value, 4);
+		break;
+	default:
+		for (uint64_t i = 0; i < elements; i++)
+			memcpy(d + i * 8, &value, 8);
+	}
+}
+
+/* As much of a forward REP MOVS/STOS as lies in one page each; 0: go by the element. */
+static uint64_t chunk(const struct string_op *s, uint64_t count)
+{
+	struct tcg_env *env = &s->c->vcpu.env;
+	uint64_t dva, sva, n, m;
+	const uint8_t *p;
+	uint8_t *d;
+
+	if (s->step < 0 || s->check || count < 2 || (s->op != X86_STR_MOVS && s->op != X86_STR_STOS))
+		return 0;
+	dva = dst_va(s);
+	n = run_length(s, dva, reg_get(s, X86_RDI));
+	n = n < count ? n : count;
+	if (s->op == X86_STR_STOS) {
+		d = n ? tlb_page_ptr(env, dva, TLB_WRITE, s->mode) : NULL;
+		if (d)
+			fill(d, env->greg[X86_RAX], n, s->size);
+		return d ? n : 0;
+	}
+	sva = src_va(s);
+	m = run_length(s, sva, reg_get(s, X86_RSI));
+	n = n < m ? n : m;
+	p = n ? tlb_page_ptr(env, sva, TLB_READ, s->mode) : NULL;
+	d = p ? tlb_page_ptr(env, dva, TLB_WRITE, s->mode) : NULL;
+	if (d)
+		copy_forward(d, p, n * s->size, s->size);
+	return d ? n : 0;
+}
+
+static bool compare_ends(const struct string_op *s)
+{
+	bool zf = s->c->vcpu.env.flags & X86_FL_ZF;
+
+	if (s->op != X86_STR_CMPS && s->op != X86_STR_SCAS)
+		return false;
+	return s->repne ? zf : !zf;
+}
+
+/* Returns 1 if it stopped for a request before the count ran out. */
+static uint64_t repeat(const struct string_op *s)
+{
+	struct tcg_env *env = &s->c->vcpu.env;
+	uint64_t count = reg_get(s, X86_RCX);
+
+	while (count) {
+		uint64_t n = chunk(s, count);
+
+		if (!n) {
+			element(s);
+			n = 1;
+		}
+		advance(s, n);
+		count -= n;
+		reg_set(s, X86_RCX, count);
+		if (compare_ends(s))
+			return 0;
+		if (count && atomic_load_explicit(&env->request, memory_order_relaxed))
+			return 1;
+	}
+	if (s->addr_mask == 0xffffffff) /* a 32-bit count register is written, and so zero-extended, even for no iteration */
+		reg_set(s, X86_RCX, 0);
+	return 0;
+}
+
+static void check_ports(const struct string_op *s)
+{
+	if ((s->op == X86_STR_INS || s->op == X86_STR_OUTS) && !x86_io_allowed(s->c, (uint16_t)s->c->vcpu.env.greg[X86_RDX], s->size))
+		x86_fault_raise_err(s->c, X86_GP, 0);
+}
+
+uint64_t x86_rt_string(struct tcg_env *env, uint64_t desc, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	unsigned addr = desc >> X86_STR_ADDR_SHIFT & 15, seg = desc >> X86_STR_SEG_SHIFT & 15;
+	bool code64 = x86_code64(c);
+	struct string_op s = {
+		.c = c,
+		.op = X86_STR_OP(desc),
+		.size = desc >> X86_STR_SIZE_SHIFT & 15,
+		.addr_mask = addr == 8 ? ~0ull : addr == 4 ? 0xffffffffull : 0xffffull,
+		.mode = x86_mmu_mode(c),
+		.src_seg = seg,
+		.src_base = code64 && seg < X86_FS ? 0 : c->seg[seg].base,
+		.dst_base = code64 ? 0 : c->seg[X86_ES].base,
+		.rep = desc & (X86_STR_REP | X86_STR_REPNE),
+		.repne = desc & X86_STR_REPNE,
+		.check = !code64 && (c->tb_flags & (X86_TB_SEGLIM | X86_TB_FGLIM)),
+	};
+
+	(void)b;
+	(void)unused;
+	s.step = c->eflags & X86_FL_DF ? -(int64_t)s.size : (int64_t)s.size;
+	check_ports(&s);
+	if (s.rep)
+		return repeat(&s);
+	element(&s);
+	advance(&s, 1);
+	return 0;
+}

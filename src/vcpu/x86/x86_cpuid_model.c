@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CPU models: from the words of -cpu to a struct x86_cpuid_model. The bits are in cpuid_bits.def, the models in cpuid_models.def.
+ */
+#include "vcpu/x86/x86_cpuid.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bitops.h"
+#include "util/err.h"
+#include "vcpu/x86/decode/decode.h"
+
+enum { Q = 1, N = 2, W = 4, M = 8 };
+
+static const struct bit {
+	uint8_t word, bit, feature, models;
+	const char *names;
+} bits[] = {
+#define X86_CPUID_BIT(id, word, bit, names, feature, models) { X86_CW_##word, bit, X86_F_##feature, models, names },
+#include "vcpu/x86/cpuid_bits.def"
+#undef X86_CPUID_BIT
+};
+
+static const struct model {
+	const char *name, *vendor, *brand, *help;
+	unsigned letter, family, model, stepping;
+	uint32_t level, xlevel;
+} models[] = {
+#define X86_MODEL(name, letter, vendor, family, model, stepping, level, xlevel, brand, help) \
+	{ name, vendor, brand, help, letter, family, model, stepping, level, xlevel },
+#include "vcpu/x86/cpuid_models.def"
+#undef X86_MODEL
+};
+
+/* Without the first there is no second. */
+static const uint16_t needs[][2] = {
+	{ X86_CPUID_XSAVE, X86_CPUID_XSAVEOPT },
+	{ X86_CPUID_XSAVE, X86_CPUID_XSAVEC },
+	{ X86_CPUID_XSAVE, X86_CPUID_XGETBV1 },
+	{ X86_CPUID_APIC, X86_CPUID_X2APIC },
+	{ X86_CPUID_APIC, X86_CPUID_TSC_DEADLINE },
+	{ X86_CPUID_TSC, X86_CPUID_TSC_DEADLINE },
+	{ X86_CPUID_TSC, X86_CPUID_TSC_ADJUST },
+	{ X86_CPUID_TSC, X86_CPUID_RDTSCP },
+	{ X86_CPUID_PCID, X86_CPUID_INVPCID },
+	{ X86_CPUID_SPEC_CTRL, X86_CPUID_IBRS_ALL },
+	{ X86_CPUID_FXSR, X86_CPUID_SSE },
+	{ X86_CPUID_FXSR, X86_CPUID_XSAVE },
+	{ X86_CPUID_SSE, X86_CPUID_SSE2 },
+	{ X86_CPUID_SSE2, X86_CPUID_SSE3 },
+	{ X86_CPUID_SSE2, X86_CPUID_AES },
+	{ X86_CPUID_SSE2, X86_CPUID_PCLMULQDQ },
+	{ X86_CPUID_SSE3, X86_CPUID_SSSE3 },
+	{ X86_CPUID_SSSE3, X86_CPUID_SSE41 },
+	{ X86_CPUID_SSE41, X86_CPUID_SSE42 },
+	{ X86_CPUID_PAE, X86_CPUID_LM },
+	{ X86_CPUID_LM, X86_CPUID_SYSCALL },
+	{ X86_CPUID_LM, X86_CPUID_LAHF_LM },
+	{ X86_CPUID_LM, X86_CPUID_CX16 },
+	{ X86_CPUID_LM, X86_CPUID_FSGSBASE },
+	{ X86_CPUID_LM, X86_CPUID_PCID },
+	{ X86_CPUID_LM, X86_CPUID_PDPE1GB },
+};
+
+/* ---- Names */
+
+static char plain(char ch)
+{
+	return ch == '_' || ch == '.' ? '-' : ch;
+}
+
+/* Is `name` (of length len) one of the comma-separated `names`? */
+static bool is_named(const char *names, const char *name, size_t len)
+{
+	for (const char *p = names; *p; p += *p == ',') {
+		size_t n = strcspn(p, ","), i = 0;
+
+		while (n == len && i < n && plain(p[i]) == plain(name[i]))
+			i++;
+		if (n == len && i == n)
+			return true;
+		p += n;
+	}
+	return false;
+}
+
+static const struct bit *bit_find(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
+		if (is_named(bits[i].names, name, len))
+			return &bits[i];
+	return NULL;
+}
+
+static const struct model *model_find(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(models); i++)
+		if (strlen(models[i].name) == len && !memcmp(models[i].name, name, len))
+			return &models[i];
+	return NULL;
+}
+
+/* ---- Parsing */
+
+struct word {
+	const char *text;
+	size_t len;
+};
+
+static int feature_set(struct x86_cpuid_model *m, struct word name, bool on, struct err *err)
+{
+	const struct bit *b = bit_find(name.text, name.len);
+
+	if (!b)
+		return err_set(err, "unknown CPU feature '%.*s'; -cpu help lists them", (int)name.len, name.text);
+	if (on && !(b->models & M))
+		return err_set(err, "CPU feature '%.*s' is not implemented; leave it out", (int)name.len, name.text);
+	if (on)
+		m->word[b->word] |= 1u << b->bit;
+	else
+		m->word[b->word] &= ~(1u << b->bit);
+	return 0;
+}
+
+static int number_set(unsigned *to, unsigned max, struct word name, const char *value, struct err *err)
+{
+	char *end;
+	unsigned long v = strtoul(value, &end, 0);
+
+	if (end == value || (*end && *end != ',') || v > max)
+		return err_set(err, "CPU property '%.*s' wants a number up to %u", (int)name.len, name.text, max);
+	*to = (unsigned)v;
+	return 0;
+}
+
+static bool is(struct word w, const char *text)
+{
+	return w.len == strlen(text) && !memcmp(w.text, text, w.len);
+}
+
+/* name=value where name is no feature bit. 1: not known here. */
+static int property_set(struct x86_cpuid_model *m, struct word name, struct word value, struct err *err)
+{
+	if (is(name, "family"))
+		return number_set(&m->family, 0xff + 0xf, name, value.text, err);
+	if (is(name, "model"))
+		return number_set(&m->model, 0xff, name, value.text, err);
+	if (is(name, "stepping"))
+		return number_set(&m->stepping, 0xf, name, value.text, err);
+	if (is(name, "vendor")) {
+		if (value.len != 12)
+			return err_set(err, "CPU property 'vendor' wants 12 characters");
+		memcpy(m->vendor, value.text, 12);
+		return 0;
+	}
+	if (is(name, "model-id") || is(name, "model_id")) {
+		if (value.len > 48)
+			return err_set(err, "CPU property 'model-id' wants at most 48 characters");
+		memset(m->brand, 0, sizeof(m->brand));
+		memcpy(m->brand, value.text, value.len);
+		return 0;
+	}
+	/* Every request is checked and nothing is dropped in silence, so these say nothing new. */
+	if (is(name, "check") || is(name, "enforce") || is(name, "migratable"))
+		return 0;
+	return 1;
+}
+
+static int item_set(struct x86_cpuid_model *m, struct word item, struct err *err)
+{
+	const char *eq = memchr(item.text, '=', item.len);
+	struct word name = item, value = { "on", 2 };
+	int known;
+
+	if (item.len && (*item.text == '+' || *item.text == '-'))
+		return feature_set(m, (struct word){ item.text + 1, item.len - 1 }, *item.text == '+', err);
+	if (eq) {
+		name.len = (size_t)(eq - item.text);
+		value = (struct word){ eq + 1, item.len - name.len - 1 };
+	}
+	known = property_set(m, name, value, err);
+	if (known <= 0)
+		return known;
+	if (is(value, "on") || is(value, "true") || is(value, "yes"))
+		return feature_set(m, name, true, err);
+	if (is(value, "off") || is(value, "false") || is(value, "no"))
+		return feature_set(m, name, false, err);
+	return err_set(err, "CPU feature '%.*s' is on or off, not '%.*s'", (int)name.len, name.text, (int)value.len, value.text);
+}
+
+static void drop_dependents(struct x86_cpuid_model *m)
+{
+	for (bool again = true; again;) {
+		again = false;
+		for (size_t i = 0; i < ARRAY_LEN(needs); i++) {
+			unsigned first = needs[i][0], then = needs[i][1];
+
+			if (m->word[first / 32] >> first % 32 & 1 || !(m->word[then / 32] >> then % 32 & 1))
+				continue;
+			m->word[then / 32] &= ~(1u << then % 32);
+			again = true;
+		}
+	}
+	if (!(m->word[X86_CW_7D] >> X86_CPUID_ARCH_CAPS % 32 & 1))
+		m->word[X86_CW_CAPS] = m->word[X86_CW_CAPSH] = 0;
+}
+
+static void model_start(struct x86_cpuid_model *m, const struct model *base)
+{
+	*m = (struct x86_cpuid_model){ .family = base->family, .model = base->model, .stepping = base->stepping, .level = base->level,
+				       .xlevel = base->xlevel };
+	memcpy(m->vendor, base->vendor, 12);
+	memcpy(m->brand, base->brand, strlen(base->brand));
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
+		if (bits[i].models & base->letter)
+			m->word[bits[i].word] |= 1u << bits[i].bit;
+}
+
+static int parse(struct x86_cpuid_model *m, const char *text, struct err *err)
+{
+	const struct model *base;
+	size_t len;
+
+	if (!text || !*text)
+		text = models[0].name;
+	len = strcspn(text, ",");
+	base = model_find(text, len);
+	if (!base)
+		return err_set(err, "unknown CPU model '%.*s'; -cpu help lists them", (int)len, text);
+	model_start(m, base);
+	for (const char *p = text + len; *p; p += len) {
+		p++;
+		len = strcspn(p, ",");
+		if (len && item_set(m, (struct word){ p, len }, err) < 0)
+			return -1;
+	}
+	drop_dependents(m);
+	return 0;
+}
+
+/* ---- API */
+
+static int topology(struct x86_cpuid_model *m, struct x86_cpu *c, unsigned index, const struct vcpu_config *config, struct err *err)
+{
+	unsigned threads = config->threads ? config->threads : 1, cores = config->cores ? config->cores : 1;
+	unsigned socket = index / (threads * cores);
+
+	if (config->nr > (config->sockets ? config->sockets : 1) * cores * threads)
+		return err_set(err, "%u CPUs do not fit into %u sockets of %u cores of %u threads", config->nr, config->sockets, cores, threads);
+	m->cores = cores;
+	m->threads = threads;
+	m->thread_bits = log2_ceil(threads);
+	m->core_bits = log2_ceil(cores);
+	c->vcpu.apic_id = index % threads | (index / threads % cores) << m->thread_bits | socket << (m->thread_bits + m->core_bits);
+	return 0;
+}
+
+int x86_cpuid_init(struct x86_cpu *c, unsigned index, const struct vcpu_config *config, struct err *err)
+{
+	static struct x86_cpuid_model shared; /* the same for every vCPU of the machine */
+	struct x86_cpuid_model m;
+
+	if (parse(&m, config->cpu_model, err) < 0 || topology(&m, c, index, config, err) < 0)
+		return -1;
+	shared = m;
+	c->cpuid = &shared;
+	c->features[0] = c->features[1] = 0;
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
+		if (bits[i].feature != X86_F_BASE && m.word[bits[i].word] >> bits[i].bit & 1)
+			c->features[bits[i].feature / 64] |= 1ull << bits[i].feature % 64;
+	c->features[X86_F_BASE / 64] |= 1ull << X86_F_BASE % 64;
+	return 0;
+}
+
+int x86_cpuid_check(const char *model, struct err *err)
+{
+	struct x86_cpuid_model m;
+
+	return parse(&m, model, err);
+}
+
+void x86_cpuid_print_models(FILE *out)
+{
+	unsigned column = 0;
+
+	fprintf(out, "Available CPUs:\n");
+	for (size_t i = 0; i < ARRAY_LEN(models); i++)
+		fprintf(out, "  %-10s  %s\n", models[i].name, models[i].help);
+	fprintf(out, "\nFeatures, as +name, -name, name=on|off:\n");
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
+		int len = (int)strcspn(bits[i].names, ",");
+
+		if (!(bits[i].models & M))
+			continue;
+		if (column + (unsigned)len > 74) {
+			fputc('\n', out);
+			column = 0;
+		}
+		column += (unsigned)fprintf(out, "%s%.*s", column ? " " : "  ", len, bits[i].names);
+	}
+	fputc('\n', out);
+}

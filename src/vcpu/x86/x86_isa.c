@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The x86 guest as the lower rooms see it: struct guest_isa for tcg, struct vcpu_arch for the run loop; CPU modes, reset, and
+ * the events of a safepoint.
+ */
+#include "vcpu/x86/x86_isa.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "mem/tlb.h"
+#include "sched/clock.h"
+#include "util/err.h"
+#include "util/log.h"
+#include "util/stats.h"
+#include "vcpu/arch.h"
+#include "vcpu/exec.h"
+#include "vcpu/x86/decode/decode.h"
+#include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/tr/tr.h"
+#include "vcpu/x86/x86_cpuid.h"
+#include "vcpu/x86/x86_int.h"
+#include "vcpu/x86/x86_mmu.h"
+#include "vcpu/x86/x86_msr.h"
+#include "vcpu/x86/x86_segment.h"
+#include "vcpu/x86/x86_x87.h"
+
+/* ---- Mode */
+
+static uint32_t mode_of_cs(const struct x86_cpu *c)
+{
+	uint32_t attr = c->seg[X86_CS].attr;
+
+	if (!(c->cr0 & X86_CR0_PE) || (c->eflags & X86_FL_VM))
+		return attr & X86_SA_DB && !(c->eflags & X86_FL_VM) ? X86_MODE_32 : X86_MODE_16;
+	if ((c->efer & X86_EFER_LMA) && (attr & X86_SA_L))
+		return X86_MODE_64;
+	return attr & X86_SA_DB ? X86_MODE_32 : X86_MODE_16;
+}
+
+/* Flat: every offset of the segment may be used for any access, so nothing needs checking. */
+static bool flat(const struct x86_seg *s, bool code)
+{
+	uint32_t need = X86_SA_P | X86_SA_S | (code ? X86_SA_CODE | X86_SA_RW : X86_SA_RW);
+
+	if ((s->attr & need) != need || s->limit != 0xffffffff)
+		return false;
+	return code || !(s->attr & (X86_SA_CODE | X86_SA_EXPAND_DOWN));
+}
+
+static uint32_t segment_flags(const struct x86_cpu *c, uint32_t mode)
+{
+	uint32_t f = 0;
+
+	if (mode == X86_MODE_64)
+		return 0;
+	for (unsigned r = X86_ES; r <= X86_DS; r++)
+		if (c->seg[r].base)
+			f |= X86_TB_SEGBASE;
+	/* Real mode with 64 KiB limits: 16-bit offsets cannot leave them except by an access that wraps; those check too. */
+	for (unsigned r = X86_ES; r < X86_NR_SEGS; r++)
+		if (!flat(&c->seg[r], r == X86_CS))
+			f |= r >= X86_FS ? X86_TB_FGLIM : X86_TB_SEGLIM;
+	return f;
+}
+
+static uint32_t privilege_flags(const struct x86_cpu *c)
+{
+	unsigned iopl = (c->eflags & X86_FL_IOPL) >> 12;
+	uint32_t f = (uint32_t)c->cpl << X86_TB_CPL_SHIFT;
+
+	if (c->eflags & X86_FL_VM ? iopl == 3 : c->cpl <= iopl)
+		f |= X86_TB_IOPL;
+	if (c->cpl && (c->cr4 & X86_CR4_TSD))
+		f |= X86_TB_TSD;
+	if (c->cpl && (c->cr4 & X86_CR4_UMIP))
+		f |= X86_TB_UMIP;
+	if (c->cpl < 3 && (c->cr4 & X86_CR4_SMAP) && (c->eflags & X86_FL_AC))
+		f |= X86_TB_AC;
+	return f;
+}
+
+static uint32_t bit(uint64_t reg, uint64_t mask, uint32_t flag)
+{
+	return reg & mask ? flag : 0;
+}
+
+void x86_mode_update(struct x86_cpu *c)
+{
+	uint32_t mode, f;
+
+	if (!(c->cr0 & X86_CR0_PE))
+		c->cpl = 0;
+	else if (c->eflags & X86_FL_VM)
+		c->cpl = 3;
+	mode = mode_of_cs(c);
+	f = mode | segment_flags(c, mode) | privilege_flags(c);
+	f |= bit(c->seg[X86_SS].attr, X86_SA_DB, X86_TB_SS32) | bit(c->cr0, X86_CR0_PE, X86_TB_PE) | bit(c->eflags, X86_FL_VM, X86_TB_VM);
+	f |= bit(c->eflags, X86_FL_TF, X86_TB_TF) | bit(c->cr0, X86_CR0_TS, X86_TB_TS) | bit(c->cr0, X86_CR0_EM, X86_TB_EM);
+	f |= bit(c->cr0, X86_CR0_MP, X86_TB_MP) | bit(c->cr4, X86_CR4_OSFXSR, X86_TB_OSFXSR) | bit(c->cr4, X86_CR4_OSXSAVE, X86_TB_OSXSAVE);
+	f |= bit(c->efer, X86_EFER_LMA, X86_TB_LMA) | bit(c->cr4, X86_CR4_FSGSBASE, X86_TB_FSGSBASE);
+	if (c->shadow)
+		f |= X86_TB_SHADOW;
+	if (f == c->tb_flags)
+		return;
+	c->tb_flags = f;
+	tlb_mode_changed(&c->vcpu.env, f, c->cpl == 3);
+}
+
+static uint32_t tb_flags(struct tcg_env *env)
+{
+	return x86_cpu(env)->tb_flags;
+}
+
+/* ---- Reset */
+
+static void reset_segments(struct x86_cpu *c)
+{
+	const uint32_t data = X86_SA_P | X86_SA_S | X86_SA_RW | X86_SA_ACCESSED;
+
+	for (unsigned r = 0; r < X86_NR_SEGS; r++)
+		c->seg[r] = (struct x86_seg){ .limit = 0xffff, .attr = data };
+	c->seg[X86_CS] = (struct x86_seg){ .sel = 0xf000, .base = 0xffff0000, .limit = 0xffff, .attr = data | X86_SA_CODE };
+	c->ldt = (struct x86_seg){ .limit = 0xffff, .attr = X86_SA_P | X86_LDT << 8 };
+	c->tr = (struct x86_seg){ .limit = 0xffff, .attr = X86_SA_P | X86_TSS32_BUSY << 8 };
+	c->gdt = c->idt = (struct x86_table){ .limit = 0xffff };
+}
+
+/* SDM volume 3A, table 9-1. INIT keeps the FPU, the vector registers, the MSRs and the TSC. */
+static void reset_common(struct x86_cpu *c)
+{
+	struct tcg_env *env = &c->vcpu.env;
+
+	memset(env->greg, 0, sizeof(env->greg));
+	env->greg[X86_RDX] = x86_cpuid_signature(c);
+	env->flags = 0;
+	env->pc = 0xfffffff0; /* CS.base + FFF0 */
+	c->eflags = X86_FL_FIXED1;
+	c->cr0 = X86_CR0_ET | (c->cr0 & (X86_CR0_CD | X86_CR0_NW));
+	c->cr2 = c->cr3 = c->cr4 = c->efer = 0;
+	memset(c->dr, 0, sizeof(c->dr));
+	c->dr[6] = 0xffff0ff0;
+	c->dr[7] = 0x400;
+	c->cpl = 0;
+	c->shadow = c->nmi_blocked = false;
+	c->fault = (struct x86_fault){ 0 };
+	reset_segments(c);
+	tlb_set_globals(env, false);
+	tlb_switch(env, 0, false);
+	tlb_flush_all(env);
+	c->tb_flags = ~0u;
+	x86_mode_update(c);
+}
+
+static void init_reset(struct x86_cpu *c)
+{
+	reset_common(c);
+	if (c->vcpu.intc)
+		c->vcpu.intc->reset(&c->vcpu, false);
+	c->vcpu.run_state = c->vcpu.index ? VCPU_WAIT_SIPI : VCPU_RUNNING;
+}
+
+/* Flat protected or long mode, as a boot loader left it. */
+static void apply_boot_state(struct x86_cpu *c, const struct vcpu_boot_state *b)
+{
+	const uint32_t data = X86_SA_P | X86_SA_S | X86_SA_RW | X86_SA_ACCESSED | X86_SA_DB | X86_SA_G;
+	struct tcg_env *env = &c->vcpu.env;
+
+	c->gdt = (struct x86_table){ b->desc_table, b->desc_limit };
+	for (unsigned r = 0; r < X86_NR_SEGS; r++)
+		c->seg[r] = (struct x86_seg){ .sel = b->data_sel, .limit = 0xffffffff, .attr = data };
+	c->seg[X86_CS] = (struct x86_seg){ .sel = b->code_sel, .limit = 0xffffffff, .attr = data | X86_SA_CODE };
+	c->cr0 = X86_CR0_PE | X86_CR0_ET;
+	if (b->word_bits == 64) {
+		c->seg[X86_CS].attr = (c->seg[X86_CS].attr & ~X86_SA_DB) | X86_SA_L;
+		c->cr3 = b->root_table;
+		c->cr4 = X86_CR4_PAE;
+		c->efer = X86_EFER_LME | X86_EFER_LMA;
+		c->cr0 |= X86_CR0_PG;
+	}
+	env->pc = b->entry;
+	env->greg[X86_RSI] = b->arg;
+	tlb_flush_all(env);
+	x86_mode_update(c);
+}
+
+static void reset(struct vcpu *v)
+{
+	struct x86_cpu *c = x86_cpu(&v->env);
+
+	c->cr0 = X86_CR0_CD | X86_CR0_NW;
+	c->tsc_adjust = 0;
+	c->tsc_offset = 0;
+	reset_common(c);
+	x86_msr_reset(c);
+	x86_fpu_reset(c);
+	memset(v->env.vreg, 0, sizeof(v->env.vreg));
+	atomic_store(&v->env.request, 0);
+	v->env.exit_code = TCG_EXIT_EVENT;
+	v->exec->one_shot = false;
+	if (v->intc)
+		v->intc->reset(v, true);
+	v->run_state = v->index ? VCPU_WAIT_SIPI : VCPU_RUNNING;
+	if (v->index == 0 && v->boot.word_bits)
+		apply_boot_state(c, &v->boot);
+}
+
+/* ---- Events */
+
+static void take_sipi(struct x86_cpu *c)
+{
+	struct vcpu *v = &c->vcpu;
+
+	if (v->run_state != VCPU_WAIT_SIPI)
+		return;
+	x86_seg_set_real(c, X86_CS, (uint16_t)(v->sipi_vector << 8));
+	x86_set_ip(c, 0);
+	v->run_state = VCPU_RUNNING;
+	x86_mode_update(c);
+}
+
+static bool interruptible(const struct x86_cpu *c)
+{
+	return (c->eflags & X86_FL_IF) && !c->shadow;
+}
+
+/* Delivers one interrupt if one is deliverable. */
+static void take_interrupt(struct x86_cpu *c)
+{
+	struct vcpu *v = &c->vcpu;
+	int vector;
+
+	if (c->nmi_pending && !c->nmi_blocked && !c->shadow) {
+		c->nmi_pending = false;
+		c->nmi_blocked = true;
+		v->run_state = VCPU_RUNNING;
+		x86_int_deliver_external(c, X86_NMI);
+		return;
+	}
+	if (!interruptible(c) || !v->intc || v->intc->pending(v) < 0)
+		return;
+	vector = v->intc->accept(v);
+	if (vector < 0)
+		return;
+	stat_inc(STAT_interrupts);
+	v->run_state = VCPU_RUNNING;
+	x86_int_deliver_external(c, (uint8_t)vector);
+}
+
+static bool events(struct vcpu *v, uint32_t req)
+{
+	struct x86_cpu *c = x86_cpu(&v->env);
+
+	if (req & VCPU_REQ_NMI)
+		c->nmi_pending = true;
+	if (req & VCPU_REQ_INIT)
+		init_reset(c);
+	if (req & VCPU_REQ_SIPI)
+		take_sipi(c);
+	if (v->run_state == VCPU_WAIT_SIPI)
+		return false;
+	/* The shadowed instruction has run: its block cleared the field. */
+	if ((c->tb_flags & X86_TB_SHADOW) && !c->shadow)
+		x86_mode_update(c);
+	if (c->fault.pending)
+		x86_int_deliver_fault(c);
+	else if (c->single_step_due)
+		x86_debug_step(c);
+	if (v->run_state != VCPU_WAIT_SIPI)
+		take_interrupt(c);
+	return v->run_state == VCPU_RUNNING;
+}
+
+static bool wakeable(struct vcpu *v)
+{
+	struct x86_cpu *c = x86_cpu(&v->env);
+
+	if (atomic_load(&v->env.request))
+		return true;
+	if (v->run_state != VCPU_HALTED)
+		return false;
+	return (c->nmi_pending && !c->nmi_blocked) || (interruptible(c) && v->intc && v->intc->pending(v) >= 0);
+}
+
+/* ---- tcg's questions */
+
+static void __attribute__((noreturn)) trap(struct tcg_env *env, enum guest_trap what)
+{
+	struct x86_cpu *c = x86_cpu(env);
+
+	switch (what) {
+	case GUEST_TRAP_DIVIDE:
+		x86_fault_raise(c, X86_DE);
+	case GUEST_TRAP_ALIGN:
+		x86_fault_raise_err(c, X86_GP, 0);
+	case GUEST_TRAP_VECTOR_FP:
+		x86_fault_raise(c, c->cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD);
+	case GUEST_TRAP_STACK_FP:
+		x86_fault_raise(c, X86_MF);
+	}
+	emu_bug("unknown trap %d", (int)what);
+}
+
+static size_t disasm(uint32_t flags, gva_t pc, const uint8_t *bytes, size_t avail, char *out, size_t out_size)
+{
+	return x86_disasm((enum x86_mode)(flags & X86_TB_MODE), pc, bytes, avail, out, out_size);
+}
+
+static const struct ir_rt runtime[] = {
+#define X86_RT(name, effects) { #name, x86_rt_##name, effects },
+#include "vcpu/x86/rt/rt_calls.def"
+#undef X86_RT
+};
+
+static const char *const greg_names[TCG_NR_GREG] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+						     "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+
+static const struct guest_isa x86_guest = {
+	.name = "x86",
+	.rt = runtime,
+	.nr_rt = ARRAY_LEN(runtime),
+	.greg_names = greg_names,
+	.translate = x86_translate,
+	.tb_flags = tb_flags,
+	.trap = trap,
+	.fpu_host_encoding = true,
+	.fpu_exec = x86_fpu_exec,
+	.disasm = disasm,
+};
+
+/* ---- Life */
+
+static struct vcpu *create(unsigned index, const struct vcpu_config *config, struct err *err)
+{
+	struct x86_cpu *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (c == MAP_FAILED) {
+		err_set(err, "out of memory for vCPU %u", index);
+		return NULL;
+	}
+	if (x86_cpuid_init(c, index, config, err) < 0) {
+		munmap(c, sizeof(*c));
+		return NULL;
+	}
+	return &c->vcpu;
+}
+
+static void destroy(struct vcpu *v)
+{
+	munmap(v, sizeof(struct x86_cpu));
+}
+
+const struct vcpu_arch vcpu_arch = {
+	.guest = &x86_guest,
+	.tlb = &x86_tlb_ops,
+	.create = create,
+	.free = destroy,
+	.reset = reset,
+	.events = events,
+	.wakeable = wakeable,
+	.dump = x86_dump,
+};
+
+uint64_t vcpu_tsc_read(const struct vcpu *v)
+{
+	const struct x86_cpu *c = (const struct x86_cpu *)v;
+
+	return clock_tsc() + c->tsc_offset + c->tsc_adjust;
+}
+
+int vcpu_check_model(const char *model, struct err *err)
+{
+	return x86_cpuid_check(model, err);
+}
+
+void vcpu_print_models(FILE *out)
+{
+	x86_cpuid_print_models(out);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page walker. Threads: the vCPU's own (probe: also others while it is paused).
+ */
+#ifndef COHORT_VCPU_X86_MMU_H
+#define COHORT_VCPU_X86_MMU_H
+
+#include "mem/tlb.h"
+#include "vcpu/x86/x86_cpu.h"
+
+#define X86_PHYS_BITS 40
+#define X86_LINEAR_BITS 48
+
+extern const struct tlb_ops x86_tlb_ops;
+
+void x86_mmu_walk(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
+int x86_mmu_probe(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
+
+#endif

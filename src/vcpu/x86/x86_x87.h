@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * x87 and MMX for engines that do not use the host's unit, and the FPU's whole state. Threads: the vCPU's own.
+ */
+#ifndef COHORT_VCPU_X86_X87_H
+#define COHORT_VCPU_X86_X87_H
+
+#include "vcpu/x86/x86_cpu.h"
+
+void x86_fpu_reset(struct x86_cpu *c); /* FNINIT state, empty registers, MXCSR 1F80 */
+/* guest_isa.fpu_exec: executes one FPU/MMX operation word on env.fpu_image (and vregs/gregs where the form has them). */
+void x86_fpu_exec(struct tcg_env *env, uint64_t word, void *mem, uint64_t *greg);
+
+#endif

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+# Coming up and going down: numbers of CPUs, memory sizes, ends.
+
+# Seconds that a boot may take: a busy 2-core host with sanitizers or the interpreter is far slower than an idle one.
+limit=${BOOT_LIMIT:-240}
+
+boot_smp() {
+	boot "$work/console" "$limit" "$1" 1G "cohort.run=smoke,$1 cohort.dmesg=1" -no-reboot
+	check_boot "$work/console" "$1"
+	check_result "$work/console" smoke
+}
+
+test_smp_1() { boot_smp 1; }
+test_smp_2() { boot_smp 2; }
+test_smp_4() { boot_smp 4; }
+test_smp_8() { boot_smp 8; }
+test_smp_16() { boot_smp 16; }
+
+test_cloud_kernel() {
+	kernel=$guest_dir/vmlinuz-cloud
+	boot_smp 4
+}
+
+# MemTotal must lie between the size less the kernel's own and the size.
+boot_mem() {
+	local total
+	boot "$work/console" "$limit" 2 "$1" "cohort.run=smoke,2" -no-reboot
+	check_boot "$work/console" 2
+	check_result "$work/console" smoke
+	total=$(sed -n 's/.*memtotal_kb=\([0-9]*\).*/\1/p' "$work/console")
+	[ "$total" -ge "$2" ] && [ "$total" -le "$3" ] || failed "-m $1 gives $total kB, expected $2 to $3"
+}
+
+test_mem_256m() { boot_mem 256M 180000 262144; }
+test_mem_3g() { boot_mem 3G 2900000 3145728; }
+test_mem_8g() { boot_mem 8G 7900000 8388608; }
+
+test_poweroff() {
+	boot "$work/console" "$limit" 4 512M "cohort.run=none" -no-reboot
+	check_boot "$work/console" 4
+	grep -q 'reboot: Power down' "$work/console" || failed "the kernel did not power down"
+}
+
+# isa-debug-exit: a guest that writes V leaves with status 2 * V + 1.
+test_debug_exit() {
+	boot "$work/console" "$limit" 1 512M "cohort.run=none,3 cohort.end=exit" -no-reboot \
+		-device isa-debug-exit,iobase=0xf4,iosize=0x04
+	grep -q '^COHORT-BOOT-OK' "$work/console" || failed "no marker"
+	[ "$status" = 7 ] || failed "exit status $status, expected 7"
+}
+
+test_reboot_exits_with_no_reboot() {
+	boot "$work/console" "$limit" 2 512M "cohort.run=none cohort.end=reboot" -no-reboot
+	check_boot "$work/console" 2
+	[ "$(grep -c '^COHORT-BOOT-OK' "$work/console")" = 1 ] || failed "booted more than once"
+}
+
+# Waits until FILE holds COUNT markers; fails when the emulator ends first or time runs out.
+await_markers() {
+	local file=$1 count=$2 pid=$3 deadline=$((SECONDS + limit))
+	while [ "$(grep -ac '^COHORT-BOOT-OK' "$file")" -lt "$count" ]; do
+		kill -0 "$pid" 2>/dev/null || failed "the emulator ended: $(tail -n 1 "$file.err")"
+		[ $SECONDS -lt $deadline ] || failed "no marker number $count within $limit s: $(tail -n 1 "$file")"
+		sleep 0.2
+	done
+}
+
+# start LOG SMP MEM APPEND [ARG...]: runs the emulator in the background; sets pid. It dies with the test.
+start() {
+	local log=$1 smp=$2 mem=$3 append=$4
+	shift 4
+	set_emu_common "$emulator"
+	timeout -k 5 $((limit * 2)) "$emulator" "${emu_common[@]}" -smp "$smp" -m "$mem" -kernel "$kernel" \
+		-initrd "$initrd" -append "console=ttyS0 $append" "$@" </dev/null >"$log" 2>"$log.err" &
+	pid=$!
+	trap 'kill $pid 2>/dev/null; wait $pid 2>/dev/null' EXIT
+}
+
+test_reboot_boots_again() {
+	start "$work/console" 4 512M "cohort.run=none cohort.end=reboot"
+	await_markers "$work/console" 3 $pid
+	check_kernel_log "$work/console"
+}
+
+# An idle guest leaves the host alone: under 3% of a CPU for each vCPU, over ten seconds.
+test_idle() {
+	local smp=4 child before used allowed
+	start "$work/console" $smp 512M "cohort.run=none cohort.end=hang"
+	await_markers "$work/console" 1 $pid
+	sleep 4 # the kernel has work to finish after boot
+	child=$(cat "/proc/$pid/task/$pid/children")
+	child=${child%% *}
+	before=$(cpu_ticks "$child")
+	sleep 10
+	used=$(($(cpu_ticks "$child") - before))
+	allowed=$((10 * $(getconf CLK_TCK) * smp * 3 / 100))
+	echo "used $used ticks of $allowed allowed"
+	[ $used -le $allowed ] || failed "$used clock ticks in 10 s on $smp idle vCPUs, allowed $allowed"
+}
+
+# SIGTERM ends the emulator whatever the guest does.
+test_sigterm() {
+	local code=0
+	start "$work/console" 2 512M "cohort.run=none cohort.end=hang"
+	await_markers "$work/console" 1 $pid
+	kill -TERM $pid
+	wait $pid || code=$?
+	[ $code -lt 137 ] || failed "had to be killed"
+}

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+# Work inside the guest: user programs against a native run, CPU hotplug, concurrent code invalidation.
+
+# compare SMP PROGRAM...: the same binaries in the guest and on the host print the same lines.
+compare() {
+	local smp=$1 names line
+	shift
+	names=$*
+	boot "$work/console" "$limit" "$smp" 1G "cohort.run=programs,${names// /,} cohort.dmesg=1" -no-reboot
+	(cd "$work" && USER_DIR=$guest_dir/user BUSYBOX=$guest_dir/busybox "$guest_dir/busybox" sh "$here/guest/programs" "$@") |
+		grep '^OUT ' >"$work/native"
+	grep '^OUT ' "$work/console" >"$work/guest"
+	line=$(diff "$work/native" "$work/guest" | grep -m 1 '^[<>]')
+	[ -z "$line" ] || failed "differs from native ($(diff "$work/native" "$work/guest" | grep -c '^[<>]') lines): $line"
+	[ -s "$work/native" ] || failed "the native run printed nothing"
+	check_boot "$work/console" "$smp"
+}
+
+test_user_integer() { compare 1 intmix; }
+test_user_float() { compare 1 fp; }
+test_user_float_traps() { compare 1 fptrap; }
+test_user_threads() { compare 4 threads; }
+test_user_signals() { compare 2 signals; }
+test_user_alignment_check() { compare 1 aligncheck; }
+test_user_processes() { compare 4 forkexec; }
+test_user_code() { compare 4 jit; }
+test_user_utilities() { compare 2 utilities; }
+
+hotplug() {
+	boot "$work/console" "$limit" "$1" 512M "cohort.run=hotplug,$2 cohort.dmesg=1" -no-reboot
+	check_boot "$work/console" "$1"
+	check_result "$work/console" hotplug
+}
+
+test_hotplug() { hotplug 2 50; }
+test_hotplug_smp_4() { hotplug 4 17; }
+
+invalidate() {
+	boot "$work/console" "$limit" "$1" 512M "cohort.run=smc,1200,${SEED:-$((RANDOM + 1))}" -no-reboot
+	grep '^INFO\|^smc' "$work/console"
+	! grep -q '^smc stale .*[1-9]' "$work/console" || failed "$(grep -m 1 '^smc stale .*[1-9]' "$work/console")"
+	check_boot "$work/console" "$1"
+	check_result "$work/console" smc
+}
+
+test_smc_smp_2() { invalidate 2; }
+test_smc_smp_4() { invalidate 4; }
+test_smc_smp_16() { invalidate 16; }

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The data arena: its initial contents and its fingerprint. The same in every process.
+ */
+#include <string.h>
+
+#include "diff/diff.h"
+#include "diff/values.h"
+
+static uint8_t images[DIFF_NR_IMAGES][DIFF_DATA_SIZE];
+
+void diff_images_init(void)
+{
+	for (unsigned n = 0; n < DIFF_NR_IMAGES; n++) {
+		struct rng r = { 0xa7e4a + n };
+
+		value_bytes(&r, images[n], DIFF_DATA_SIZE);
+	}
+}
+
+const uint8_t *diff_image(unsigned n)
+{
+	return images[n % DIFF_NR_IMAGES];
+}
+
+void diff_apply_pokes(const struct diff_case *c, uint8_t *arena)
+{
+	for (unsigned i = 0; i < c->nr_pokes; i++) {
+		const struct diff_poke *p = &c->poke[i];
+
+		memcpy(arena + (p->addr - DIFF_DATA), c->poke_bytes + p->off, p->len);
+	}
+}
+
+uint64_t diff_hash(const struct diff_case *c, uint8_t *arena)
+{
+	uint64_t h[4] = { 1, 2, 3, 4 };
+
+	for (unsigned i = 0; i < c->nr_holes; i++)
+		memset(arena + (c->hole[i].addr - DIFF_DATA), 0, c->hole[i].len);
+	for (size_t i = 0; i < DIFF_DATA_SIZE; i += 32) {
+		uint64_t q[4];
+
+		memcpy(q, arena + i, 32);
+		for (unsigned k = 0; k < 4; k++)
+			h[k] = (h[k] ^ q[k]) * 0x9e3779b97f4a7c15ull + (h[k] >> 29);
+	}
+	return h[0] ^ h[1] << 1 ^ h[2] << 2 ^ h[3] << 3;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What must agree: exception and its error code and address; all registers; flags but those of flags.def (at the end) and dead ones
+ * (at a fault in a sequence, see undef.c); x87 and MMX registers, control, status and tag words; XMM registers and MXCSR; memory.
+ *
+ * Not compared: FIP, FDP, FOP (AMD and Intel keep them differently, and CPUID says so), and what stands in known[] below.
+ */
+#include "diff/compare.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "vcpu/x86/x86_cpu.h"
+
+static const char *const gpr_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					   "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+static const char *const st_names[8] = { "st0", "st1", "st2", "st3", "st4", "st5", "st6", "st7" };
+static const char *const xmm_names[16] = { "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+					   "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15" };
+
+static int insn_at(const struct program *p, uint64_t rip)
+{
+	for (unsigned i = 0; i < p->nr; i++)
+		if (p->at[i] == rip && p->at[i + 1] != rip)
+			return (int)i;
+	return -1;
+}
+
+/* Flags to compare. */
+static uint64_t flag_mask(const struct program *p, const struct diff_outcome *host)
+{
+	uint64_t mask = DIFF_FL_COMPARED;
+	int i;
+
+	if (!p->sequence) {
+		int count = insn_count(&p->insn[0].in);
+
+		if (host->vector != DIFF_END && host->out.rip == p->at[0])
+			return mask;
+		return mask & ~(uint64_t)insn_flags(&p->insn[0].in, count < 0 ? (int)(p->c.in.gpr[X86_RCX] & 0xff) : count).undefined;
+	}
+	i = host->vector == DIFF_END ? -1 : insn_at(p, host->out.rip);
+	if (i < 0)
+		return mask & ~(uint64_t)p->undef_end;
+	return mask & ~((uint64_t)p->undef_in[i] | (DIFF_FL_ARITH & ~(uint64_t)p->live_in[i]));
+}
+
+/* Linux shows kernel addresses as present. */
+static uint32_t error_mask(const struct diff_outcome *host)
+{
+	return host->vector == X86_PF && host->cr2 >> 47 ? ~1u : ~0u;
+}
+
+static const char *compare_fault(const struct diff_outcome *h, const struct diff_outcome *o)
+{
+	if (h->vector != o->vector)
+		return "vector";
+	if (h->out.rip != o->out.rip)
+		return "rip";
+	if (h->cr2 != o->cr2)
+		return "cr2";
+	if ((h->error ^ o->error) & error_mask(h))
+		return "error";
+	return NULL;
+}
+
+static const char *compare_fx(const struct diff_fx *h, const struct diff_fx *o)
+{
+	if (h->fcw != o->fcw)
+		return "fcw";
+	if (h->fsw != o->fsw)
+		return "fsw";
+	if (h->ftw != o->ftw)
+		return "ftw";
+	for (unsigned i = 0; i < 8; i++)
+		if (memcmp(h->st[i], o->st[i], 10))
+			return st_names[i];
+	for (unsigned i = 0; i < 16; i++)
+		if (memcmp(h->xmm[i], o->xmm[i], 16))
+			return xmm_names[i];
+	return h->mxcsr != o->mxcsr ? "mxcsr" : NULL;
+}
+
+const char *outcome_compare(const struct program *p, const struct diff_outcome *host, const struct diff_outcome *ours)
+{
+	const struct diff_state *h = &host->out, *o = &ours->out;
+	const char *bad = compare_fault(host, ours);
+
+	if (bad)
+		return bad;
+	for (unsigned i = 0; i < 16; i++)
+		if (h->gpr[i] != o->gpr[i])
+			return gpr_names[i];
+	if ((h->flags ^ o->flags) & flag_mask(p, host))
+		return "flags";
+	bad = compare_fx(&h->fx, &o->fx);
+	if (bad)
+		return bad;
+	if (h->fs_base != o->fs_base)
+		return "fs";
+	if (h->gs_base != o->gs_base)
+		return "gs";
+	return host->mem_hash != ours->mem_hash ? "memory" : NULL;
+}
+
+/* ---- Printing */
+
+static const char *vector_name(uint8_t v)
+{
+	static const char *const names[] = { "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS",
+					     "#NP", "#SS", "#GP", "#PF", "15", "#MF", "#AC", "#MC", "#XM" };
+
+	switch (v) {
+	case DIFF_END:
+		return "end";
+	case DIFF_HANG:
+		return "hang";
+	case DIFF_CRASH:
+		return "crash";
+	case DIFF_UNSTABLE:
+		return "unstable";
+	default:
+		return v < 20 ? names[v] : "?";
+	}
+}
+
+static void pair(FILE *f, const char *name, uint64_t h, uint64_t o)
+{
+	if (h != o)
+		fprintf(f, "  %-6s host %016" PRIx64 "  ours %016" PRIx64 "\n", name, h, o);
+}
+
+static void hex(FILE *f, const uint8_t *b, unsigned n)
+{
+	while (n--)
+		fprintf(f, "%02x", b[n]);
+}
+
+static void pair_bytes(FILE *f, const char *name, const uint8_t *h, const uint8_t *o, unsigned n)
+{
+	if (!memcmp(h, o, n))
+		return;
+	fprintf(f, "  %-6s host ", name);
+	hex(f, h, n);
+	fprintf(f, "  ours ");
+	hex(f, o, n);
+	fputc('\n', f);
+}
+
+void outcome_print(FILE *f, const struct program *p, const struct diff_outcome *host, const struct diff_outcome *ours)
+{
+	const struct diff_state *h = &host->out, *o = &ours->out;
+
+	fprintf(f, "  host: %s error %x cr2 %" PRIx64 " rip %" PRIx64 "\n", vector_name(host->vector), host->error, host->cr2, h->rip);
+	fprintf(f, "  ours: %s error %x cr2 %" PRIx64 " rip %" PRIx64 "\n", vector_name(ours->vector), ours->error, ours->cr2, o->rip);
+	for (unsigned i = 0; i < 16; i++)
+		pair(f, gpr_names[i], h->gpr[i], o->gpr[i]);
+	pair(f, "flags", h->flags & flag_mask(p, host), o->flags & flag_mask(p, host));
+	pair(f, "fcw", h->fx.fcw, o->fx.fcw);
+	pair(f, "fsw", h->fx.fsw, o->fx.fsw);
+	pair(f, "ftw", h->fx.ftw, o->fx.ftw);
+	pair(f, "mxcsr", h->fx.mxcsr, o->fx.mxcsr);
+	pair(f, "fs", h->fs_base, o->fs_base);
+	pair(f, "gs", h->gs_base, o->gs_base);
+	for (unsigned i = 0; i < 8; i++)
+		pair_bytes(f, st_names[i], h->fx.st[i], o->fx.st[i], 10);
+	for (unsigned i = 0; i < 16; i++)
+		pair_bytes(f, xmm_names[i], h->fx.xmm[i], o->fx.xmm[i], 16);
+}
+
+void state_print(FILE *f, const struct diff_state *s)
+{
+	for (unsigned i = 0; i < 16; i++)
+		fprintf(f, "  %-4s %016" PRIx64 "%s", gpr_names[i], s->gpr[i], i % 4 == 3 ? "\n" : "");
+	fprintf(f, "  rip %" PRIx64 " flags %" PRIx64 " fs %" PRIx64 " gs %" PRIx64 " fcw %04x fsw %04x ftw %02x mxcsr %04x\n", s->rip, s->flags,
+		s->fs_base, s->gs_base, s->fx.fcw, s->fx.fsw, s->fx.ftw, s->fx.mxcsr);
+	for (unsigned i = 0; i < 8; i++) {
+		fprintf(f, "  st%u ", i);
+		hex(f, s->fx.st[i], 10);
+		fputs(i % 4 == 3 ? "\n" : "", f);
+	}
+	for (unsigned i = 0; i < 16; i++) {
+		fprintf(f, "  xmm%-2u ", i);
+		hex(f, s->fx.xmm[i], 16);
+		fputs(i % 2 ? "\n" : "", f);
+	}
+}

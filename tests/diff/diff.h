@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The differential tester: what a case is, and what came of it.
+ *
+ * A case is one instruction or a short sequence, with the whole user state it starts from. It runs natively (native.c) and in our
+ * engines (engine.c), each in a process of its own, at the same linear addresses, and must leave the same state, or fault in the
+ * same way at the same instruction.
+ *
+ * Memory:  a stretch of code pages and a small arena of data; around both, nothing. The last page of the arena is read-only.
+ * End:     code leaves at terminators: a jump into the harness natively, HLT in the engines (#GP in user mode).
+ * Threads: the processes share batches of cases and results (worker.h); a case is written by the main process only.
+ */
+#ifndef COHORT_TESTS_DIFF_DIFF_H
+#define COHORT_TESTS_DIFF_DIFF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DIFF_PAGE 4096u
+#define DIFF_CODE 0x10000000u
+#define DIFF_CODE_PAGES 3u
+#define DIFF_DATA 0x20000000u
+#define DIFF_DATA_PAGES 4u
+#define DIFF_DATA_SIZE (DIFF_DATA_PAGES * DIFF_PAGE)
+#define DIFF_DATA_RO (DIFF_DATA + 3 * DIFF_PAGE) /* the read-only page */
+
+/* Terminators: 0 behind the last instruction, 1 at a fixed place for indirect branches, 2 a little behind 0. */
+#define DIFF_NR_TERMS 3u
+#define DIFF_TERM1 (DIFF_CODE + 2 * DIFF_PAGE + 0xf00)
+#define DIFF_TERM_LEN 5u
+
+#define DIFF_MAX_INSNS 48u
+#define DIFF_MAX_CODE 800u
+#define DIFF_POKE_BYTES 640u
+#define DIFF_MAX_POKES 6u
+
+#define DIFF_FL_ARITH 0x8d5u
+/* What is compared of RFLAGS: the arithmetic flags, DF, NT, AC, ID. RF, TF, IF and IOPL are the operating system's. */
+#define DIFF_FL_COMPARED (DIFF_FL_ARITH | 0x400u | 0x4000u | 0x40000u | 0x200000u)
+
+/* The FXSAVE image, SDM volume 1, table 10-2 (64-bit form). */
+struct diff_fx {
+	uint16_t fcw, fsw;
+	uint8_t ftw, reserved;
+	uint16_t fop;
+	uint64_t fip, fdp;
+	uint32_t mxcsr, mxcsr_mask;
+	uint8_t st[8][16];  /* 10 bytes each */
+	uint8_t xmm[16][16];
+	uint8_t rest[96];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct diff_fx) == 512, "as FXSAVE writes it");
+
+struct diff_state {
+	uint64_t gpr[16];
+	uint64_t rip, flags;
+	uint64_t fs_base, gs_base;
+	struct diff_fx fx;
+};
+
+/* Bytes stored to the arena before the run, and parts of it that are not compared afterwards. */
+struct diff_poke {
+	uint32_t addr;
+	uint16_t off, len; /* in struct diff_case.poke_bytes */
+};
+struct diff_hole {
+	uint32_t addr, len;
+};
+
+struct diff_case {
+	uint32_t image;     /* which arena image */
+	uint32_t code_off;  /* of the code in the code pages */
+	uint32_t code_len;  /* up to terminator 0 */
+	uint32_t term[DIFF_NR_TERMS]; /* addresses */
+	uint8_t code[DIFF_MAX_CODE];
+	uint8_t nr_pokes, nr_holes;
+	bool twice;         /* engines: run it again, warm, and expect the same */
+	bool flush;         /* engines: with an empty TLB */
+	struct diff_poke poke[DIFF_MAX_POKES];
+	uint8_t poke_bytes[DIFF_POKE_BYTES];
+	struct diff_hole hole[2];
+	struct diff_state in;
+};
+
+#define DIFF_END 0xff   /* no fault: a terminator was reached, out.rip says which */
+#define DIFF_HANG 0xfe  /* the engine did not come back in time */
+#define DIFF_CRASH 0xfd /* the process died */
+#define DIFF_UNSTABLE 0xfc /* the second, warm run was different from the first */
+#define DIFF_BUG 0xfb   /* the engine came to a place it never should */
+
+struct diff_outcome {
+	uint8_t vector;    /* exception, or DIFF_END */
+	uint32_t error;
+	uint64_t cr2;      /* page faults only */
+	uint64_t mem_hash; /* of the arena */
+	struct diff_state out;
+};
+
+/* The arena as image `n` fills it, 0 <= n < DIFF_NR_IMAGES, and pokes applied. */
+#define DIFF_NR_IMAGES 32u
+void diff_images_init(void);
+const uint8_t *diff_image(unsigned n);
+void diff_apply_pokes(const struct diff_case *c, uint8_t *arena); /* arena: DIFF_DATA_SIZE bytes */
+/* Empties the holes, then the hash. */
+uint64_t diff_hash(const struct diff_case *c, uint8_t *arena);
+
+#endif

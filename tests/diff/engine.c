@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cases in the engines. A small run loop takes the place of vcpu/exec.c's: a fault is not delivered but is the case's outcome.
+ * Terminators are HLT, which user mode may not execute.
+ */
+#include "diff/engine.h"
+
+#include <string.h>
+
+#include "mem/aspace.h"
+#include "mem/code_watch.h"
+#include "mem/ram.h"
+#include "mem/tlb.h"
+#include "tcg/cache/tb.h"
+#include "util/err.h"
+#include "util/log.h"
+#include "util/rcu.h"
+#include "util/stats.h"
+#include "vcpu/arch.h"
+#include "vcpu/exec.h"
+#include "vcpu/mailbox.h"
+#include "vcpu/x86/x86_cpu.h"
+#include "vcpu/x86/x86_x87.h"
+
+#define RAM_BYTES (16ull << 20)
+#define CODE_BYTES (64ull << 20)
+#define TABLES 0x1000u          /* page tables: one page per level and region */
+#define CODE_GPA 0x400000u      /* in a region of its own */
+#define PTE_P 1ull
+#define PTE_W 2ull
+#define PTE_U 4ull
+#define PTE_NX (1ull << 63)
+#define MAX_BLOCKS 100000       /* blocks a case may run before it counts as hung */
+
+/* Guest-physical pages of the arena: not contiguous, so that accesses over a page end are in two places. */
+static const uint32_t data_gpa[DIFF_DATA_PAGES] = { 0x205000, 0x203000, 0x209000, 0x201000 };
+
+static struct x86_cpu *cpu;
+static uint32_t old_off, old_len;
+
+/* ---- Set-up */
+
+static void pte(uint32_t table, unsigned index, uint64_t entry)
+{
+	memcpy(ram_ptr(table + index * 8), &entry, 8);
+}
+
+/* One last-level table each for code and data; both lie in the first GiB. */
+static void make_tables(void)
+{
+	const uint32_t pml4 = TABLES, pdpt = TABLES + 0x1000, pd = TABLES + 0x2000, code = TABLES + 0x3000, data = TABLES + 0x4000;
+	const uint64_t open = PTE_P | PTE_W | PTE_U;
+
+	pte(pml4, 0, pdpt | open);
+	pte(pdpt, 0, pd | open);
+	pte(pd, DIFF_CODE >> 21, code | open);
+	pte(pd, DIFF_DATA >> 21, data | open);
+	for (unsigned i = 0; i < DIFF_CODE_PAGES; i++)
+		pte(code, (DIFF_CODE >> 12 & 511) + i, (CODE_GPA + i * DIFF_PAGE) | PTE_P | PTE_U);
+	for (unsigned i = 0; i < DIFF_DATA_PAGES; i++)
+		pte(data, (DIFF_DATA >> 12 & 511) + i,
+		    data_gpa[i] | PTE_P | PTE_U | PTE_NX | (DIFF_DATA + i * DIFF_PAGE == DIFF_DATA_RO ? 0 : PTE_W));
+}
+
+/* Selectors as Linux gives them to a process. */
+static void enter_user_mode(struct x86_cpu *c)
+{
+	const uint32_t data = X86_SA_P | X86_SA_S | X86_SA_RW | X86_SA_ACCESSED | X86_SA_DB | X86_SA_G | 3u << X86_SA_DPL_SHIFT;
+
+	for (unsigned r = 0; r < X86_NR_SEGS; r++)
+		c->seg[r] = (struct x86_seg){ .sel = 0, .limit = 0xffffffff };
+	c->seg[X86_SS] = (struct x86_seg){ .sel = 0x2b, .limit = 0xffffffff, .attr = data };
+	c->seg[X86_CS] = (struct x86_seg){ .sel = 0x33, .limit = 0xffffffff,
+					   .attr = (data & ~X86_SA_DB) | X86_SA_CODE | X86_SA_L };
+	c->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_PG;
+	c->cr3 = TABLES;
+	c->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE;
+	c->efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
+	c->cpl = 3;
+	tlb_flush_all(&c->vcpu.env);
+	x86_mode_update(c);
+}
+
+static int start_thread(struct err *err)
+{
+	struct vcpu *v = &cpu->vcpu;
+
+	/* A stopped run loop comes back at once, and leaves this thread known as the vCPU's. */
+	v->exec->stop = true;
+	vcpu_exec_thread(v);
+	v->exec->stop = false;
+	if (tcg_thread_init(&v->exec->tcg, &v->env, err) < 0)
+		return -1;
+	mailbox_enter(v);
+	return 0;
+}
+
+int engine_init(bool interp, const char *log, struct err *err)
+{
+	struct vcpu_config config = { .nr = 1, .sockets = 1, .cores = 1, .threads = 1, .cpu_model = "max", .interp = interp, .tb_size = CODE_BYTES };
+
+	rcu_register();
+	if (log && log_parse_items(log, err) < 0)
+		return -1;
+	if (stats_init(1) < 0)
+		return err_set(err, "no memory");
+	stats_attach(0);
+	if (ram_init(RAM_BYTES, err) < 0 || aspace_add_ram(&aspace_mem, 0, RAM_BYTES, 0, false) < 0)
+		return -1;
+	if (vcpus_create(&config, err) < 0)
+		return -1;
+	cpu = x86_cpu(&vcpus[0]->env);
+	vcpu_arch.reset(&cpu->vcpu);
+	memset(ram_ptr(CODE_GPA), 0xcc, DIFF_CODE_PAGES * DIFF_PAGE);
+	make_tables();
+	if (start_thread(err) < 0)
+		return -1;
+	enter_user_mode(cpu);
+	return 0;
+}
+
+bool engine_has(unsigned feature)
+{
+	return x86_has(cpu, feature);
+}
+
+/* ---- State in and out */
+
+static void write_code(const struct diff_case *c)
+{
+	static uint8_t fill[DIFF_MAX_CODE + 64];
+
+	memset(fill, 0xcc, sizeof(fill));
+	if (old_len)
+		(void)dma_write(CODE_GPA + old_off, fill, old_len);
+	memcpy(fill, c->code, c->code_len);
+	fill[c->term[0] - DIFF_CODE - c->code_off] = 0xf4;
+	fill[c->term[2] - DIFF_CODE - c->code_off] = 0xf4;
+	old_off = c->code_off;
+	old_len = c->term[2] + DIFF_TERM_LEN - DIFF_CODE - c->code_off;
+	(void)dma_write(CODE_GPA + old_off, fill, old_len);
+	if (*(uint8_t *)ram_ptr(CODE_GPA + DIFF_TERM1 - DIFF_CODE) != 0xf4)
+		(void)dma_write(CODE_GPA + DIFF_TERM1 - DIFF_CODE, "\xf4", 1);
+}
+
+static void write_arena(const struct diff_case *c)
+{
+	uint8_t copy[DIFF_DATA_SIZE];
+
+	memcpy(copy, diff_image(c->image), sizeof(copy));
+	diff_apply_pokes(c, copy);
+	for (unsigned i = 0; i < DIFF_DATA_PAGES; i++)
+		memcpy(ram_ptr(data_gpa[i]), copy + i * DIFF_PAGE, DIFF_PAGE);
+}
+
+static void load_state(const struct diff_state *s)
+{
+	struct tcg_env *env = &cpu->vcpu.env;
+
+	memcpy(env->greg, s->gpr, sizeof(env->greg));
+	env->pc = s->rip;
+	x86_eflags_set(cpu, (uint32_t)s->flags);
+	cpu->seg[X86_FS].base = s->fs_base;
+	cpu->seg[X86_GS].base = s->gs_base;
+	memset(env->vreg, 0, sizeof(env->vreg));
+	for (unsigned i = 0; i < 16; i++)
+		memcpy(&env->vreg[i], s->fx.xmm[i], 16);
+	env->mxcsr = s->fx.mxcsr;
+	memcpy(env->fpu_image, &s->fx, 160);
+	tcg_backend->fpu_load(env);
+	cpu->fault = (struct x86_fault){ 0 };
+	cpu->cr2 = 0;
+	cpu->shadow = false;
+	x86_mode_update(cpu);
+}
+
+static void store_state(struct diff_outcome *o)
+{
+	struct tcg_env *env = &cpu->vcpu.env;
+	struct diff_state *s = &o->out;
+
+	memcpy(s->gpr, env->greg, sizeof(env->greg));
+	s->rip = env->pc;
+	s->flags = x86_eflags_get(cpu);
+	s->fs_base = cpu->seg[X86_FS].base;
+	s->gs_base = cpu->seg[X86_GS].base;
+	tcg_backend->fpu_save(env);
+	memcpy(&s->fx, env->fpu_image, 160);
+	for (unsigned i = 0; i < 16; i++)
+		memcpy(s->fx.xmm[i], &env->vreg[i], 16);
+	s->fx.mxcsr = env->mxcsr;
+}
+
+/* ---- Running */
+
+static struct tb *find(struct vcpu *v)
+{
+	struct tb *tb;
+
+	for (;;) {
+		if (v->exec->one_shot) {
+			v->exec->one_shot = false;
+			tb = tcg_one_shot_block(&v->exec->tcg, &v->env);
+			v->exec->in_one_shot = true;
+		} else {
+			tb = tcg_find_block(&v->exec->tcg, &v->env);
+		}
+		if (tb)
+			return tb;
+		v->exec->in_one_shot = false;
+		mailbox_leave(v);
+		tcg_make_room(&v->exec->tcg);
+		mailbox_enter(v);
+	}
+}
+
+/* Until a fault is pending; false: it never came. */
+static bool run_to_fault(struct vcpu *v)
+{
+	static volatile unsigned blocks; /* survives the unwinding */
+	struct tb *tb, *last = NULL;
+
+	blocks = 0;
+	sigsetjmp(v->exec->unwind, 0);
+	v->exec->in_run = false;
+	v->exec->in_one_shot = false;
+	v->env.exit_code = TCG_EXIT_EVENT;
+	last = NULL;
+	while (!cpu->fault.pending) {
+		if (++blocks > MAX_BLOCKS)
+			return false;
+		if (atomic_exchange(&v->env.request, 0))
+			last = NULL;
+		tb = find(v);
+		if (last)
+			tb_chain(last, (unsigned)v->env.exit_index, tb);
+		v->exec->in_run = true;
+		tcg_backend->run(&v->env, tb->code);
+		v->exec->in_run = false;
+		last = v->env.exit_code == TCG_EXIT_CHAIN && !v->exec->in_one_shot ? v->env.exit_tb : NULL;
+		v->exec->in_one_shot = false;
+	}
+	return true;
+}
+
+static bool at_terminator(const struct diff_case *c)
+{
+	for (unsigned k = 0; k < DIFF_NR_TERMS; k++)
+		if (cpu->vcpu.env.pc == c->term[k])
+			return true;
+	return false;
+}
+
+static void run_once(const struct diff_case *c, struct diff_outcome *o, uint8_t *arena)
+{
+	struct vcpu *v = &cpu->vcpu;
+
+	write_arena(c);
+	load_state(&c->in);
+	tcg_safepoint(&v->exec->tcg, &v->env);
+	if (!run_to_fault(v)) {
+		o->vector = DIFF_HANG;
+	} else if (cpu->fault.raised.vector == X86_GP && at_terminator(c)) {
+		o->vector = DIFF_END;
+		o->error = 0;
+	} else {
+		o->vector = cpu->fault.raised.vector;
+		o->error = cpu->fault.raised.has_error ? cpu->fault.raised.error : 0;
+	}
+	o->cr2 = o->vector == X86_PF ? cpu->cr2 : 0;
+	store_state(o);
+	for (unsigned i = 0; i < DIFF_DATA_PAGES; i++)
+		memcpy(arena + i * DIFF_PAGE, ram_ptr(data_gpa[i]), DIFF_PAGE);
+	o->mem_hash = diff_hash(c, arena);
+}
+
+void engine_run(const struct diff_case *c, struct diff_outcome *out, uint8_t *after)
+{
+	struct diff_outcome again;
+	uint8_t arena[DIFF_DATA_SIZE];
+
+	memset(out, 0, sizeof(*out));
+	if (c->flush)
+		tlb_flush_all(&cpu->vcpu.env);
+	write_code(c);
+	run_once(c, out, arena);
+	if (c->twice && out->vector != DIFF_HANG) {
+		memset(&again, 0, sizeof(again));
+		run_once(c, &again, arena);
+		if (memcmp(&again, out, sizeof(again)))
+			out->vector = DIFF_UNSTABLE;
+	}
+	if (after)
+		memcpy(after, arena, DIFF_DATA_SIZE);
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Walks the decoder's tables as the decoder itself would, in all directions at once: groups are followed into each entry, and
+ * what had to be chosen on the way (ModRM fields, REX bits, prefix) becomes part of the form.
+ */
+#include "diff/forms.h"
+
+#include <cpuid.h>
+#include <string.h>
+
+struct form forms[MAX_FORMS];
+unsigned nr_forms;
+
+static const bool translated[X86_I_COUNT] = {
+#define X86_TR(iid, fn, arg) [X86_I_##iid] = true,
+#include "vcpu/x86/tr/families.def"
+#undef X86_TR
+};
+
+static const char *const skipped[X86_I_COUNT] = {
+#define SKIP(iid, why) [X86_I_##iid] = why,
+#include "diff/skip.def"
+#undef SKIP
+};
+
+/* Features that not every x86-64 host has: where to look. */
+struct host_feature {
+	uint32_t leaf;
+	uint8_t reg, bit; /* eax ebx ecx edx */
+};
+#define EBX 1
+#define ECX 2
+#define EDX 3
+static const struct host_feature host_features[X86_F_COUNT] = {
+	[X86_F_SSE3] = { 1, ECX, 0 }, [X86_F_PCLMULQDQ] = { 1, ECX, 1 }, [X86_F_SSSE3] = { 1, ECX, 9 }, [X86_F_CX16] = { 1, ECX, 13 },
+	[X86_F_SSE41] = { 1, ECX, 19 }, [X86_F_SSE42] = { 1, ECX, 20 }, [X86_F_MOVBE] = { 1, ECX, 22 }, [X86_F_POPCNT] = { 1, ECX, 23 },
+	[X86_F_AES] = { 1, ECX, 25 }, [X86_F_FSGSBASE] = { 7, EBX, 0 }, [X86_F_BMI1] = { 7, EBX, 3 }, [X86_F_ADX] = { 7, EBX, 19 },
+	[X86_F_CLFLUSHOPT] = { 7, EBX, 23 }, [X86_F_CLWB] = { 7, EBX, 24 }, [X86_F_SHA] = { 7, EBX, 29 }, [X86_F_SERIALIZE] = { 7, EDX, 14 },
+	[X86_F_LAHF_LM] = { 0x80000001, ECX, 0 }, [X86_F_LZCNT] = { 0x80000001, ECX, 5 },
+};
+
+static bool host_has(unsigned feature)
+{
+	const struct host_feature *f = &host_features[feature];
+	uint32_t r[4];
+
+	if (!f->leaf)
+		return true;
+	if (!__get_cpuid_count(f->leaf, 0, &r[0], &r[1], &r[2], &r[3]))
+		return false;
+	return r[f->reg] >> f->bit & 1;
+}
+
+/* What was chosen on the way from the opcode map to a row. */
+struct path {
+	uint8_t map, opcode, prefix; /* prefix: index of the column, none 66 F3 F2 */
+	uint8_t flags;
+	bool modrm;
+	int8_t reg, rm, rexw, rexb, mem; /* mem: -1 open, 0 register, 1 memory */
+};
+
+static bool has_method(const struct x86_row *row, unsigned m)
+{
+	for (unsigned n = 0; n < 4; n++)
+		if (row->oc[n] && x86_oc_info[row->oc[n]].method == m)
+			return true;
+	return false;
+}
+
+static bool rm_is_open(const struct x86_row *row)
+{
+	return has_method(row, X86_M_E) || has_method(row, X86_M_Q) || has_method(row, X86_M_W);
+}
+
+static bool rm_is_memory(const struct x86_row *row)
+{
+	return has_method(row, X86_M_M);
+}
+
+/* Does the operand size make a difference to this row? */
+static bool has_sizes(const struct x86_row *row)
+{
+	if (!(row->attr & (X86_A_SSE | X86_A_MMX | X86_A_FPU)))
+		return true;
+	for (unsigned n = 0; n < 4; n++) {
+		const struct x86_oc_info *oc = &x86_oc_info[row->oc[n]];
+
+		for (unsigned k = 0; row->oc[n] && k < 2; k++) {
+			unsigned w = k ? oc->mem_width : oc->reg_width;
+
+			if (w == X86_W_v || w == X86_W_z || w == X86_W_y || w == X86_W_e || w == X86_W_f || w == X86_W_n)
+				if (oc->method < X86_M_GPRF && (k || w != X86_W_n))
+					return row->id != X86_I_LEA;
+		}
+	}
+	return row->id == X86_I_ENTER || row->id == X86_I_RET;
+}
+
+static void add_one(const struct path *p, const struct x86_row *row, unsigned opsize, enum form_mem mem)
+{
+	static const uint8_t prefix[4] = { 0, 0x66, 0xf3, 0xf2 };
+	struct form *f = &forms[nr_forms];
+
+	if (nr_forms == MAX_FORMS)
+		return;
+	nr_forms++;
+	*f = (struct form){ .row = row, .id = row->id, .map = p->map, .opcode = p->opcode, .mandatory = prefix[p->flags & X86_R_MANDATORY],
+			    .opsize = (uint8_t)opsize, .mem = (uint8_t)mem, .modrm = p->modrm || row->modrm, .reg = p->reg, .rm = p->rm,
+			    .rexw = p->rexw, .rexb = p->rexb, .opcode_reg = has_method(row, X86_M_Z), .skip = skipped[row->id] };
+	if (has_method(row, X86_M_STI))
+		f->rm = -1;
+	if (!host_has(row->feature))
+		f->skip = "the host CPU lacks it";
+	if (row->id == X86_I_BSWAP && opsize == 2)
+		f->skip = "undefined with 16-bit operands (SDM volume 2, BSWAP)";
+	if (row->id == X86_I_MOV_SEG && x86_oc_info[row->oc[0]].method == X86_M_SD)
+		f->skip = "the host's descriptor table";
+	if (row->id == X86_I_POP && x86_oc_info[row->oc[0]].method == X86_M_SEGF)
+		f->skip = "the host's descriptor table";
+}
+
+static void add_mems(const struct path *p, const struct x86_row *row, unsigned opsize)
+{
+	if (rm_is_open(row)) {
+		if (p->mem != 0)
+			add_one(p, row, opsize, FORM_MEM);
+		if (p->mem != 1)
+			add_one(p, row, opsize, FORM_REG);
+	} else if (rm_is_memory(row)) {
+		if (p->mem != 0)
+			add_one(p, row, opsize, FORM_MEM);
+	} else if (p->modrm || row->modrm) {
+		if (p->mem != 1)
+			add_one(p, row, opsize, FORM_REG);
+	} else {
+		add_one(p, row, opsize, FORM_PLAIN);
+	}
+}
+
+static bool known_opcode_reg(const struct path *p, const struct x86_row *row)
+{
+	return has_method(row, X86_M_Z) && (p->opcode & 7) > (row->id == X86_I_XCHG && p->map == 0 ? 1 : 0) && p->opcode != 0x90;
+}
+
+static void add(const struct path *p, const struct x86_row *row)
+{
+	unsigned mandatory = p->flags & X86_R_MANDATORY;
+	bool w = p->rexw != 0, v16 = mandatory != 1;
+
+	/* Columns that only repeat the row without prefix; X2 columns; registers in the opcode, of which one is enough. */
+	if (!translated[row->id] || row->legal == X86_L_I64 || p->prefix != mandatory || known_opcode_reg(p, row))
+		return;
+	switch (row->size) {
+	case X86_S_B:
+		add_mems(p, row, 1);
+		return;
+	case X86_S_F64: /* with 66, Intel and AMD do not agree on near branches */
+	case X86_S_C:
+		add_mems(p, row, 8);
+		return;
+	case X86_S_D64:
+		add_mems(p, row, 8);
+		if (v16)
+			add_mems(p, row, 2);
+		return;
+	case X86_S_Y:
+		if (p->rexw != 1)
+			add_mems(p, row, 4);
+		if (w)
+			add_mems(p, row, 8);
+		return;
+	default:
+		break;
+	}
+	if (p->rexw != 1)
+		add_mems(p, row, 4);
+	if (!has_sizes(row))
+		return;
+	if (v16 && p->rexw != 1)
+		add_mems(p, row, 2);
+	if (w && row->size == X86_S_V)
+		add_mems(p, row, 8);
+}
+
+static void walk(struct path p, const struct x86_row *row);
+
+static void walk_x87(struct path p, const struct x86_row *first)
+{
+	for (unsigned i = 0; i < 72; i++) {
+		struct path q = p;
+
+		q.reg = (int8_t)(i < 8 ? i : (i - 8) >> 3);
+		q.mem = i < 8;
+		q.rm = (int8_t)(i < 8 ? -1 : (int)(i & 7));
+		if (i >= 8 && (i & 7) && has_method(&first[i], X86_M_STI))
+			continue;
+		walk(q, &first[i]);
+	}
+}
+
+static void walk_group(struct path p, const struct x86_row *row)
+{
+	const struct x86_row *first = &x86_group_rows[row->group];
+
+	p.modrm |= row->kind < X86_K_FIRST_WITHOUT_MODRM;
+	switch (row->kind) {
+	case X86_K_REG:
+		for (unsigned i = 0; i < 16; i++) {
+			p.reg = (int8_t)(i / 2);
+			p.mem = !(i & 1);
+			walk(p, &first[i]);
+		}
+		break;
+	case X86_K_RM:
+		for (p.rm = 0; p.rm < 8; p.rm++)
+			walk(p, &first[p.rm]);
+		break;
+	case X86_K_MOD:
+		p.mem = 1;
+		walk(p, &first[0]);
+		p.mem = 0;
+		walk(p, &first[1]);
+		break;
+	case X86_K_X87:
+		walk_x87(p, first);
+		break;
+	case X86_K_MODE:
+		walk(p, &first[1]);
+		break;
+	case X86_K_REXB:
+		for (p.rexb = 0; p.rexb < 2; p.rexb++)
+			walk(p, &first[p.rexb]);
+		break;
+	case X86_K_REXW:
+		for (p.rexw = 0; p.rexw < 2; p.rexw++)
+			walk(p, &first[p.rexw]);
+		break;
+	default: /* VEX only */
+		break;
+	}
+}
+
+static void walk(struct path p, const struct x86_row *row)
+{
+	p.flags |= row->flags;
+	if (row->kind != X86_K_ROW)
+		walk_group(p, row);
+	else if (row->id != X86_I_INVALID)
+		add(&p, row);
+}
+
+void forms_init(void)
+{
+	nr_forms = 0;
+	for (unsigned map = 0; map < 4; map++) {
+		for (unsigned i = 0; i < X86_MAP_ROWS; i++) {
+			struct path p = { .map = (uint8_t)map, .opcode = (uint8_t)(i / 4), .prefix = i % 4,
+					  .reg = -1, .rm = -1, .rexw = -1, .rexb = -1, .mem = -1 };
+
+			walk(p, &x86_map_rows[map][i]);
+		}
+	}
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cases on the host CPU.
+ *
+ * Code pages are one file mapped twice, executable where the case wants them and writable elsewhere. A terminator jumps to a stub in
+ * low memory that notes which one it was. Faults come as signals, whose context has the registers, vector, error code and address.
+ */
+#define _GNU_SOURCE
+#include "diff/native.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/ucontext.h>
+#include <unistd.h>
+
+#define STUBS 0x11000000u
+#define STUB_LEN 32u
+#define HWCAP2_FSGSBASE_BIT 2u
+
+/* Of native_entry.S. */
+extern uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs, native_target;
+extern uint64_t native_out_gpr[16], native_out_flags, native_out_fs, native_out_gs, native_host_sp, native_host_fs;
+extern struct diff_fx native_in_fx, native_out_fx;
+void native_enter(void);
+void native_leave(void);
+void native_abort(void) __attribute__((noreturn));
+void native_signal(int sig, siginfo_t *info, void *context);
+void native_on_signal(int sig, siginfo_t *info, void *context);
+
+uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs, native_target;
+uint64_t native_out_gpr[16], native_out_flags, native_out_fs, native_out_gs, native_host_sp, native_host_fs;
+struct diff_fx native_in_fx, native_out_fx;
+
+static uint8_t *code_rw;                /* the code pages, writable */
+static volatile uint32_t *term_reached; /* in low memory */
+static struct diff_outcome *current;    /* of the case that runs; NULL otherwise */
+static uint32_t old_off, old_len;       /* what the last case left in the code pages */
+
+bool native_possible(const char **why)
+{
+	*why = "the host kernel does not let user programs write FS and GS bases";
+	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
+}
+
+static void die(const char *what)
+{
+	perror(what);
+	_exit(2);
+}
+
+static uint8_t *map_at(uint64_t addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	void *p = mmap((void *)(uintptr_t)addr, len, prot, flags | (addr ? MAP_FIXED_NOREPLACE : 0), fd, off);
+
+	if (p == MAP_FAILED || (addr && (uintptr_t)p != addr))
+		die("mapping the test's memory");
+	return p;
+}
+
+/* Each stub: mov dword [term_reached], k; jmp [address of native_leave] */
+static void make_stubs(void)
+{
+	uint8_t *s = map_at(STUBS, DIFF_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint32_t word = STUBS + 0x800, pointer = STUBS + 0x808;
+	uint64_t leave = (uintptr_t)native_leave;
+
+	for (uint32_t k = 0; k < DIFF_NR_TERMS; k++) {
+		uint8_t *p = s + k * STUB_LEN;
+
+		memcpy(p, "\xc7\x04\x25", 3);
+		memcpy(p + 3, &word, 4);
+		memcpy(p + 7, &k, 4);
+		memcpy(p + 11, "\xff\x24\x25", 3);
+		memcpy(p + 14, &pointer, 4);
+	}
+	memcpy(s + 0x808, &leave, 8);
+	term_reached = (volatile uint32_t *)(void *)(s + 0x800);
+}
+
+static void catch_signals(void)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+	struct sigaction sa = { .sa_sigaction = native_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	stack_t ss = { .ss_size = 256u << 10 };
+
+	ss.ss_sp = map_at(0, ss.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sigaltstack(&ss, NULL))
+		die("sigaltstack");
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (sigaction(signals[i], &sa, NULL))
+			die("sigaction");
+}
+
+void native_init(void)
+{
+	size_t len = DIFF_CODE_PAGES * DIFF_PAGE;
+	int fd = memfd_create("diff-code", 0);
+	uint8_t *data;
+
+	if (fd < 0 || ftruncate(fd, (off_t)len))
+		die("memfd");
+	code_rw = map_at(0, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	map_at(DIFF_CODE, len, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	close(fd);
+	memset(code_rw, 0xcc, len);
+	data = map_at(DIFF_DATA, DIFF_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(data, 1, DIFF_DATA_SIZE);
+	make_stubs();
+	__asm__("rdfsbase %0" : "=r"(native_host_fs));
+	catch_signals();
+}
+
+static void copy_gregs(struct diff_state *s, const ucontext_t *uc)
+{
+	static const uint8_t order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+					   REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+
+	for (unsigned i = 0; i < 16; i++)
+		s->gpr[i] = (uint64_t)uc->uc_mcontext.gregs[order[i]];
+	s->rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
+	s->flags = (uint64_t)uc->uc_mcontext.gregs[REG_EFL];
+	memcpy(&s->fx, uc->uc_mcontext.fpregs, sizeof(s->fx));
+}
+
+void native_on_signal(int sig, siginfo_t *info, void *context)
+{
+	const ucontext_t *uc = context;
+	struct diff_outcome *o = current;
+
+	if (!o) {
+		fprintf(stderr, "diff: signal %d in the tester itself at %#llx, address %p\n", sig, uc->uc_mcontext.gregs[REG_RIP],
+			info->si_addr);
+		_exit(3);
+	}
+	current = NULL;
+	copy_gregs(&o->out, uc);
+	o->out.fs_base = native_out_fs;
+	o->out.gs_base = native_out_gs;
+	o->vector = (uint8_t)uc->uc_mcontext.gregs[REG_TRAPNO];
+	o->error = (uint32_t)uc->uc_mcontext.gregs[REG_ERR];
+	o->cr2 = o->vector == 14 ? (uint64_t)uc->uc_mcontext.gregs[REG_CR2] : 0;
+	native_abort();
+}
+
+static void write_code(const struct diff_case *c)
+{
+	memset(code_rw + old_off, 0xcc, old_len);
+	memcpy(code_rw + c->code_off, c->code, c->code_len);
+	for (uint32_t k = 0; k < DIFF_NR_TERMS; k++) {
+		uint8_t *at = code_rw + (c->term[k] - DIFF_CODE);
+		int32_t rel = (int32_t)(STUBS + k * STUB_LEN - (c->term[k] + DIFF_TERM_LEN));
+
+		at[0] = 0xe9;
+		memcpy(at + 1, &rel, 4);
+	}
+	old_off = c->code_off;
+	old_len = c->term[2] + DIFF_TERM_LEN - DIFF_CODE - c->code_off;
+}
+
+static void load_state(const struct diff_state *s)
+{
+	memcpy(native_in_gpr, s->gpr, sizeof(native_in_gpr));
+	native_in_flags = s->flags;
+	native_in_fs = s->fs_base;
+	native_in_gs = s->gs_base;
+	native_in_fx = s->fx;
+	native_target = s->rip;
+}
+
+static void store_state(const struct diff_case *c, struct diff_outcome *o)
+{
+	memcpy(o->out.gpr, native_out_gpr, sizeof(native_out_gpr));
+	o->out.flags = native_out_flags;
+	o->out.fs_base = native_out_fs;
+	o->out.gs_base = native_out_gs;
+	o->out.fx = native_out_fx;
+	o->out.rip = c->term[*term_reached % DIFF_NR_TERMS];
+	o->vector = DIFF_END;
+	o->error = 0;
+	o->cr2 = 0;
+}
+
+static void protect(int prot)
+{
+	if (mprotect((void *)(uintptr_t)DIFF_DATA_RO, DIFF_PAGE, prot))
+		die("mprotect");
+}
+
+/* The arena for this case. Two system calls, but only where the read-only page changes. */
+static void fill_arena(const struct diff_case *c, uint8_t *arena)
+{
+	static uint32_t ro_image = ~0u;
+	static bool ro_poked;
+	bool pokes_ro = false;
+	uint8_t copy[DIFF_DATA_SIZE];
+
+	for (unsigned i = 0; i < c->nr_pokes; i++)
+		pokes_ro |= c->poke[i].addr + c->poke[i].len > DIFF_DATA_RO;
+	memcpy(copy, diff_image(c->image), DIFF_DATA_SIZE);
+	diff_apply_pokes(c, copy);
+	if (c->image != ro_image || pokes_ro || ro_poked) {
+		protect(PROT_READ | PROT_WRITE);
+		memcpy(arena, copy, DIFF_DATA_SIZE);
+		protect(PROT_READ);
+		ro_image = c->image;
+		ro_poked = pokes_ro;
+	} else {
+		memcpy(arena, copy, DIFF_DATA_RO - DIFF_DATA);
+	}
+}
+
+void native_run(const struct diff_case *c, struct diff_outcome *out, uint8_t *after)
+{
+	uint8_t *arena = (uint8_t *)(uintptr_t)DIFF_DATA, copy[DIFF_DATA_SIZE];
+
+	fill_arena(c, arena);
+	write_code(c);
+	load_state(&c->in);
+	current = out;
+	native_enter();
+	if (current)
+		store_state(c, out);
+	current = NULL;
+	memcpy(copy, arena, DIFF_DATA_SIZE);
+	out->mem_hash = diff_hash(c, copy);
+	if (after)
+		memcpy(after, copy, DIFF_DATA_SIZE);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Into and out of a case on the real CPU. All state goes through the variables of native.c; the C stack pointer and C's FS base are
+ * kept in two of them, because while a case runs nothing else of C's is left.
+ *
+ *   native_enter    loads native_in_* and jumps to native_target; returns when native_leave or native_abort is reached
+ *   native_leave    a terminator jumps here: stores everything to native_out_*
+ *   native_signal   signal handler: gives C its FS base back, then goes on in native_on_signal() on the alternate stack
+ *   native_abort    from C: back to the caller of native_enter
+ */
+	.text
+
+	.globl native_enter
+	.type native_enter, @function
+native_enter:
+	push %rbx
+	push %rbp
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	mov %rsp, native_host_sp(%rip)
+	rdfsbase %rax
+	mov %rax, native_host_fs(%rip)
+	fxrstor64 native_in_fx(%rip)
+	mov native_in_gs(%rip), %rax
+	wrgsbase %rax
+	mov native_in_fs(%rip), %rax
+	wrfsbase %rax
+	pushq native_in_flags(%rip)
+	popfq
+	mov native_in_gpr + 0 * 8(%rip), %rax
+	mov native_in_gpr + 1 * 8(%rip), %rcx
+	mov native_in_gpr + 2 * 8(%rip), %rdx
+	mov native_in_gpr + 3 * 8(%rip), %rbx
+	mov native_in_gpr + 4 * 8(%rip), %rsp
+	mov native_in_gpr + 5 * 8(%rip), %rbp
+	mov native_in_gpr + 6 * 8(%rip), %rsi
+	mov native_in_gpr + 7 * 8(%rip), %rdi
+	mov native_in_gpr + 8 * 8(%rip), %r8
+	mov native_in_gpr + 9 * 8(%rip), %r9
+	mov native_in_gpr + 10 * 8(%rip), %r10
+	mov native_in_gpr + 11 * 8(%rip), %r11
+	mov native_in_gpr + 12 * 8(%rip), %r12
+	mov native_in_gpr + 13 * 8(%rip), %r13
+	mov native_in_gpr + 14 * 8(%rip), %r14
+	mov native_in_gpr + 15 * 8(%rip), %r15
+	jmp *native_target(%rip)
+
+	.globl native_leave
+	.type native_leave, @function
+native_leave:
+	mov %rax, native_out_gpr + 0 * 8(%rip)
+	mov %rcx, native_out_gpr + 1 * 8(%rip)
+	mov %rdx, native_out_gpr + 2 * 8(%rip)
+	mov %rbx, native_out_gpr + 3 * 8(%rip)
+	mov %rsp, native_out_gpr + 4 * 8(%rip)
+	mov %rbp, native_out_gpr + 5 * 8(%rip)
+	mov %rsi, native_out_gpr + 6 * 8(%rip)
+	mov %rdi, native_out_gpr + 7 * 8(%rip)
+	mov %r8, native_out_gpr + 8 * 8(%rip)
+	mov %r9, native_out_gpr + 9 * 8(%rip)
+	mov %r10, native_out_gpr + 10 * 8(%rip)
+	mov %r11, native_out_gpr + 11 * 8(%rip)
+	mov %r12, native_out_gpr + 12 * 8(%rip)
+	mov %r13, native_out_gpr + 13 * 8(%rip)
+	mov %r14, native_out_gpr + 14 * 8(%rip)
+	mov %r15, native_out_gpr + 15 * 8(%rip)
+	mov native_host_sp(%rip), %rsp
+	pushfq
+	popq native_out_flags(%rip)
+	fxsave64 native_out_fx(%rip)
+	rdfsbase %rax
+	mov %rax, native_out_fs(%rip)
+	rdgsbase %rax
+	mov %rax, native_out_gs(%rip)
+	mov native_host_fs(%rip), %rax
+	wrfsbase %rax
+
+	.globl native_abort
+	.type native_abort, @function
+native_abort:
+	mov native_host_sp(%rip), %rsp
+	pushq $2
+	popfq
+	fninit
+	ldmxcsr native_plain_mxcsr(%rip)
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbp
+	pop %rbx
+	ret
+
+	.globl native_signal
+	.type native_signal, @function
+native_signal:
+	rdfsbase %rax
+	mov %rax, native_out_fs(%rip)
+	rdgsbase %rax
+	mov %rax, native_out_gs(%rip)
+	mov native_host_fs(%rip), %rax
+	wrfsbase %rax
+	jmp native_on_signal
+
+	.section .rodata
+	.balign 4
+native_plain_mxcsr:
+	.long 0x1f80
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sequences of 2 to 40 instructions: flag producers and consumers, forward branches, calls and returns, a bounded loop, loads and
+ * stores off shared base registers that nothing in the sequence changes, so that accesses share checks and mostly hit the arena.
+ * Whatever faults on the way ends the sequence, here as there.
+ */
+#include <string.h>
+
+#include "diff/program.h"
+#include "diff/values.h"
+#include "vcpu/x86/x86_cpu.h"
+
+#define MAX_TRIES 60
+
+/* What the sequence is made of, and which registers have a duty. */
+struct plan {
+	struct program *p;
+	struct rng *r;
+	const uint16_t *pool;
+	unsigned nr_pool;
+	uint8_t base[2], index, counter;
+	uint32_t reserved; /* mask of registers that nothing may write */
+	bool edge;         /* bases near page ends */
+	unsigned profile;  /* PROFILE_* */
+};
+
+enum { PROFILE_INT, PROFILE_SSE, PROFILE_X87, PROFILE_MIXED, PROFILES };
+
+static bool profile_allows(unsigned profile, const struct form *f)
+{
+	bool fp = f->row->attr & (X86_A_FPU | X86_A_MMX), sse = (f->row->attr & X86_A_SSE) && !fp;
+
+	switch (profile) {
+	case PROFILE_INT:
+		return !fp && !sse;
+	case PROFILE_SSE:
+		return !fp;
+	case PROFILE_X87:
+		return !sse;
+	default:
+		return true;
+	}
+}
+
+/* Instructions that need a state made for them, or end a sequence nearly always. */
+static bool unsuitable(const struct form *f)
+{
+	switch (f->id) {
+	case X86_I_POPF: case X86_I_ENTER: case X86_I_LEAVE: case X86_I_XLAT: case X86_I_FXRSTOR: case X86_I_FLDENV: case X86_I_FRSTOR:
+	case X86_I_FXSAVE: case X86_I_FNSAVE: case X86_I_FNSTENV: case X86_I_FLDCW: case X86_I_LDMXCSR: case X86_I_WRFSBASE:
+	case X86_I_WRGSBASE: case X86_I_UD0: case X86_I_UD1: case X86_I_UD2: case X86_I_MOVS: case X86_I_CMPS: case X86_I_STOS:
+	case X86_I_LODS: case X86_I_SCAS: case X86_I_CMPXCHG16B: case X86_I_MASKMOVQ: case X86_I_MASKMOVDQU:
+		return true;
+	case X86_I_JMP: case X86_I_CALL: /* direct ones only */
+		return f->modrm;
+	case X86_I_SHLD: case X86_I_SHRD:
+		return f->opsize == 2;
+	default:
+		return f->row->attr & (X86_A_PRIV | X86_A_IOPL);
+	}
+}
+
+static void choose_memory(const struct plan *s, struct mem_choice *m)
+{
+	struct rng *r = s->r;
+	unsigned what = rng_below(r, 100);
+
+	memset(m, 0, sizeof(*m));
+	m->kind = MEM_BASE;
+	m->base = what < 80 ? s->base[what & 1] : X86_RSP;
+	m->index = rng_percent(r, 20) ? s->index : 4;
+	m->scale_log2 = (uint8_t)rng_below(r, 4);
+	m->disp = (int32_t)rng_below(r, 256) - 128;
+	if (rng_percent(r, 70))
+		m->disp &= ~15;
+	if (rng_percent(r, 10))
+		m->disp = (int32_t)rng_below(r, 0x600) - 0x300;
+	if (what >= 95) {
+		m->kind = MEM_RIP;
+		m->index = 4;
+	}
+}
+
+/* Does the access, if it is a locked one, stay in its cache line? */
+static bool lock_is_harmless(const struct plan *s, const struct insn *i)
+{
+	const struct x86_memref *m = &i->in.mem;
+	int n = insn_mem_operand(&i->in);
+	uint64_t at;
+
+	if (!insn_is_locked(&i->in))
+		return true;
+	if (m->base == X86_RSP)
+		return false;
+	at = m->base == X86_REG_RIP ? i->rip_target : s->p->c.in.gpr[m->base] + (uint64_t)m->disp;
+	if (m->index != X86_REG_NONE)
+		at += s->p->c.in.gpr[m->index] * m->scale;
+	return at % 64 + i->in.op[n].size <= 64;
+}
+
+static bool keeps_reserved(const struct plan *s, const struct x86_insn *in)
+{
+	uint32_t writes = insn_writes_gpr(in);
+
+	switch (in->id) {
+	case X86_I_POP: /* into a register: fine, but for those with a duty */
+		if (in->op[0].kind == X86_OPK_GPR && in->op[0].reg == X86_RSP)
+			return false;
+		/* fall through */
+	case X86_I_PUSH: case X86_I_PUSHF: case X86_I_CALL: case X86_I_RET:
+		writes &= ~(1u << X86_RSP);
+		break;
+	case X86_I_CMP: case X86_I_TEST: case X86_I_BT:
+		return true;
+	default:
+		break;
+	}
+	return !(writes & s->reserved);
+}
+
+static bool reads_undefined(const struct x86_insn *in, uint16_t undefined)
+{
+	return insn_flags(in, insn_count(in)).reads & undefined;
+}
+
+static uint8_t branch_target(const struct plan *s, const struct insn *i, unsigned at, unsigned nr)
+{
+	unsigned reach = i->rel_size == 1 ? 6 : nr - at;
+
+	reach = reach > nr - at ? nr - at : reach;
+	return (uint8_t)(at + 1 + rng_below(s->r, reach));
+}
+
+/* One instruction for place `at` of nr. */
+static bool choose_insn(struct plan *s, unsigned at, unsigned nr, uint16_t undefined)
+{
+	struct insn *i = &s->p->insn[at];
+
+	for (unsigned tries = 0; tries < MAX_TRIES; tries++) {
+		unsigned n = s->pool[rng_below(s->r, s->nr_pool)];
+		struct mem_choice m;
+
+		if (unsuitable(&forms[n]) || !profile_allows(s->profile, &forms[n]))
+			continue;
+		if ((forms[n].id == X86_I_DIV || forms[n].id == X86_I_IDIV || forms[n].id == X86_I_RET) && !rng_percent(s->r, 15))
+			continue;
+		choose_memory(s, &m);
+		if (!insn_encode(i, n, &m, s->r))
+			continue;
+		i->rip_target = DIFF_DATA + rng_below(s->r, DIFF_DATA_SIZE - 64);
+		if (!keeps_reserved(s, &i->in) || reads_undefined(&i->in, undefined) || !lock_is_harmless(s, i))
+			continue;
+		if (i->rel_size)
+			i->branch = branch_target(s, i, at, nr);
+		return true;
+	}
+	return false;
+}
+
+/* ---- Registers with a duty */
+
+static uint8_t take_register(struct plan *s)
+{
+	for (;;) {
+		unsigned n = rng_below(s->r, 16);
+
+		/* RAX, RCX, RDX have too many implied uses; 4 cannot be an index */
+		if (n <= X86_RDX || (s->reserved >> n & 1))
+			continue;
+		s->reserved |= 1u << n;
+		return (uint8_t)n;
+	}
+}
+
+static uint64_t base_value(const struct plan *s)
+{
+	uint64_t at = DIFF_DATA + 0x400 + (rng_below(s->r, 0x1c00) & ~15u);
+
+	if (!s->edge)
+		return at;
+	return DIFF_DATA + rng_below(s->r, 5) * DIFF_PAGE + rng_below(s->r, 64) - 32;
+}
+
+static void assign_registers(struct plan *s)
+{
+	uint64_t *gpr = s->p->c.in.gpr, to = DIFF_TERM1;
+	uint8_t stack[8 * 8];
+
+	s->reserved = 1u << X86_RSP;
+	s->base[0] = take_register(s);
+	s->base[1] = take_register(s);
+	s->index = take_register(s);
+	s->counter = take_register(s);
+	s->edge = rng_percent(s->r, 25);
+	gpr[s->base[0]] = base_value(s);
+	gpr[s->base[1]] = rng_percent(s->r, 30) ? gpr[s->base[0]] + rng_below(s->r, 64) : base_value(s);
+	gpr[s->index] = rng_below(s->r, 32);
+	gpr[s->counter] = 2 + rng_below(s->r, 4);
+	gpr[X86_RSP] = DIFF_DATA + 0x800 + rng_below(s->r, 0x100) * 8;
+	for (unsigned i = 0; i < 8; i++)
+		memcpy(stack + i * 8, &to, 8);
+	program_poke(s->p, gpr[X86_RSP], stack, sizeof(stack));
+}
+
+/* ---- The loop: "dec counter; jnz back" as the last two instructions */
+
+static void fixed(struct insn *i, const uint8_t *bytes, unsigned len)
+{
+	memset(i, 0, sizeof(*i));
+	memcpy(i->bytes, bytes, len);
+	i->len = (uint8_t)len;
+	i->branch = NO_BRANCH;
+	i->form = 0xffff;
+	insn_redecode(i);
+}
+
+/* TEST defines all flags but AF, SUB all: nothing undefined goes round. Returns the number of instructions. */
+static unsigned add_loop(struct plan *s, unsigned at)
+{
+	struct program *p = s->p;
+	uint8_t sub[4] = { (uint8_t)(0x48 | s->counter >> 3), 0x83, (uint8_t)(0xe8 | (s->counter & 7)), 1 };
+	uint8_t dec[3] = { (uint8_t)(0x48 | s->counter >> 3), 0xff, (uint8_t)(0xc8 | (s->counter & 7)) };
+	uint8_t jnz[6] = { 0x0f, 0x85 };
+	bool by_dec = rng_percent(s->r, 50) && !(p->undef_in[at] & DIFF_FL_ARITH);
+
+	if (by_dec)
+		fixed(&p->insn[at], dec, 3);
+	else
+		fixed(&p->insn[at], sub, 4);
+	fixed(&p->insn[at + 1], jnz, 6);
+	p->insn[at + 1].rel_size = 4;
+	p->insn[at + 1].branch = (uint8_t)rng_below(s->r, at + 1);
+	return 2;
+}
+
+static bool build(struct plan *s, unsigned nr)
+{
+	struct program *p = s->p;
+
+	for (unsigned at = 0; at < nr; at++) {
+		p->nr = at;
+		program_flags(p, KEEP_ALL); /* what is undefined at `at`; branches beyond it are not there yet */
+		if (!choose_insn(s, at, nr, p->undef_in[at]))
+			return false;
+		/* A branch over what comes: only with nothing undefined, because it cannot be followed yet. */
+		if (p->insn[at].branch != NO_BRANCH && p->insn[at].branch > at + 1 && (p->undef_in[at] & DIFF_FL_ARITH))
+			p->insn[at].branch = (uint8_t)(at + 1);
+	}
+	p->nr = nr;
+	if (rng_percent(s->r, 20))
+		p->nr += add_loop(s, nr);
+	return program_layout(p, KEEP_ALL);
+}
+
+void sequence_generate(struct program *p, uint64_t seed, const uint16_t *pool, unsigned nr_pool)
+{
+	struct rng r = { seed };
+	struct plan s = { .p = p, .r = &r, .pool = pool, .nr_pool = nr_pool };
+
+	p->seed = seed;
+	p->sequence = true;
+	do {
+		unsigned what = rng_below(&r, 100);
+
+		memset(&p->c, 0, offsetof(struct diff_case, in));
+		p->poke_used = 0;
+		s.profile = what < 55 ? PROFILE_INT : what < 80 ? PROFILE_SSE : what < 90 ? PROFILE_X87 : PROFILE_MIXED;
+		state_random(&p->c.in, &r);
+		p->c.in.flags &= ~(uint64_t)X86_FL_DF;
+		assign_registers(&s);
+		p->c.image = rng_below(&r, DIFF_NR_IMAGES);
+		p->c.twice = rng_percent(&r, 30);
+		p->c.flush = rng_percent(&r, 10);
+		p->c.code_off = rng_percent(&r, 15) ? DIFF_PAGE - rng_below(&r, 300) : 16 + rng_below(&r, DIFF_PAGE - 1024);
+		p->c.in.rip = DIFF_CODE + p->c.code_off;
+	} while (!build(&s, 2 + rng_below(&r, 39)));
+}

@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Checks the protocol models with spin: each model as it is must pass a complete search, each mutation must be caught.
+# One line per case; exit status 0 if all is well, 1 if not, 77 (skipped) without spin.
+#
+#   run.sh               all cases
+#   run.sh tb_life       the cases of one model
+#   MODELS_FULL=1        larger configurations as well (minutes, up to 2 GB)
+#   MODELS_JOBS=n        cases at a time (default: host CPUs, at most 2)
+#   CC                   compiler for spin's verifiers
+#
+# A case is: model, pass|caught, macros.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+cc=${CC:-gcc}
+
+cases() {
+	# Halt and kick.
+	pass kick_park
+	for m in RELAXED_REQUEST TOKEN_FIRST NO_WAKE HALT_BLINDLY PARK_OVERWRITES BLIND_WAIT TAKE_RELAXED CLEAR_OUT_LATE \
+		CLEAR_OUT_RELAXED CLEAR_REQ_LATE; do
+		caught kick_park "$m"
+	done
+
+	# Making a page code: two vCPUs doing two things each, three doing one each.
+	pass code_page OPS=2
+	pass code_page VCPUS=3 OPS=1
+	full code_page OPS=3
+	for m in RELAXED_JOIN STATE_BEFORE_JOIN NO_REJOIN RELAXED_ARM NO_REVOKE NO_WAIT KEEP_OWN NO_ARMING FORGET_LATE \
+		GEN_LATE NO_GEN_CHECK NO_GEN_BUMP DISARM_NO_BUMP NO_STORE_FENCE RELAXED_POST RELAXED_ENTRY NO_ENTRY_POLL \
+		WAIT_INSIDE WAIT_LOCKED; do
+		caught code_page "$m"
+	done
+
+	# Life of a block: a store to either page; two killers of one two-page block; two translators of one block.
+	pass tb_life
+	pass tb_life FIRST_PAGE=1
+	pass tb_life WRITERS=2 SLOTS=2
+	pass tb_life COLD RUNNERS=0 TRANSLATORS=2 SLOTS=3
+	pass tb_life KILL_FIRST SEE_BYTES
+	full tb_life STORES=2 SLOTS=3
+	full tb_life STORES=2 SLOTS=3 FIRST_PAGE=1
+	full tb_life WRITERS=2 SLOTS=3
+	full tb_life COLD RUNNERS=0 TRANSLATORS=2 SLOTS=3 STORES=2
+	for m in NO_ENTRY_PATCH KEEP_IN_TABLE NO_LIVE_CHECK NO_UNCHAIN_IN NO_GRACE NO_PURGE PURGE_FIRST UNLINK_UNNOTICED \
+		NO_ONLINE_PURGE RELAXED_ONLINE SEE_BYTES; do
+		caught tb_life "$m"
+	done
+	caught tb_life NO_UNCHAIN_OUT FIRST_PAGE=1
+	for m in ONE_LOCK LOCK_UNORDERED NO_RECHECK KILLER_OFFLINE; do
+		caught tb_life "$m" WRITERS=2 SLOTS=2
+	done
+	caught tb_life NO_GEN_CHECK COLD RUNNERS=0 TRANSLATORS=2 SLOTS=3
+}
+
+only=${1:-}
+pass() { [ -z "$only" ] || [ "$1" = "$only" ] || return 0; echo "$1" pass "${@:2}"; }
+caught() { [ -z "$only" ] || [ "$1" = "$only" ] || return 0; echo "$1" caught "${@:2}"; }
+full() { [ -z "${MODELS_FULL:-}" ] || pass "$@"; }
+
+report() { # status word, then the case
+	printf '%-6s %-9s %s%s\n' "$1" "$2" "$3" "${*:4}"
+}
+
+run_case() {
+	model=$1 want=$2
+	shift 2
+	macros=("${@/#/-D}")
+	label="${*:-as it is}"
+	[ "$want" = pass ] || label="caught: $label"
+	dir=$(mktemp -d "$work/case.XXXXXX") && cd "$dir" || exit 1
+	cp "$here"/*.pml . || exit 1
+	# A caught mutation needs few states: there compile time is what counts.
+	[ "$want" = pass ] && opt=-O1 || opt=-O0
+	compact=
+	[ -z "${MODELS_FULL:-}" ] || compact=-DCOLLAPSE
+	if ! spin "${macros[@]}" -a "$model.pml" >out 2>&1 ||
+		! "$cc" "$opt" -w -DSAFETY $compact -DMEMLIM=1900 -o pan pan.c >>out 2>&1; then
+		report FAIL "$model" "$label (does not build)"
+		cat out
+		exit 1
+	fi
+	limit=60
+	[ -z "${MODELS_FULL:-}" ] || limit=900
+	timeout "$limit" ./pan -m100000 -w20 >out 2>&1
+	states=$(awk '/states, stored/ { print $1; exit }' out)
+	ok=0
+	if [ "$want" = pass ]; then
+		grep -q 'errors: 0' out && ! grep -qE 'Search not completed|too small|out of memory|truncated' out && ok=1
+	else
+		grep -q 'errors: 1' out && [ -s "$model.pml.trail" ] &&
+			grep -qE '^pan:1: (assertion violated|invalid end state)' out && ! grep -q 'invalid array index' out && ok=1
+	fi
+	if [ "$ok" = 1 ]; then
+		report ok "$model" "$label" " ($states states)"
+	else
+		report FAIL "$model" "$label"
+		tail -n 40 out
+	fi
+	cd "$work" && rm -rf "$dir"
+	[ "$ok" = 1 ]
+}
+
+if [ "${1:-}" = --case ]; then # one case, for the loop below
+	work=$2
+	shift 2
+	run_case "$@"
+	exit
+fi
+
+if ! command -v spin >/dev/null || ! command -v "$cc" >/dev/null; then
+	echo "models: spin or $cc is not installed: skipped"
+	exit 77
+fi
+jobs=${MODELS_JOBS:-$(nproc 2>/dev/null || echo 1)}
+[ -n "${MODELS_JOBS:-}" ] || [ "$jobs" -le 2 ] || jobs=2
+work=$(mktemp -d "${TMPDIR:-/tmp}/models.XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+cases >"$work/cases"
+if [ ! -s "$work/cases" ]; then
+	echo "models: there is no model \"$only\""
+	exit 1
+fi
+xargs -P "$jobs" -L 1 bash "$here/run.sh" --case "$work" <"$work/cases"
+status=$?
+[ "$status" = 0 ] || status=1
+echo "models: $(wc -l <"$work/cases") cases, $([ "$status" = 0 ] && echo all as expected || echo NOT as expected)"
+exit "$status"

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+unit_tests += \
+	tests/unit/tcg/test_interp \
+	tests/unit/tcg/test_ir \
+	tests/unit/tcg/test_ir_eval \
+	tests/unit/tcg/test_liveness \
+	tests/unit/tcg/test_vec_eval \
+	tests/unit/tcg/test_x86_64_flow \
+	tests/unit/tcg/test_x86_64_random \
+	tests/unit/tcg/test_x86_64_vec
+
+EXTRA_DIST += \
+	tests/unit/tcg/ir_fuzz.c \
+	tests/unit/tcg/ir_fuzz.h \
+	tests/unit/tcg/vec_cases.def \
+	tests/unit/tcg/x86_64_fixture.c \
+	tests/unit/tcg/x86_64_fixture.h
+
+tests_unit_tcg_test_interp_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_ir_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_ir_eval_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_liveness_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_vec_eval_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_x86_64_flow_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_x86_64_random_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_x86_64_vec_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)

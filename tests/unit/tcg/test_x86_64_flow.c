@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * src/tcg/backend/x86_64: exits, chaining, killing, jump cache, calls and returns between blocks.
+ */
+#include "support/test.h"
+
+#include <string.h>
+
+#include "mem/tlb.h"
+#include "tcg/opt/opt.h"
+#include "unit/tcg/x86_64_fixture.h"
+
+static struct ir_block block;
+
+/* A compiled block with what the cache keeps of it. */
+struct made {
+	const uint8_t *rx;
+	uint8_t *rw;
+	struct backend_exit exit[BACKEND_MAX_EXITS];
+	unsigned nr_exits;
+};
+
+static struct made made[8];
+static size_t next_at;
+
+static void begin(gva_t pc)
+{
+	fx_begin(&block);
+	block.pc = pc;
+	ir_emit(&block, IR_INSN, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm = (int64_t)pc;
+}
+
+static struct ir_insn *op(enum ir_op o, int64_t imm)
+{
+	struct ir_insn *i = ir_emit(&block, o, IR_I64, IR_NONE, IR_NONE, IR_NONE);
+
+	i->imm = imm;
+	return i;
+}
+
+static void add(unsigned reg, int64_t k)
+{
+	ir_emit(&block, IR_ADD, IR_I64, IR_G(reg), IR_G(reg), IR_KONST)->imm = k;
+}
+
+static struct made *finish(unsigned n)
+{
+	struct made *m = &made[n];
+	unsigned where;
+
+	assert_null(ir_verify(&block, &where));
+	opt_liveness(&block);
+	m->rx = fx_compile(&block, next_at, (struct tb *)m);
+	assert_non_null(m->rx);
+	m->rw = fx.code_rw + (m->rx - fx.code_rx);
+	m->nr_exits = fx.out->nr_exits;
+	memcpy(m->exit, fx.out->exit, sizeof(m->exit));
+	next_at += fx.out->size + 128;
+	return m;
+}
+
+static void chain(struct made *from, unsigned index, struct made *to)
+{
+	backend_native.patch_exit(from->rw, from->rx, &from->exit[index], to->rx + backend_native.chain_entry_off);
+}
+
+static void to_jump_cache(gva_t pc, const struct made *m)
+{
+	fx.env->jc_tag[pc & (TCG_JC_SIZE - 1)] = pc + fx.env->jc_salt;
+	fx.env->jc_code[pc & (TCG_JC_SIZE - 1)] = (void *)(uintptr_t)m->rx;
+}
+
+static void go(const struct made *m)
+{
+	fx.backend = &backend_native;
+	backend_native.run(fx.env, m->rx);
+}
+
+static int reset(void **state)
+{
+	(void)state;
+	fx_reset_state(3);
+	next_at = 0;
+	return 0;
+}
+
+static void unchained_exit_names_itself(void **state)
+{
+	struct made *m;
+
+	(void)state;
+	begin(FX_PC);
+	op(IR_JCC, FX_PC + 100)->cc = IR_CC_Z;
+	add(0, 1);
+	op(IR_JMP, FX_PC + 50);
+	m = finish(0);
+	fx.env->flags = 0;
+	fx.env->greg[0] = 5;
+	go(m);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_CHAIN);
+	assert_int_equal(fx.env->exit_index, 1);
+	assert_ptr_equal(fx.env->exit_tb, m);
+	assert_int_equal(fx.env->pc, FX_PC + 50);
+	assert_int_equal(fx.env->greg[0], 6);
+	fx.env->flags = F_Z;
+	go(m);
+	assert_int_equal(fx.env->exit_index, 0);
+	assert_int_equal(fx.env->pc, FX_PC + 100);
+}
+
+static void chained_exit_goes_straight_and_back_when_unpatched(void **state)
+{
+	struct made *a, *b;
+
+	(void)state;
+	begin(FX_PC + 50);
+	add(1, 10);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	b = finish(1);
+	begin(FX_PC);
+	add(0, 1);
+	op(IR_JMP, FX_PC + 50);
+	a = finish(0);
+	assert_int_equal(a->exit[0].patch_off % 4, 0);
+	chain(a, 0, b);
+	fx.env->greg[1] = 0;
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->greg[1], 10);
+	backend_native.unpatch_exit(a->rw, a->rx, &a->exit[0]);
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_CHAIN);
+	assert_int_equal(fx.env->greg[1], 10);
+}
+
+static void killed_block_leaves_with_its_pc(void **state)
+{
+	struct made *a;
+
+	(void)state;
+	begin(0xffffffff81000010ull);
+	add(0, 1);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	a = finish(0);
+	fx.env->greg[0] = 1;
+	backend_native.kill_entry(a->rw, a->rx);
+	backend_native.kill_entry(a->rw, a->rx);
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
+	assert_int_equal(fx.env->pc, 0xffffffff81000010ull);
+	assert_int_equal(fx.env->greg[0], 1);
+}
+
+static void other_pages_are_reached_through_the_jump_cache(void **state)
+{
+	gva_t far = 0x7fff12345678ull;
+	struct made *a, *b;
+
+	(void)state;
+	begin(far);
+	add(1, 10);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	b = finish(1);
+	begin(FX_PC);
+	op(IR_JCC, (int64_t)far)->cc = IR_CC_C;
+	op(IR_JMP, (int64_t)far);
+	a = finish(0);
+	assert_int_equal(a->nr_exits, 0);
+	for (unsigned taken = 0; taken < 2; taken++) {
+		fx.env->flags = taken ? F_C : 0;
+		memset(fx.env->jc_tag, 0xff, sizeof(fx.env->jc_tag));
+		go(a);
+		assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
+		assert_int_equal(fx.env->pc, far);
+		assert_int_equal(fx.env->flags & F_C, taken);
+		to_jump_cache(far, b);
+		fx.env->greg[1] = 0;
+		go(a);
+		assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+		assert_int_equal(fx.env->greg[1], 10);
+	}
+}
+
+static void indirect_jump_asks_the_jump_cache_and_polls(void **state)
+{
+	struct made *a, *b;
+
+	(void)state;
+	begin(FX_PC + 0x5000);
+	add(1, 10);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	b = finish(1);
+	begin(FX_PC);
+	op(IR_JMPIND, 0)->a = IR_G(9);
+	a = finish(0);
+	fx.env->greg[9] = FX_PC + 0x5000;
+	fx.env->greg[1] = 0;
+	fx.env->jc_salt = 3ull << 48;
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
+	assert_int_equal(fx.env->pc, FX_PC + 0x5000);
+	to_jump_cache(FX_PC + 0x5000, b);
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->greg[1], 10);
+	fx.env->request = 1;
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
+	assert_int_equal(fx.env->greg[1], 10);
+	fx.env->jc_salt = 4ull << 48;
+	fx.env->request = 0;
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
+}
+
+static void poll_leaves_on_request(void **state)
+{
+	struct made *a;
+
+	(void)state;
+	begin(FX_PC);
+	ir_emit(&block, IR_CMP, IR_I64, IR_NONE, IR_G(0), IR_G(0));
+	op(IR_POLL, FX_PC + 4);
+	add(0, 1);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	a = finish(0);
+	fx.env->greg[0] = 1;
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->greg[0], 2);
+	assert_int_equal(fx.env->flags & F_ALL, F_Z | F_P);
+	fx.env->request = 4;
+	fx.env->flags = 0;
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
+	assert_int_equal(fx.env->pc, FX_PC + 4);
+	assert_int_equal(fx.env->greg[0], 2);
+	assert_int_equal(fx.env->flags & F_ALL, F_Z | F_P);
+}
+
+/*
+ * 0: caller at FX_PC: call function; 1: function: counts, returns to the PC in g10; 2: block behind the call; 3: elsewhere.
+ */
+static void make_call(bool indirect)
+{
+	struct ir_insn *i;
+
+	begin(FX_PC + 0x100);
+	add(1, 1);
+	op(IR_RET, 0)->a = IR_G(10);
+	finish(1);
+	begin(FX_PC + 8);
+	add(2, 1);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	finish(2);
+	begin(FX_PC + 0x300);
+	add(3, 1);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	finish(3);
+	begin(FX_PC);
+	ir_emit(&block, IR_MOV, IR_I64, IR_G(10), IR_KONST, IR_NONE)->imm = FX_PC + 8;
+	i = op(indirect ? IR_CALLIND : IR_CALL, FX_PC + 0x100);
+	i->imm2 = FX_PC + 8;
+	if (indirect) {
+		i->imm = 0;
+		i->a = IR_G(11);
+	}
+	finish(0);
+	for (unsigned n = 1; n < 4; n++)
+		fx.env->greg[n] = 0;
+	fx.env->greg[11] = FX_PC + 0x100;
+	to_jump_cache(FX_PC + 0x100, &made[1]);
+}
+
+static void call_returns_to_its_return_site(void **state)
+{
+	(void)state;
+	for (unsigned indirect = 0; indirect < 2; indirect++) {
+		reset(state);
+		make_call(indirect);
+		if (!indirect) {
+			go(&made[0]);
+			assert_int_equal(fx.env->exit_code, TCG_EXIT_CHAIN);
+			assert_int_equal(fx.env->pc, FX_PC + 0x100);
+			assert_int_equal(made[0].exit[0].kind, BACKEND_EXIT_CALL);
+			chain(&made[0], 0, &made[1]);
+		}
+		go(&made[0]);
+		assert_int_equal(fx.env->exit_code, TCG_EXIT_CHAIN);
+		assert_int_equal(fx.env->exit_index, !indirect);
+		assert_int_equal(fx.env->pc, FX_PC + 8);
+		chain(&made[0], !indirect, &made[2]);
+		go(&made[0]);
+		assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+		assert_int_equal(fx.env->greg[1], 1 + !!1);
+		assert_int_equal(fx.env->greg[2], 1);
+	}
+}
+
+static void return_elsewhere_goes_through_the_jump_cache(void **state)
+{
+	(void)state;
+	make_call(false);
+	chain(&made[0], 0, &made[1]);
+	chain(&made[0], 1, &made[2]);
+	/* The function returns to another place than it was called from. */
+	begin(FX_PC + 0x100);
+	ir_emit(&block, IR_MOV, IR_I64, IR_G(10), IR_KONST, IR_NONE)->imm = FX_PC + 0x300;
+	op(IR_RET, 0)->a = IR_G(10);
+	finish(4);
+	chain(&made[0], 0, &made[4]);
+	go(&made[0]);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
+	assert_int_equal(fx.env->pc, FX_PC + 0x300);
+	to_jump_cache(FX_PC + 0x300, &made[3]);
+	go(&made[0]);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->greg[3], 1);
+	assert_int_equal(fx.env->greg[2], 0);
+}
+
+static void return_without_call_goes_through_the_jump_cache(void **state)
+{
+	(void)state;
+	make_call(false);
+	fx.env->greg[10] = FX_PC + 8;
+	for (unsigned n = 0; n < 100; n++) {
+		go(&made[1]);
+		assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
+		assert_int_equal(fx.env->pc, FX_PC + 8);
+	}
+	to_jump_cache(FX_PC + 8, &made[2]);
+	go(&made[1]);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->greg[2], 1);
+}
+
+/* Recursion deeper than the prediction stack: g0 counts down by calls to itself, then returns happen as often. */
+static void deep_recursion_survives_overflow_of_the_return_stack(void **state)
+{
+	const uint64_t depth = 20000;
+
+	(void)state;
+	fx_catch_signals();
+	/* 0: if g0 == 0 return, else g0--, call self; behind: g1++, return. All returns go to "behind" until the counts agree. */
+	begin(FX_PC + 0x40);
+	add(1, 1);
+	ir_emit(&block, IR_MOV, IR_I64, IR_G(10), IR_KONST, IR_NONE)->imm = FX_PC + 0x40;
+	ir_emit(&block, IR_CMP, IR_I64, IR_NONE, IR_G(1), IR_G(2));
+	op(IR_JCC, FX_PC + 0x80)->cc = IR_CC_Z;
+	op(IR_RET, 0)->a = IR_G(10);
+	finish(1);
+	begin(FX_PC);
+	ir_emit(&block, IR_MOV, IR_I64, IR_G(10), IR_KONST, IR_NONE)->imm = FX_PC + 0x40;
+	ir_emit(&block, IR_SUB, IR_I64, IR_G(0), IR_G(0), IR_KONST)->imm = 1;
+	block.insn[block.nr_insns - 1].attr |= IR_SETF;
+	op(IR_JCC, FX_PC + 0x20)->cc = IR_CC_Z;
+	op(IR_CALL, FX_PC)->imm2 = FX_PC + 0x40;
+	finish(0);
+	begin(FX_PC + 0x20);
+	op(IR_RET, 0)->a = IR_G(10);
+	finish(2);
+	begin(FX_PC + 0x80);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	finish(3);
+	chain(&made[0], 0, &made[2]);
+	chain(&made[0], 1, &made[0]);
+	chain(&made[0], 2, &made[1]);
+	chain(&made[1], 0, &made[3]);
+	to_jump_cache(FX_PC + 0x40, &made[1]);
+	fx.env->greg[0] = depth;
+	fx.env->greg[1] = 0;
+	fx.env->greg[2] = depth;
+	go(&made[0]);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->greg[1], depth);
+}
+
+static void jmpenv_follows_env_pc(void **state)
+{
+	struct made *a, *b;
+
+	(void)state;
+	begin(FX_PC + 0x40);
+	add(1, 1);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	b = finish(1);
+	begin(FX_PC);
+	op(IR_SETPC, 0)->a = IR_G(8);
+	op(IR_JMPENV, 0);
+	a = finish(0);
+	fx.env->greg[8] = FX_PC + 0x40;
+	fx.env->greg[1] = 0;
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
+	assert_int_equal(fx.env->pc, FX_PC + 0x40);
+	to_jump_cache(FX_PC + 0x40, b);
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->greg[1], 1);
+}
+
+static void fault_in_a_runtime_call_unwinds(void **state)
+{
+	struct made *a;
+
+	(void)state;
+	begin(FX_PC);
+	add(4, 8);
+	op(IR_INSN, FX_PC + 3);
+	ir_emit(&block, IR_VOP, IR_V128, IR_V(5), IR_V(5), IR_V(5))->imm2 = IR_VOP_PXOR;
+	op(IR_RT, FX_RT_FAULT);
+	add(4, 8);
+	op(IR_EXIT, TCG_EXIT_LOOKUP);
+	a = finish(0);
+	fx.env->greg[4] = 0;
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->pc, FX_PC + 3);
+	assert_int_equal(fx.env->greg[4], 8);
+	assert_int_equal(fx.env->vreg[5].q[0], 0);
+}
+
+static void page_fault_keeps_the_state_before_the_instruction(void **state)
+{
+	struct ir_mem m = { .base = IR_G(3), .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = 3, .disp = 8 };
+	struct made *a;
+
+	(void)state;
+	begin(FX_PC);
+	ir_emit(&block, IR_VOP, IR_V128, IR_V(5), IR_V(5), IR_V(5))->imm2 = IR_VOP_PXOR;
+	ir_emit(&block, IR_CMP, IR_I64, IR_NONE, IR_G(0), IR_G(0));
+	op(IR_INSN, FX_PC + 3);
+	ir_emit(&block, IR_MOV, IR_I64, IR_G(0), ir_mem(&block, &m), IR_NONE);
+	op(IR_EXIT, TCG_EXIT_LOOKUP);
+	a = finish(0);
+	fx.env->greg[0] = 11;
+	fx.env->greg[3] = FX_BASE + FX_PAGE_FAULT * 4096;
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->pc, FX_PC + 3);
+	assert_int_equal(fx.env->greg[0], 11);
+	assert_int_equal(fx.env->flags & F_ALL, F_Z | F_P);
+	assert_int_equal(fx.env->vreg[5].q[1], 0);
+}
+
+static void code_that_does_not_fit_is_refused(void **state)
+{
+	(void)state;
+	begin(FX_PC);
+	for (unsigned n = 0; n < 40; n++)
+		add(n % 16, 0x12345);
+	op(IR_JMP, FX_PC + 0x40);
+	opt_liveness(&block);
+	for (size_t room = 0; room < 300; room++) {
+		memset(fx.code_rw + fx.stub_bytes + 8192, 0xcd, 512);
+		assert_int_equal(backend_native.compile(&block, NULL, fx.code_rw + fx.stub_bytes + 8192, fx.code_rx + fx.stub_bytes + 8192,
+							room, fx.out), BACKEND_NO_ROOM);
+		for (size_t n = room; n < 512; n++)
+			assert_int_equal(fx.code_rw[fx.stub_bytes + 8192 + n], 0xcd);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(unchained_exit_names_itself, reset),
+		cmocka_unit_test_setup(chained_exit_goes_straight_and_back_when_unpatched, reset),
+		cmocka_unit_test_setup(killed_block_leaves_with_its_pc, reset),
+		cmocka_unit_test_setup(other_pages_are_reached_through_the_jump_cache, reset),
+		cmocka_unit_test_setup(indirect_jump_asks_the_jump_cache_and_polls, reset),
+		cmocka_unit_test_setup(poll_leaves_on_request, reset),
+		cmocka_unit_test_setup(call_returns_to_its_return_site, reset),
+		cmocka_unit_test_setup(return_elsewhere_goes_through_the_jump_cache, reset),
+		cmocka_unit_test_setup(return_without_call_goes_through_the_jump_cache, reset),
+		cmocka_unit_test_setup(deep_recursion_survives_overflow_of_the_return_stack, reset),
+		cmocka_unit_test_setup(jmpenv_follows_env_pc, reset),
+		cmocka_unit_test_setup(fault_in_a_runtime_call_unwinds, reset),
+		cmocka_unit_test_setup(page_fault_keeps_the_state_before_the_instruction, reset),
+		cmocka_unit_test_setup(code_that_does_not_fit_is_refused, reset),
+	};
+
+	return cmocka_run_group_tests(tests, fx_setup, fx_teardown);
+}

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+unit_tests += \
+	tests/unit/vcpu/test_cpuid \
+	tests/unit/vcpu/test_decode \
+	tests/unit/vcpu/test_decode_oracle \
+	tests/unit/vcpu/test_msr \
+	tests/unit/vcpu/test_tr \
+	tests/unit/vcpu/test_tr_random
+
+EXTRA_DIST += \
+	tests/unit/vcpu/decode_cases.def \
+	tests/unit/vcpu/rt_fixture.h \
+	tests/unit/vcpu/tr_fixture.h
+
+tests_unit_vcpu_test_cpuid_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
+tests_unit_vcpu_test_decode_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
+tests_unit_vcpu_test_decode_oracle_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
+tests_unit_vcpu_test_msr_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
+tests_unit_vcpu_test_tr_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
+tests_unit_vcpu_test_tr_random_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)

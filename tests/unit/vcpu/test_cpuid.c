@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit/vcpu/rt_fixture.h"
+
+static bool offers(enum x86_cpuid_bit bit)
+{
+	return x86_offers(cpu, bit);
+}
+
+static void test_default_is_max(void **state)
+{
+	struct x86_cpuid_regs r;
+
+	(void)state;
+	assert_int_equal(cpu_model(NULL), 0);
+	r = x86_cpuid(cpu, 0, 0);
+	assert_int_equal(r.eax, 0x1f);
+	assert_memory_equal(&r.ebx, "Genu", 4);
+	assert_memory_equal(&r.edx, "ineI", 4);
+	assert_memory_equal(&r.ecx, "ntel", 4);
+	r = x86_cpuid(cpu, 1, 0);
+	assert_int_equal(r.eax >> 8 & 15, 6);
+	assert_int_equal(r.eax, x86_cpuid_signature(cpu));
+	assert_true(r.ecx >> 31); /* hypervisor */
+	assert_true(r.edx >> 9 & 1);
+	assert_false(r.ecx >> 27 & 1); /* OSXSAVE follows CR4 */
+	cpu->cr4 |= X86_CR4_OSXSAVE;
+	assert_true(x86_cpuid(cpu, 1, 0).ecx >> 27 & 1);
+	assert_false(offers(X86_CPUID_AVX) || offers(X86_CPUID_BMI1) || offers(X86_CPUID_MONITOR) || offers(X86_CPUID_XSAVES));
+}
+
+static void test_features_reach_the_decoder(void **state)
+{
+	(void)state;
+	assert_true(x86_has(cpu, X86_F_SSE42));
+	assert_true(x86_has(cpu, X86_F_BASE));
+	assert_false(x86_has(cpu, X86_F_AVX));
+	assert_int_equal(cpu_model("max,-aes,sse4_2=off"), 0);
+	assert_false(x86_has(cpu, X86_F_AES));
+	assert_false(x86_has(cpu, X86_F_SSE42));
+	assert_true(x86_has(cpu, X86_F_SSE41));
+}
+
+static void test_models(void **state)
+{
+	struct x86_cpuid_regs r;
+
+	(void)state;
+	assert_int_equal(cpu_model("qemu64"), 0);
+	r = x86_cpuid(cpu, 0, 0);
+	assert_memory_equal(&r.ebx, "Auth", 4);
+	assert_int_equal(x86_cpuid(cpu, 1, 0).eax, 0x60fb1);
+	assert_false(offers(X86_CPUID_SSSE3));
+	assert_int_equal(x86_cpuid(cpu, 0x80000001, 0).edx >> 23 & 1, 1); /* AMD's copy of MMX */
+	assert_int_equal(cpu_model("qemu64,+ssse3,popcnt"), 0);
+	assert_true(offers(X86_CPUID_SSSE3) && offers(X86_CPUID_POPCNT));
+	assert_int_equal(cpu_model("Nehalem"), 0);
+	assert_int_equal(x86_cpuid(cpu, 1, 0).eax, 0x106a3);
+	assert_true(offers(X86_CPUID_SSE42) && !offers(X86_CPUID_AES) && !offers(X86_CPUID_ARCH_CAPS));
+	assert_int_equal(cpu_model("host"), 0);
+}
+
+static void test_errors(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_int_equal(x86_cpuid_check("max", &err), 0);
+	assert_int_equal(x86_cpuid_check("max,check,enforce,migratable=off", &err), 0);
+	assert_int_equal(x86_cpuid_check("Pentium9", &err), -1);
+	assert_non_null(strstr(err.text, "unknown CPU model 'Pentium9'"));
+	assert_int_equal(x86_cpuid_check("max,+avx512f", &err), -1);
+	assert_non_null(strstr(err.text, "'avx512f' is not implemented"));
+	assert_int_equal(x86_cpuid_check("max,-avx512f", &err), 0);
+	assert_int_equal(x86_cpuid_check("max,+warp", &err), -1);
+	assert_non_null(strstr(err.text, "unknown CPU feature 'warp'"));
+	assert_int_equal(x86_cpuid_check("max,aes=maybe", &err), -1);
+	assert_int_equal(x86_cpuid_check("max,vendor=x", &err), -1);
+	assert_int_equal(x86_cpuid_check("max,stepping=16", &err), -1);
+	assert_int_equal(x86_cpuid_check("max,vendor=AuthenticAMD,family=15,model=0x6b,stepping=1", &err), 0);
+}
+
+static void test_dependents_go_too(void **state)
+{
+	(void)state;
+	assert_int_equal(cpu_model("max,-xsave,-sse3,-arch-capabilities,-apic"), 0);
+	assert_false(offers(X86_CPUID_XSAVEOPT) || offers(X86_CPUID_XSAVEC) || offers(X86_CPUID_SSE42) || offers(X86_CPUID_X2APIC));
+	assert_false(offers(X86_CPUID_RDCL_NO) || offers(X86_CPUID_ITS_NO));
+	assert_int_equal(x86_cpuid(cpu, 0xd, 0).eax, 0);
+}
+
+static void test_topology(void **state)
+{
+	struct vcpu_config config = { .nr = 12, .sockets = 2, .cores = 3, .threads = 2 };
+	static const uint32_t ids[12] = { 0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13 };
+	struct x86_cpuid_regs r;
+	struct err err;
+
+	(void)state;
+	for (unsigned i = 0; i < 12; i++) {
+		assert_int_equal(x86_cpuid_init(cpu, i, &config, &err), 0);
+		assert_int_equal(cpu->vcpu.apic_id, ids[i]);
+		assert_int_equal(x86_cpuid(cpu, 0xb, 0).edx, ids[i]);
+	}
+	r = x86_cpuid(cpu, 0xb, 0);
+	assert_int_equal(r.eax, 1);
+	assert_int_equal(r.ebx, 2);
+	assert_int_equal(r.ecx, 0x100);
+	r = x86_cpuid(cpu, 0x1f, 1);
+	assert_int_equal(r.eax, 3);
+	assert_int_equal(r.ebx, 6);
+	assert_int_equal(r.ecx, 0x201);
+	assert_int_equal(x86_cpuid(cpu, 0xb, 2).ecx, 2);
+	r = x86_cpuid(cpu, 4, 3);
+	assert_int_equal(r.eax >> 26, 3);
+	assert_int_equal(r.eax >> 14 & 0xfff, 7);
+	assert_int_equal(x86_cpuid(cpu, 4, 4).eax, 0);
+	assert_int_equal(x86_cpuid(cpu, 1, 0).ebx >> 16 & 0xff, 8);
+	config.nr = 13;
+	assert_int_equal(x86_cpuid_init(cpu, 0, &config, &err), -1);
+}
+
+static void test_xsave_leaf(void **state)
+{
+	struct x86_cpuid_regs r = x86_cpuid(cpu, 0xd, 0);
+
+	(void)state;
+	assert_int_equal(r.eax, 3);
+	assert_int_equal(r.ebx, 576);
+	assert_int_equal(r.ecx, 576);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 1).eax, 7);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 2).eax, 0);
+	assert_int_equal(x86_xsave_size(7, false), 832);
+	assert_int_equal(x86_xsave_size(3, true), 576);
+}
+
+static void test_tsc_frequency(void **state)
+{
+	struct x86_cpuid_regs r = x86_cpuid(cpu, 0x15, 0);
+
+	(void)state;
+	assert_int_not_equal(r.eax, 0);
+	assert_true((uint64_t)r.ecx * r.ebx / r.eax == clock_tsc_hz());
+	assert_int_equal(x86_cpuid(cpu, 0x16, 0).eax, clock_tsc_hz() / 1000000);
+	assert_int_equal(cpu_model("max,-tsc-deadline"), 0);
+	assert_int_equal(x86_cpuid(cpu, 0x15, 0).ebx, 0);
+}
+
+static void test_extended(void **state)
+{
+	struct x86_cpuid_regs r;
+	char brand[49] = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		r = x86_cpuid(cpu, 0x80000002 + i, 0);
+		memcpy(brand + 16 * i, &r, 16);
+	}
+	assert_string_equal(brand, "Cohort virtual CPU");
+	assert_int_equal(x86_cpuid(cpu, 0x80000008, 0).eax, 40 | 48 << 8);
+	assert_int_equal(x86_cpuid(cpu, 0x80000007, 0).edx, 0x100);
+	assert_int_equal(x86_cpuid(cpu, 0x80000000, 0).eax, 0x80000008);
+	assert_int_equal(x86_cpuid(cpu, 0x80000009, 0).eax, 0);
+	assert_int_equal(x86_cpuid(cpu, 0x40000000, 0).eax, 0x40000000);
+	assert_int_equal(cpu_model("max,-hypervisor,model-id=Mine"), 0);
+	assert_int_equal(x86_cpuid(cpu, 0x40000000, 0).eax, 0);
+	r = x86_cpuid(cpu, 0x80000002, 0);
+	assert_string_equal((char *)&r, "Mine");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_default_is_max, rt_setup),
+		cmocka_unit_test_setup(test_features_reach_the_decoder, rt_setup),
+		cmocka_unit_test_setup(test_models, rt_setup),
+		cmocka_unit_test_setup(test_errors, rt_setup),
+		cmocka_unit_test_setup(test_dependents_go_too, rt_setup),
+		cmocka_unit_test_setup(test_topology, rt_setup),
+		cmocka_unit_test_setup(test_xsave_leaf, rt_setup),
+		cmocka_unit_test_setup(test_tsc_frequency, rt_setup),
+		cmocka_unit_test_setup(test_extended, rt_setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, rt_end);
+}
