@@ -118,6 +118,7 @@ void code_watch_disarm_locked(struct page_desc *pd, ram_off_t page_off)
 		return;
 	atomic_fetch_add(&pd->gen, 1);
 	pd->granules = 0;
+	pd->idle_stores = 0;
 	atomic_store(&pd->state, PAGE_DATA);
 	atomic_fetch_sub(&code_watch_region(page_off)->code_pages, 1);
 }
@@ -134,7 +135,7 @@ static void store_in_page(ram_off_t off, size_t len)
 		stat_inc(STAT_code_stores);
 		atomic_fetch_add(&pd->gen, 1);
 		code_watch_ops->kill_locked(pd, page_off, (unsigned)(off - page_off), (unsigned)(off + len - 1 - page_off));
-		if (!pd->blocks)
+		if (!pd->blocks && ++pd->idle_stores >= CODE_WATCH_PATIENCE)
 			code_watch_disarm_locked(pd, page_off);
 	}
 	small_lock_release(&pd->lock);

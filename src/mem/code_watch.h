@@ -13,7 +13,8 @@
  *
  * One side always sees the other. Stores to CODE pages take the slow path: the bytes are stored, then, under the page lock, the
  * generation moves and the blocks that overlap die. A translator that read older bytes finds the generation moved, or finds
- * its block killed by the store that came too late for its check. A page without blocks becomes DATA again, with a new generation.
+ * its block killed by the store that came too late for its check. A page without blocks becomes DATA again after some more stores, with a
+ * new generation.
  *
  * Large ranges (2 MiB) have a second writer set in their region descriptor; it may be used only while no page of the region is
  * code, by the same handshake on region.code_pages.
@@ -39,7 +40,14 @@ struct page_desc {
 	_Atomic uint64_t gen;      /* [atomic] write generation; moved under the lock */
 	uint64_t granules;         /* [lock] granules that blocks were translated from (may be a superset) */
 	void *blocks;              /* [lock] tcg's list of blocks */
+	uint32_t idle_stores;      /* [lock] stores since the last block left; see CODE_WATCH_PATIENCE */
 } __attribute__((aligned(64)));
+
+/*
+ * A page without blocks stays CODE for this many stores: a page that is rewritten and run in turns pays for revoking write access once,
+ * and not at each turn.
+ */
+#define CODE_WATCH_PATIENCE 64
 
 #define REGION_BITS 21
 

@@ -273,6 +273,22 @@ void *tlb_page_ptr(struct tcg_env *env, gva_t va, enum tlb_access access, unsign
 	return e && !t.code ? ram_ptr(t.off) : NULL;
 }
 
+void *tlb_store_run(struct tcg_env *env, gva_t va, size_t bytes, unsigned mode)
+{
+	struct target t;
+
+	env->bounce_kind = TLB_BOUNCE_NONE;
+	if (!translate(env, va, TLB_WRITE, mode, true, &t))
+		return NULL;
+	if (t.code) {
+		tlb_ops->before_code_store(env, t.off, (unsigned)bytes);
+		env->bounce_ram[0] = t.off;
+		env->bounce_size = (uint32_t)bytes;
+		env->bounce_kind = TLB_BOUNCE_CODE;
+	}
+	return ram_ptr(t.off);
+}
+
 ram_off_t tlb_fetch(struct tcg_env *env, gva_t va, bool *global)
 {
 	struct tlb_book *book = env->tlb.book;

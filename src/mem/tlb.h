@@ -67,6 +67,12 @@ void tlb_store_bytes(struct tcg_env *env, gva_t va, const void *buf, size_t len,
  */
 void *tlb_page_ptr(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode);
 
+/*
+ * Host pointer for storing `bytes` bytes from va on, which lie in one page: also if it is a code page; tlb_commit() must follow. NULL: device
+ * memory. May raise a fault.
+ */
+void *tlb_store_run(struct tcg_env *env, gva_t va, size_t bytes, unsigned mode);
+
 /* Code fetch: RAM offset of the byte at va, or ASPACE_NOT_RAM for code outside RAM. May raise a fault. */
 ram_off_t tlb_fetch(struct tcg_env *env, gva_t va, bool *global);
 

@@ -25,11 +25,12 @@ _Static_assert(sizeof(struct tlb_slot) == 64, "one cache line");
 
 /* Slot numbers: 0..15 by base register (integer global), then: */
 #define TLB_SLOT_STACK 4 /* the stack pointer's: one slot for reads and writes, in the write table */
-#define TLB_SLOT_ABS 16  /* no base register: absolute or PC-relative */
-#define TLB_SLOT_SEG0 17 /* accesses off a non-flat segment base (FS) */
-#define TLB_SLOT_SEG1 18 /* (GS) */
-#define TLB_SLOT_MISC 19 /* whatever has no better place: temporaries, string helpers */
-#define TLB_L0_SLOTS 20
+#define TLB_SLOT_SEG0 16 /* accesses off a non-flat segment base (FS) */
+#define TLB_SLOT_SEG1 17 /* (GS) */
+#define TLB_SLOT_MISC 18 /* whatever has no better place: temporaries, runtime routines */
+#define TLB_SLOT_POOL 19 /* a pool, for accesses whose base register says little of where they go */
+#define TLB_SLOT_POOL_SIZE 13
+#define TLB_L0_SLOTS 32
 
 /* MMU modes; the guest gives them their meaning. x86: user, supervisor, supervisor with SMAP lifted (EFLAGS.AC). */
 #define TLB_NR_MODES 3

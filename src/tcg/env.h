@@ -40,6 +40,7 @@ union tcg_vreg {
 struct tcg_env {
 	/* First line: what blocks touch most. */
 	_Atomic uint32_t request; /* [atomic] non-zero: leave generated code at the next poll */
+	uint32_t irq_waiting;     /* [owner] an interrupt waits until the guest enables it; behind `request`, so that one load reads both */
 	uint32_t exit_code;       /* enum tcg_exit */
 	uint64_t pc;              /* guest PC: valid outside generated code, and where generated code stored it before a call */
 	uint64_t flags;           /* guest arithmetic flags as an EFLAGS image (bits 0 2 4 6 7 11 only, others 0) when not in host flags */

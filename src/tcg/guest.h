@@ -15,6 +15,7 @@ struct guest_code {
 	gva_t pc;
 	const uint8_t *bytes;
 	size_t avail;       /* to the end of the first page */
+	size_t before;      /* bytes of the page in front of `bytes` that may be looked at too */
 	const uint8_t *(*fetch_next)(struct tcg_env *env, gva_t page); /* bytes of the page at linear address `page` */
 };
 

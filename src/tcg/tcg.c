@@ -172,6 +172,7 @@ static struct tb *tb_alloc_for(const struct source *s, const struct ir_block *ir
 	tb->flags = s->flags;
 	tb->guest_len = (uint16_t)ir->guest_len;
 	tb->watch_len = (uint16_t)ir->watch_len;
+	tb->watch_before = (uint16_t)ir->watch_before;
 	tb->guest_insns = (uint16_t)ir->guest_insns;
 	list_init(&tb->incoming);
 	return tb;
@@ -233,6 +234,7 @@ static struct tb *build(struct tcg_env *env, struct tcg_thread *t, ram_off_t phy
 		s.gen = code_watch_arm(phys & GUEST_PAGE_MASK);
 		jitter();
 		s.code.bytes = ram_ptr(phys);
+		s.code.before = phys & ~GUEST_PAGE_MASK;
 		tb = compile(env, t, &s, MAX_INSNS, &full);
 		if (full)
 			return NULL;

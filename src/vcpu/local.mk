@@ -62,6 +62,8 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/x86_cpuid.c \
 	src/vcpu/x86/x86_cpuid.h \
 	src/vcpu/x86/x86_cpuid_model.c \
+	src/vcpu/x86/x86_data_fault.c \
+	src/vcpu/x86/x86_data_fault.h \
 	src/vcpu/x86/x86_debug.c \
 	src/vcpu/x86/x86_debug.h \
 	src/vcpu/x86/x86_dump.c \

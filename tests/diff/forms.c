@@ -55,7 +55,7 @@ static bool host_has(unsigned feature)
 struct path {
 	uint8_t map, opcode, prefix; /* prefix: index of the column, none 66 F3 F2 */
 	uint8_t flags;
-	bool modrm;
+	bool modrm, free66; /* free66: a 66 prefix means operand size 16 there */
 	int8_t reg, rm, rexw, rexb, mem; /* mem: -1 open, 0 register, 1 memory */
 };
 
@@ -145,7 +145,7 @@ static bool known_opcode_reg(const struct path *p, const struct x86_row *row)
 static void add(const struct path *p, const struct x86_row *row)
 {
 	unsigned mandatory = p->flags & X86_R_MANDATORY;
-	bool w = p->rexw != 0, v16 = mandatory != 1;
+	bool w = p->rexw != 0, v16 = p->free66;
 
 	/* Columns that only repeat the row without prefix; X2 columns; registers in the opcode, of which one is enough. */
 	if (!translated[row->id] || row->legal == X86_L_I64 || p->prefix != mandatory || known_opcode_reg(p, row))
@@ -249,12 +249,22 @@ static void walk(struct path p, const struct x86_row *row)
 		add(&p, row);
 }
 
+/* Does the opcode's 66 column repeat this one? */
+static bool prefix66_is_free(unsigned map, unsigned i)
+{
+	const struct x86_row *row = &x86_map_rows[map][i], *with66 = &x86_map_rows[map][(i & ~3u) + 1];
+
+	if (i % 4 != 0)
+		return i % 4 != 1;
+	return row->kind == with66->kind && row->id == with66->id && row->group == with66->group;
+}
+
 void forms_init(void)
 {
 	nr_forms = 0;
 	for (unsigned map = 0; map < 4; map++) {
 		for (unsigned i = 0; i < X86_MAP_ROWS; i++) {
-			struct path p = { .map = (uint8_t)map, .opcode = (uint8_t)(i / 4), .prefix = i % 4,
+			struct path p = { .map = (uint8_t)map, .opcode = (uint8_t)(i / 4), .prefix = i % 4, .free66 = prefix66_is_free(map, i),
 					  .reg = -1, .rm = -1, .rexw = -1, .rexb = -1, .mem = -1 };
 
 			walk(p, &x86_map_rows[map][i]);

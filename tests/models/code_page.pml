@@ -4,8 +4,8 @@
  * "Making a page code", "Stores to code pages", "Page descriptor"; section 3, steps 1 to 3 of "Publish").
  *
  * C files: src/mem/code_watch.c (arm, writer set, store, disarm), src/mem/tlb.c (fill, slow store, commit),
- * src/mem/tlb_flush.c (giving up entries), src/tcg/cache/tb_cache.c (publish), src/tcg/cache/tb_inval.c (kill), and
- * the run loop with src/sched/cpu_thread.c for "passes a safepoint or is outside generated code".
+ * src/mem/tlb_flush.c (giving up entries), src/vcpu/mailbox.c (revoke, wait; leave and enter are "outside" here),
+ * src/sched/cpu_thread.c (park: outside), src/tcg/cache/tb_cache.c (publish), src/tcg/cache/tb_inval.c (kill).
  *
  * One guest page. VCPUS equal vCPUs, each doing OPS operations of its free choice: guest store, translate, evict the
  * block, leave generated code and come back, with or without a safepoint before. Each store writes a value of its own,
@@ -14,9 +14,9 @@
  * Checked: whenever the page lock is free and no slow store is between its bytes and its commit, a published block was
  * made from the bytes in memory. No deadlock.
  *
- * Mutations (each must be caught): RELAXED_JOIN STATE_BEFORE_JOIN NO_REJOIN RELAXED_ARM NO_REVOKE NO_WAIT KEEP_OWN NO_ARMING
- * FORGET_LATE GEN_LATE NO_GEN_CHECK NO_GEN_BUMP DISARM_NO_BUMP NO_STORE_FENCE RELAXED_POST
- * RELAXED_ENTRY NO_ENTRY_POLL WAIT_INSIDE WAIT_LOCKED
+ * Mutations (each must be caught): RELAXED_JOIN STATE_BEFORE_JOIN NO_REJOIN RELAXED_ARM NO_REVOKE NO_WAIT KEEP_OWN
+ * NO_ARMING FORGET_LATE GEN_LATE NO_GEN_CHECK NO_GEN_BUMP DISARM_NO_BUMP NO_STORE_FENCE RELAXED_POST RELAXED_ENTRY
+ * NO_ENTRY_POLL WAIT_INSIDE WAIT_LOCKED
  */
 #ifndef VCPUS
 #define VCPUS 2
@@ -48,8 +48,8 @@
 #include "tso.pml"
 
 /*
- * GEN, TB_LIVE and TB_BYTES are read and written under the page lock only. Its release leaves the store buffer after what
- * was stored before, so for them the buffer cannot be noticed and they are written directly.
+ * GEN, TB_LIVE and TB_BYTES are read and written under the page lock only. Its release leaves the store buffer after
+ * what was stored before, so for them the buffer cannot be noticed and they are written directly.
  */
 
 byte last_value; /* ghost: gives each guest store its own value */

@@ -19,7 +19,10 @@
 #define SB_DEPTH 2
 #define N_SENDERS 3
 #ifndef SENDS
-#define SENDS 2 /* messages of each sender */
+#define SENDS 2 /* interrupts of each sender */
+#endif
+#ifndef WORKS
+#define WORKS 1 /* pieces of work */
 #endif
 
 #define REQ_INT 0  /* two bits of one request word: set one by one, taken together by one exchange */
@@ -114,11 +117,11 @@ proctype work_sender(byte me)
 	byte n, was;
 
 	do
-	:: n < SENDS ->
+	:: n < WORKS ->
 		n++;
 		d_step { DRAINED -> mem[MAILBOX] = 1; } /* enqueue: a locked exchange on the tail */
 		request(REQ_WORK)
-	:: n == SENDS -> break
+	:: n == WORKS -> break
 	od;
 	senders_done++
 }

@@ -6,7 +6,7 @@
 #
 #   run.sh               all cases
 #   run.sh tb_life       the cases of one model
-#   MODELS_FULL=1        larger configurations as well (minutes, up to 2 GB)
+#   MODELS_FULL=1        larger configurations as well (minutes, up to 2 GB at a time)
 #   MODELS_JOBS=n        cases at a time (default: host CPUs, at most 2)
 #   CC                   compiler for spin's verifiers
 #
@@ -14,11 +14,12 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
-cc=${CC:-gcc}
+read -ra cc <<<"${CC:-gcc}" # may carry options
 
 cases() {
 	# Halt and kick.
 	pass kick_park
+	full kick_park SENDS=3 WORKS=2
 	for m in RELAXED_REQUEST TOKEN_FIRST NO_WAKE HALT_BLINDLY PARK_OVERWRITES BLIND_WAIT TAKE_RELAXED CLEAR_OUT_LATE \
 		CLEAR_OUT_RELAXED CLEAR_REQ_LATE; do
 		caught kick_park "$m"
@@ -77,7 +78,7 @@ run_case() {
 	compact=
 	[ -z "${MODELS_FULL:-}" ] || compact=-DCOLLAPSE
 	if ! spin "${macros[@]}" -a "$model.pml" >out 2>&1 ||
-		! "$cc" "$opt" -w -DSAFETY $compact -DMEMLIM=1900 -o pan pan.c >>out 2>&1; then
+		! "${cc[@]}" "$opt" -w -DSAFETY $compact -DMEMLIM=1900 -o pan pan.c >>out 2>&1; then
 		report FAIL "$model" "$label (does not build)"
 		cat out
 		exit 1
@@ -110,8 +111,8 @@ if [ "${1:-}" = --case ]; then # one case, for the loop below
 	exit
 fi
 
-if ! command -v spin >/dev/null || ! command -v "$cc" >/dev/null; then
-	echo "models: spin or $cc is not installed: skipped"
+if ! command -v spin >/dev/null || ! command -v "${cc[0]}" >/dev/null; then
+	echo "models: spin or ${cc[0]} is not installed: skipped"
 	exit 77
 fi
 jobs=${MODELS_JOBS:-$(nproc 2>/dev/null || echo 1)}

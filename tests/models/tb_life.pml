@@ -58,7 +58,7 @@
 #define BLOCKS(p) PCELL(p, 3)  /* page_desc.blocks, as a bit mask [lock page] */
 /* The shared table: slot + 1 of the block that starts at pc, 0 if none. */
 #define TABLE(pc) (8 + (pc))
-/* Grace periods as liburcu's quiescent-state flavour makes them: a counter, and what each reader saw last, 0 = offline. */
+/* Grace periods as in liburcu's quiescent-state flavour: a counter, and what each reader saw last, 0 = offline. */
 #define GP 10
 #define READER(i) (11 + (i))
 /* Cells of a slot. */
@@ -74,7 +74,7 @@
 /*
  * GEN, BLOCKS, DEAD and INCOMING are read and written under page locks only. The release of a lock leaves the store
  * buffer after what was stored before it, so for these cells the buffer cannot be noticed and they are written
- * directly, several in one step. What others read without a lock (BYTES, TABLE, ENTRY, JUMP, READER) is stored properly.
+ * directly, several in one step. What others read without a lock (BYTES, TABLE, ENTRY, JUMP, READER) goes through it.
  */
 
 #define BIT(s) (1 << (s))
@@ -239,7 +239,7 @@ inline store_slow(p)
 	d_step { DRAINED -> completed[p] = mem[BYTES(p)]; }
 }
 
-/* Come back: rcu_online(). Pairs with G1: either the grace period sees this reader, or the reader sees what was done before it. */
+/* rcu_online(). Pairs with G1: either the grace period sees this reader, or the reader sees what was done before it. */
 inline online()
 {
 	STORE(READER(me), LOAD(GP));
@@ -298,7 +298,7 @@ inline purge()
 #endif
 }
 
-/* Q1: rcu_quiescent(): reports the newest grace period, between two full barriers; none of it if nothing has changed. */
+/* Q1: rcu_quiescent(): reports the newest grace period, between two full barriers; nothing if it is the same still. */
 inline quiescent()
 {
 	if
@@ -424,8 +424,8 @@ inline synchronise()
 }
 
 /*
- * E1-E3: run the block `at`; afterwards `at` is the block to run next, or NONE to return to the run loop. The entry slot
- * is where a stale pointer lands.
+ * E1-E3: run the block `at`; afterwards `at` is the block to run next, or NONE to return to the run loop. The entry
+ * slot is where a stale pointer lands.
  */
 inline run_block()
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * x86-TSO for the protocol models: shared memory is mem[], each process that stores has a FIFO store buffer of
- * SB_DEPTH entries, and one drain process moves entries to memory at any moment. Stores leave a buffer in order, a load
- * sees the newest own buffered store first, locked operations and fences wait for the own buffer to be empty: the
+ * SB_DEPTH entries, and one drain process moves entries to memory at any moment. Stores leave a buffer in order, a
+ * load sees the newest own buffered store first, locked operations and fences wait for the own buffer to be empty: the
  * machine of Sewell et al., "x86-TSO: A Rigorous and Usable Programmer's Model for x86 Multiprocessors", CACM 2010.
  *
- * The including model defines N_CELLS, N_CPUS and SB_DEPTH (1 or 2), and names the executing process `me` (0..N_CPUS-1).
- * A depth of two matters where a store is followed by the release of a lock: both may still be on their way.
+ * The including model defines N_CELLS, N_CPUS and SB_DEPTH (1 or 2), and names the executing process `me`
+ * (0..N_CPUS-1). A depth of two matters where a store is followed by the release of a lock: both may still be on their
+ * way.
  */
 byte mem[N_CELLS];
 byte sb_n[N_CPUS];            /* entries in use; entry 0 is the oldest */

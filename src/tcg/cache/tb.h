@@ -38,7 +38,8 @@ struct tb {
 	gva_t pc;              /* [const] linear address it was translated for */
 	uint32_t flags;        /* [const] guest mode bits */
 	uint16_t guest_len;    /* [const] bytes translated */
-	uint16_t watch_len;    /* [const] bytes from phys whose change kills it */
+	uint16_t watch_len;    /* [const] bytes from phys whose change kills it... */
+	uint16_t watch_before; /* [const] ...and bytes in front of it, on the home page */
 	ram_off_t page2;       /* [const] RAM offset of the second page, TB_NO_PAGE */
 	uint8_t *code;         /* [const] executable address of the entry slot */
 	uint32_t code_size;    /* [const] */

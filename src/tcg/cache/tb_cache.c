@@ -76,6 +76,7 @@ static void page_link(struct tb *tb, unsigned n, struct page_desc *pd)
 {
 	struct tb *first = pd->blocks;
 
+	pd->idle_stores = 0;
 	tb->page[n].next = first;
 	tb->page[n].pprev = (struct tb **)&pd->blocks;
 	if (first)
@@ -121,7 +122,7 @@ static void link_pages(struct tb *tb, struct page_desc *home, struct page_desc *
 	unsigned in_first = GUEST_PAGE_SIZE - off < tb->watch_len ? GUEST_PAGE_SIZE - off : tb->watch_len;
 
 	page_link(tb, 0, home);
-	home->granules |= granules(off, in_first);
+	home->granules |= granules(off - tb->watch_before, tb->watch_before + in_first);
 	if (second && second != home) {
 		page_link(tb, 1, second);
 		second->granules |= granules(0, tb->watch_len - in_first);

@@ -42,7 +42,7 @@ static bool overlaps(const struct tb *tb, ram_off_t page_off, unsigned first, un
 {
 	unsigned off = tb->phys & ~GUEST_PAGE_MASK, end = off + tb->watch_len; /* in the home page's numbering; may exceed the page */
 
-	if ((tb->phys & GUEST_PAGE_MASK) == page_off && off <= last && first < end)
+	if ((tb->phys & GUEST_PAGE_MASK) == page_off && off - tb->watch_before <= last && first < end)
 		return true;
 	return tb->page2 == page_off && first + GUEST_PAGE_SIZE < end;
 }
@@ -70,8 +70,6 @@ static void kill_spanning(struct tb *tb, struct page_desc *page)
 	}
 	lock_other(page, other);
 	kill_one(tb); /* looks again whether it is still alive */
-	if (!other->blocks)
-		code_watch_disarm_locked(other, (ram_off_t)(other - code_watch_pages) << GUEST_PAGE_BITS);
 	small_lock_release(&other->lock);
 }
 
@@ -105,7 +103,5 @@ void tb_kill(struct tb *tb)
 		kill_one(tb);
 	else
 		kill_spanning(tb, home);
-	if (!home->blocks)
-		code_watch_disarm_locked(home, tb->phys & GUEST_PAGE_MASK);
 	small_lock_release(&home->lock);
 }

@@ -143,6 +143,7 @@ struct ir_block {
 	uint8_t mmu_mode;    /* TLB mode of its data accesses */
 	unsigned guest_len;  /* bytes of guest code covered, contiguous from pc */
 	unsigned watch_len;  /* bytes from pc whose change must kill the block: guest_len plus look-ahead */
+	unsigned watch_before; /* bytes in front of pc, on the same page, likewise */
 	unsigned guest_insns;
 	const struct ir_rt *rt; /* the guest's runtime table */
 	unsigned nr_rt;

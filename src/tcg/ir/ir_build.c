@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Appending to a block of IR. An array that is full drops what does not fit, and leaves the block marked as full: ir_room()
- * told the translator to stop long before.
+ * Appending to a block of IR. An array that is full drops what does not fit, and leaves the block marked as full:
+ * ir_room() told the translator to stop long before.
  */
 #include "tcg/ir/ir.h"
 
-#define ROOM_INSNS 64
-#define ROOM_MEMS 16
-#define ROOM_TEMPS 32
+#define ROOM_INSNS  64
+#define ROOM_MEMS   16
+#define ROOM_TEMPS  32
 #define ROOM_LABELS 8
 
 /* Appended past the end: written to, never looked at. */
@@ -19,7 +19,7 @@ void ir_reset(struct ir_block *b)
 	b->pc = 0;
 	b->flags = 0;
 	b->mmu_mode = 0;
-	b->guest_len = b->watch_len = b->guest_insns = 0;
+	b->guest_len = b->watch_len = b->watch_before = b->guest_insns = 0;
 	b->rt = NULL;
 	b->nr_rt = 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Integer operations as the manual defines them (Intel SDM volume 2, flags in appendix A of volume 1). Flags the manual leaves
- * undefined:
+ * Integer operations as the manual defines them (Intel SDM volume 2, flags in appendix A of volume 1). Flags the manual
+ * leaves undefined:
  *
  *   AND OR XOR TEST ANDN   A = 0; P of the low byte (ANDN too)
  *   shifts, rotates        A = 1 (shifts), O for any count by the rule for count 1 applied to the last step
@@ -519,7 +519,8 @@ static void eval_bits(enum ir_op op, struct ir_values *v, enum ir_type t)
 /* Ops that look at all bits of a or d whatever their type says. */
 static bool takes_wide_operands(enum ir_op op)
 {
-	return op == IR_PUTFL || op == IR_GETHI8 || op == IR_PUTHI8 || op == IR_CRC32 || (op >= IR_ZX8 && op <= IR_SX32);
+	return op == IR_PUTFL || op == IR_GETHI8 || op == IR_PUTHI8 || op == IR_CRC32 ||
+	       (op >= IR_ZX8 && op <= IR_SX32);
 }
 
 bool ir_eval(enum ir_op op, enum ir_type t, enum ir_cc cc, struct ir_values *v)

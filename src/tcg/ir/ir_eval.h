@@ -9,9 +9,9 @@
 #include "tcg/ir/ir.h"
 
 /*
- * Operand values. In: whole containers, of which the op looks at as many low bits as its type has. Out: results in d, x (second
- * destination), a and b (XCHG, XADD, CAS), cut to the type and zero-extended, not yet merged into their containers (ir_merge()); flags
- * as if IR_SETF were given.
+ * Operand values. In: whole containers, of which the op looks at as many low bits as its type has. Out: results in d, x
+ * (second destination), a and b (XCHG, XADD, CAS), cut to the type and zero-extended, not yet merged into their
+ * containers (ir_merge()); flags as if IR_SETF were given.
  */
 struct ir_values {
 	uint64_t d, x, a, b, c;

@@ -41,7 +41,7 @@ static inline uint64_t ir_add(uint32_t *flags, enum ir_type t, uint64_t a, uint6
 	uint64_t carries = (a & b) | ((a | b) & ~r); /* carry out of each bit */
 
 	*flags = ir_zsp(r, t) | (ir_msb(carries, t) ? F_C : 0) | (((a ^ b ^ r) & 0x10) ? F_A : 0) |
-		   (ir_msb((a ^ r) & (b ^ r), t) ? F_O : 0);
+		 (ir_msb((a ^ r) & (b ^ r), t) ? F_O : 0);
 	return r;
 }
 
@@ -51,7 +51,7 @@ static inline uint64_t ir_sub(uint32_t *flags, enum ir_type t, uint64_t a, uint6
 	uint64_t borrows = (~a & b) | ((~a | b) & r);
 
 	*flags = ir_zsp(r, t) | (ir_msb(borrows, t) ? F_C : 0) | (((a ^ b ^ r) & 0x10) ? F_A : 0) |
-		   (ir_msb((a ^ b) & (a ^ r), t) ? F_O : 0);
+		 (ir_msb((a ^ b) & (a ^ r), t) ? F_O : 0);
 	return r;
 }
 

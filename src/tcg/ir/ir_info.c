@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Facts about the IR's operations, from ir_ops.def: shapes, attributes, and which flags an instruction reads and writes.
- * Threads: any; constant data and pure functions.
+ * Facts about the IR's operations, from ir_ops.def: shapes, attributes, and which flags an instruction reads and
+ * writes. Threads: any; constant data and pure functions.
  */
 #include "tcg/ir/ir.h"
 
@@ -36,34 +36,37 @@ enum {
 	cc = IR_USES_CC,
 };
 
-/* Operands read and written as values, from the shape and the ops' peculiarities; of LEA's operand only the address counts. */
-#define READS_D(op)                                                                                                           \
-	((op) == IR_PUTHI8 || (op) == IR_BSF || (op) == IR_BSR || (op) == IR_CMOV || (op) == IR_CAS || (op) == IR_DIVU ||     \
-	 (op) == IR_DIVS || (op) == IR_FPU)
-#define READS(op, shape)                                                                                                      \
-	((((shape) & IR_SH_A) && (op) != IR_LEA ? IR_RW_A : 0) | ((shape) & IR_SH_B ? IR_RW_B : 0) |                          \
-	 ((shape) & IR_SH_C || (op) == IR_DIVU || (op) == IR_DIVS ? IR_RW_C : 0) | (READS_D(op) ? IR_RW_D : 0))
-#define WRITES(op, shape)                                                                                                     \
-	(((shape) & IR_SH_D ? IR_RW_D : 0) | ((shape) & IR_SH_X ? IR_RW_C : 0) |                                              \
-	 ((op) == IR_XCHG || (op) == IR_XADD || (op) == IR_CAS ? IR_RW_A : 0) | ((op) == IR_XCHG || (op) == IR_XADD ? IR_RW_B : 0))
+/* Operands read and written as values, from the shape and the ops' peculiarities; of LEA's operand only the address
+ * counts. */
+#define READS_D(op)                                                                                    \
+	((op) == IR_PUTHI8 || (op) == IR_BSF || (op) == IR_BSR || (op) == IR_CMOV || (op) == IR_CAS || \
+	 (op) == IR_DIVU || (op) == IR_DIVS || (op) == IR_FPU)
+#define READS(op, shape)                                                                         \
+	((((shape)&IR_SH_A) && (op) != IR_LEA ? IR_RW_A : 0) | ((shape)&IR_SH_B ? IR_RW_B : 0) | \
+	 ((shape)&IR_SH_C || (op) == IR_DIVU || (op) == IR_DIVS ? IR_RW_C : 0) | (READS_D(op) ? IR_RW_D : 0))
+#define WRITES(op, shape)                                                       \
+	(((shape)&IR_SH_D ? IR_RW_D : 0) | ((shape)&IR_SH_X ? IR_RW_C : 0) |    \
+	 ((op) == IR_XCHG || (op) == IR_XADD || (op) == IR_CAS ? IR_RW_A : 0) | \
+	 ((op) == IR_XCHG || (op) == IR_XADD ? IR_RW_B : 0))
 
 /* Types with which the whole container of d is written: all but bytes and words, with exceptions. */
-#define FULL(op)                                                                                                              \
-	((op) == IR_GETHI8 || (op) == IR_LDENV || (op) == IR_GETFL || (op) == IR_CRC32 || (op) == IR_RT || (op) == IR_VTOG ?  \
-		 0xffff :                                                                                                     \
-	 (op) == IR_PUTHI8 || (op) == IR_SETCC ? 0 :                                                                          \
-						 0xffff & ~(1 << IR_I8 | 1 << IR_I16))
+#define FULL(op)                                                                                           \
+	((op) == IR_GETHI8 || (op) == IR_LDENV || (op) == IR_GETFL || (op) == IR_CRC32 || (op) == IR_RT || \
+			 (op) == IR_VTOG                                                                   \
+		 ? 0xffff                                                                                  \
+	 : (op) == IR_PUTHI8 || (op) == IR_SETCC ? 0                                                       \
+						 : 0xffff & ~(1 << IR_I8 | 1 << IR_I16))
 
 const struct ir_op_info ir_op_info[IR_OP_COUNT] = {
 #define IR_OP(NAME, name, shape, def, use, attr, meaning) \
-	[IR_##NAME] = { name, shape, def, use, attr, READS(IR_##NAME, shape), WRITES(IR_##NAME, shape), FULL(IR_##NAME) },
+	[IR_##NAME] = {name, shape, def, use, attr, READS(IR_##NAME, shape), WRITES(IR_##NAME, shape), FULL(IR_##NAME)},
 #include "tcg/ir/ir_ops.def"
 #undef IR_OP
 };
 
 uint32_t ir_cc_uses(enum ir_cc c)
 {
-	static const uint16_t uses[8] = { F_O, F_C, F_Z, F_C | F_Z, F_S, F_P, F_S | F_O, F_Z | F_S | F_O };
+	static const uint16_t uses[8] = {F_O, F_C, F_Z, F_C | F_Z, F_S, F_P, F_S | F_O, F_Z | F_S | F_O};
 
 	return uses[(c >> 1) & 7];
 }

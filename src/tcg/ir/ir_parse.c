@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads what ir_print.c writes, for tests: one instruction a line. Of the comment behind `;` the word after "live" is taken as flags live
- * (for exits: the preset). Empty lines and lines that begin with # are skipped.
+ * Reads what ir_print.c writes, for tests: one instruction a line. Of the comment behind `;` the word after "live" is
+ * taken as flags live (for exits: the preset). Empty lines and lines that begin with # are skipped.
  */
 #include "tcg/ir/ir_parse.h"
 
@@ -65,7 +65,7 @@ static bool number(struct parse *s, int64_t *v)
 		return false;
 	*v = (int64_t)strtoull(s->p + negative, &end, 0);
 	if (negative)
-		*v = (int64_t)-(uint64_t)*v;
+		*v = (int64_t) - (uint64_t)*v;
 	s->p = end;
 	return true;
 }
@@ -85,7 +85,7 @@ static bool reg(struct parse *s, ir_ref *r)
 	static const struct {
 		const char *prefix;
 		enum ir_kind kind;
-	} kinds[] = { { "vt", IR_KIND_VT }, { "v", IR_KIND_V }, { "g", IR_KIND_G }, { "t", IR_KIND_T } };
+	} kinds[] = {{"vt", IR_KIND_VT}, {"v", IR_KIND_V}, {"g", IR_KIND_G}, {"t", IR_KIND_T}};
 	int64_t n;
 
 	skip(s);
@@ -128,7 +128,7 @@ static void mem_term(struct parse *s, struct ir_mem *m)
 
 static ir_ref mem(struct parse *s)
 {
-	struct ir_mem m = { .base = IR_NONE, .index = IR_NONE, .scale = 1, .addr_bits = 64 };
+	struct ir_mem m = {.base = IR_NONE, .index = IR_NONE, .scale = 1, .addr_bits = 64};
 	int64_t n;
 
 	do
@@ -154,8 +154,9 @@ static ir_ref mem(struct parse *s)
 	for (unsigned k = 0; k < s->b->nr_mems; k++) {
 		const struct ir_mem *o = &s->b->mem[k];
 
-		if (o->base == m.base && o->index == m.index && o->scale == m.scale && o->addr_bits == m.addr_bits && o->slot == m.slot &&
-		    o->lin32 == m.lin32 && o->align == m.align && o->seg_base == m.seg_base && o->disp == m.disp)
+		if (o->base == m.base && o->index == m.index && o->scale == m.scale && o->addr_bits == m.addr_bits &&
+		    o->slot == m.slot && o->lin32 == m.lin32 && o->align == m.align && o->seg_base == m.seg_base &&
+		    o->disp == m.disp)
 			return IR_M(k);
 	}
 	return ir_mem(s->b, &m);
@@ -250,8 +251,8 @@ static void vector_op(struct parse *s, struct ir_insn *i)
 static void operands(struct parse *s, struct ir_insn *i)
 {
 	const struct ir_op_info *info = &ir_op_info[i->op];
-	const uint8_t bits[5] = { IR_SH_D, IR_SH_X, IR_SH_A, IR_SH_B, IR_SH_C };
-	ir_ref *refs[5] = { &i->d, &i->c, &i->a, &i->b, &i->c };
+	const uint8_t bits[5] = {IR_SH_D, IR_SH_X, IR_SH_A, IR_SH_B, IR_SH_C};
+	ir_ref *refs[5] = {&i->d, &i->c, &i->a, &i->b, &i->c};
 	bool first = true;
 
 	for (unsigned n = 0; n < 5 && !s->error; n++) {
@@ -281,7 +282,7 @@ static void operands(struct parse *s, struct ir_insn *i)
 static void comment(struct parse *s, struct ir_insn *i)
 {
 	static const char letters[] = "CPAZSO";
-	static const uint16_t bits[] = { F_C, F_P, F_A, F_Z, F_S, F_O };
+	static const uint16_t bits[] = {F_C, F_P, F_A, F_Z, F_S, F_O};
 	const char *p = strstr(s->p, "live ");
 
 	if (ir_op_info[i->op].attr & IR_AT_E)
@@ -292,8 +293,8 @@ static void comment(struct parse *s, struct ir_insn *i)
 
 const char *ir_parse_line(struct ir_block *b, const char *line)
 {
-	struct parse s = { .b = b, .p = line };
-	struct ir_insn i = { .d = IR_NONE }, *to;
+	struct parse s = {.b = b, .p = line};
+	struct ir_insn i = {.d = IR_NONE}, *to;
 
 	skip(&s);
 	if (!*s.p || *s.p == '\n' || *s.p == '#')

@@ -4,9 +4,9 @@
  *
  *     add.i32/f g0, g0, [g5 + g6*4 + 0x10 @5]   ; live CZ kills b
  *
- * Suffixes: type, /f sets flags, /lock, /nofault, condition. Operands in the order d, (second destination), a, b, c, then the
- * immediates. Memory: base + index*scale + displacement @slot, then what departs from plain 64-bit addressing. ir_parse.c reads
- * the same form.
+ * Suffixes: type, /f sets flags, /lock, /nofault, condition. Operands in the order d, (second destination), a, b, c,
+ * then the immediates. Memory: base + index*scale + displacement @slot, then what departs from plain 64-bit addressing.
+ * ir_parse.c reads the same form.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -32,8 +32,9 @@ __attribute__((format(printf, 2, 3))) static void put(struct text *t, const char
 		t->len += (size_t)n < sizeof(t->s) - t->len ? (size_t)n : sizeof(t->s) - t->len - 1;
 }
 
-const char *const ir_type_names[IR_TYPE_COUNT] = { "i8", "i16", "i32", "i64", "f32", "f64", "f80", "v128", "v256" };
-const char *const ir_cc_names[16] = { "o", "no", "c", "nc", "z", "nz", "be", "a", "s", "ns", "p", "np", "lt", "ge", "le", "gt" };
+const char *const ir_type_names[IR_TYPE_COUNT] = {"i8", "i16", "i32", "i64", "f32", "f64", "f80", "v128", "v256"};
+const char *const ir_cc_names[16] = {"o", "no", "c", "nc", "z",	 "nz", "be", "a",
+				     "s", "ns", "p", "np", "lt", "ge", "le", "gt"};
 const char *const ir_vop_names[IR_VOP_COUNT] = {
 	[IR_VOP_NONE] = "none",
 #define IR_VOP(NAME, name, ...) [IR_VOP_##NAME] = name,
@@ -51,7 +52,7 @@ static void put_int(struct text *t, int64_t v)
 
 static void put_reg(struct text *t, ir_ref r)
 {
-	static const char *const letter[] = { "-", "g", "t", "k", "m", "v", "vt" };
+	static const char *const letter[] = {"-", "g", "t", "k", "m", "v", "vt"};
 
 	if (r == IR_NONE)
 		put(t, "-");
@@ -108,13 +109,14 @@ static void put_mnemonic(struct text *t, const struct ir_insn *i)
 		put(t, ".%s", i->type < IR_TYPE_COUNT ? ir_type_names[i->type] : "?");
 	if (info->fl_use == IR_USES_CC)
 		put(t, ".%s", ir_cc_names[i->cc & 15]);
-	put(t, "%s%s%s", (i->attr & IR_SETF) ? "/f" : "", (i->attr & IR_LOCK) ? "/lock" : "", (i->attr & IR_NOFAULT) ? "/nofault" : "");
+	put(t, "%s%s%s", (i->attr & IR_SETF) ? "/f" : "", (i->attr & IR_LOCK) ? "/lock" : "",
+	    (i->attr & IR_NOFAULT) ? "/nofault" : "");
 }
 
 static void put_operands(struct text *t, const struct ir_block *b, const struct ir_insn *i)
 {
-	static const uint8_t bits[5] = { IR_SH_D, IR_SH_X, IR_SH_A, IR_SH_B, IR_SH_C };
-	const ir_ref refs[5] = { i->d, i->c, i->a, i->b, i->c };
+	static const uint8_t bits[5] = {IR_SH_D, IR_SH_X, IR_SH_A, IR_SH_B, IR_SH_C};
+	const ir_ref refs[5] = {i->d, i->c, i->a, i->b, i->c};
 	unsigned shape = ir_op_info[i->op].shape;
 	const char *sep = " ";
 
@@ -147,7 +149,7 @@ static void put_liveness(struct text *t, const struct ir_insn *i)
 	static const struct {
 		uint16_t bit;
 		char letter;
-	} flags[] = { { F_C, 'C' }, { F_P, 'P' }, { F_A, 'A' }, { F_Z, 'Z' }, { F_S, 'S' }, { F_O, 'O' } };
+	} flags[] = {{F_C, 'C'}, {F_P, 'P'}, {F_A, 'A'}, {F_Z, 'Z'}, {F_S, 'S'}, {F_O, 'O'}};
 
 	if (!i->fl_live && !i->kills)
 		return;
@@ -168,7 +170,7 @@ static void put_liveness(struct text *t, const struct ir_insn *i)
 
 void ir_print_insn(const struct ir_block *b, const struct ir_insn *i, char *out, size_t size)
 {
-	struct text t = { .len = 0 };
+	struct text t = {.len = 0};
 
 	t.s[0] = 0;
 	if (i->op >= IR_OP_COUNT) {

@@ -8,21 +8,21 @@
 
 /* Sets of operand kinds and types. */
 #define KB(kind) (1u << IR_KIND_##kind)
-#define NONE KB(NONE)
-#define REG (KB(G) | KB(T))
-#define VREG (KB(V) | KB(VT))
+#define NONE	 KB(NONE)
+#define REG	 (KB(G) | KB(T))
+#define VREG	 (KB(V) | KB(VT))
 #define TB(type) (1u << IR_##type)
-#define T_INT (TB(I8) | TB(I16) | TB(I32) | TB(I64))
-#define T_ANY ((1u << IR_TYPE_COUNT) - 1)
+#define T_INT	 (TB(I8) | TB(I16) | TB(I32) | TB(I64))
+#define T_ANY	 ((1u << IR_TYPE_COUNT) - 1)
 
 struct check {
 	const struct ir_block *b;
 	const struct ir_insn *i;
 	const struct ir_op_info *info;
-	uint32_t stretch;                    /* number of the label-free stretch we are in, from 1 */
-	uint32_t defined[IR_MAX_TEMPS];      /* the stretch that defined the temporary */
-	uint8_t vdefined;                    /* vector temporaries, bit each */
-	uint8_t label[IR_MAX_LABELS];        /* 1 used, 2 placed */
+	uint32_t stretch;		/* number of the label-free stretch we are in, from 1 */
+	uint32_t defined[IR_MAX_TEMPS]; /* the stretch that defined the temporary */
+	uint8_t vdefined;		/* vector temporaries, bit each */
+	uint8_t label[IR_MAX_LABELS];	/* 1 used, 2 placed */
 };
 
 static bool kind_in(ir_ref r, uint32_t kinds)
@@ -71,10 +71,29 @@ static uint32_t types_of(enum ir_op op)
 static bool may_rmw(enum ir_op op)
 {
 	switch (op) {
-	case IR_ADD: case IR_ADC: case IR_SUB: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR:
-	case IR_INC: case IR_DEC: case IR_NEG: case IR_NOT:
-	case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_RCL: case IR_RCR: case IR_SHLD: case IR_SHRD:
-	case IR_BTS: case IR_BTR: case IR_BTC:
+	case IR_ADD:
+	case IR_ADC:
+	case IR_SUB:
+	case IR_SBB:
+	case IR_AND:
+	case IR_OR:
+	case IR_XOR:
+	case IR_INC:
+	case IR_DEC:
+	case IR_NEG:
+	case IR_NOT:
+	case IR_SHL:
+	case IR_SHR:
+	case IR_SAR:
+	case IR_ROL:
+	case IR_ROR:
+	case IR_RCL:
+	case IR_RCR:
+	case IR_SHLD:
+	case IR_SHRD:
+	case IR_BTS:
+	case IR_BTR:
+	case IR_BTC:
 		return true;
 	default:
 		return false;
@@ -357,7 +376,7 @@ static const char *check_flow(struct check *c)
 static const char *check_insn(struct check *c)
 {
 	const char *bad;
-	ir_ref refs[4] = { c->i->d, c->i->a, c->i->b, c->i->c };
+	ir_ref refs[4] = {c->i->d, c->i->a, c->i->b, c->i->c};
 
 	for (unsigned n = 0; n < 4; n++)
 		if ((bad = check_ref(c, refs[n])))
@@ -371,7 +390,7 @@ static const char *check_insn(struct check *c)
 
 static const char *check_mem_operand(const struct ir_block *b, const struct ir_mem *m)
 {
-	ir_ref refs[2] = { m->base, m->index };
+	ir_ref refs[2] = {m->base, m->index};
 
 	for (unsigned n = 0; n < 2; n++) {
 		if (!kind_in(refs[n], REG | NONE))
@@ -390,12 +409,13 @@ static const char *check_mem_operand(const struct ir_block *b, const struct ir_m
 
 const char *ir_verify(const struct ir_block *b, unsigned *where)
 {
-	struct check c = { .b = b, .stretch = 1 };
+	struct check c = {.b = b, .stretch = 1};
 	const char *bad;
 	bool ended = false;
 
 	*where = 0;
-	if (b->nr_insns > IR_MAX_INSNS || b->nr_mems > IR_MAX_MEMS || b->nr_temps > IR_MAX_TEMPS || b->nr_labels > IR_MAX_LABELS)
+	if (b->nr_insns > IR_MAX_INSNS || b->nr_mems > IR_MAX_MEMS || b->nr_temps > IR_MAX_TEMPS ||
+	    b->nr_labels > IR_MAX_LABELS)
 		return "block overflow";
 	for (unsigned n = 0; n < b->nr_mems; n++)
 		if ((bad = check_mem_operand(b, &b->mem[n])))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * AES (FIPS 197), carry-less multiplication and SHA (FIPS 180-4) as the SDM's instructions cut them up. Bytes of the AES state
- * lie in the register in order: byte 4 * column + row.
+ * AES (FIPS 197), carry-less multiplication and SHA (FIPS 180-4) as the SDM's instructions cut them up. Bytes of the
+ * AES state lie in the register in order: byte 4 * column + row.
  */
 #include <string.h>
 
@@ -83,7 +83,7 @@ static void aes_mix(union xmm *r, const union xmm *a, const uint8_t coef[4])
 	*r = out;
 }
 
-static const uint8_t mix[4] = { 2, 3, 1, 1 }, unmix[4] = { 14, 11, 13, 9 };
+static const uint8_t mix[4] = {2, 3, 1, 1}, unmix[4] = {14, 11, 13, 9};
 
 static void add_key(union xmm *r, const union xmm *key)
 {
@@ -182,7 +182,7 @@ static uint32_t sha1_f(unsigned which, uint32_t b, uint32_t c, uint32_t d)
 
 void vec_SHA1RNDS4(VEC_ARGS)
 {
-	static const uint32_t constant[4] = { 0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6 };
+	static const uint32_t constant[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
 	uint32_t A = a->ul[3], B = a->ul[2], C = a->ul[1], D = a->ul[0], E = 0;
 
 	VEC_UNUSED;

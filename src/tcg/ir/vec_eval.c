@@ -2,8 +2,8 @@
 /*
  * The vector unit: finds what computes an operation, and deals with MXCSR around floating point.
  *
- * Exceptions (SDM volume 1, 11.5.2): the flags of all elements are gathered. If an unmasked one was found before computing
- * (IE, DE, ZE) only those before computing are reported; if any is unmasked the destination stays.
+ * Exceptions (SDM volume 1, 11.5.2): the flags of all elements are gathered. If an unmasked one was found before
+ * computing (IE, DE, ZE) only those before computing are reported; if any is unmasked the destination stays.
  */
 #include <string.h>
 
@@ -80,8 +80,8 @@ static uint64_t family_lane(struct vec *v, enum ir_vop base, enum fp_fmt f, uint
 
 static bool family(struct vec *v)
 {
-	static const enum ir_vop bases[] = { IR_VOP_ADDPS, IR_VOP_SUBPS,  IR_VOP_MULPS,	  IR_VOP_DIVPS, IR_VOP_MINPS,
-					     IR_VOP_MAXPS, IR_VOP_SQRTPS, IR_VOP_ROUNDPS, IR_VOP_CMPPS };
+	static const enum ir_vop bases[] = {IR_VOP_ADDPS, IR_VOP_SUBPS,	 IR_VOP_MULPS,	 IR_VOP_DIVPS, IR_VOP_MINPS,
+					    IR_VOP_MAXPS, IR_VOP_SQRTPS, IR_VOP_ROUNDPS, IR_VOP_CMPPS};
 
 	for (unsigned n = 0; n < ARRAY_LEN(bases); n++) {
 		unsigned form = (unsigned)v->op - (unsigned)bases[n];
@@ -97,10 +97,11 @@ static bool family(struct vec *v)
 	}
 	return false;
 }
-_Static_assert(IR_VOP_ADDSD == IR_VOP_ADDPS + 3 && IR_VOP_SUBSD == IR_VOP_SUBPS + 3 && IR_VOP_MULSD == IR_VOP_MULPS + 3 &&
-		       IR_VOP_DIVSD == IR_VOP_DIVPS + 3 && IR_VOP_MINSD == IR_VOP_MINPS + 3 &&
-		       IR_VOP_MAXSD == IR_VOP_MAXPS + 3 && IR_VOP_SQRTSD == IR_VOP_SQRTPS + 3 &&
-		       IR_VOP_ROUNDSD == IR_VOP_ROUNDPS + 3 && IR_VOP_CMPSD == IR_VOP_CMPPS + 3,
+_Static_assert(IR_VOP_ADDSD == IR_VOP_ADDPS + 3 && IR_VOP_SUBSD == IR_VOP_SUBPS + 3 &&
+		       IR_VOP_MULSD == IR_VOP_MULPS + 3 && IR_VOP_DIVSD == IR_VOP_DIVPS + 3 &&
+		       IR_VOP_MINSD == IR_VOP_MINPS + 3 && IR_VOP_MAXSD == IR_VOP_MAXPS + 3 &&
+		       IR_VOP_SQRTSD == IR_VOP_SQRTPS + 3 && IR_VOP_ROUNDSD == IR_VOP_ROUNDPS + 3 &&
+		       IR_VOP_CMPSD == IR_VOP_CMPPS + 3,
 	       "families are in the order PS PD SS SD");
 
 /* ---- Horizontal operations */
@@ -131,7 +132,8 @@ static bool pairs(struct vec *v)
 	case IR_VOP_ADDSUBPD:
 		f = v->op == IR_VOP_ADDSUBPD ? FP_D : FP_S;
 		for (unsigned k = 0; k < (f == FP_D ? 2 : 4); k++)
-			set(&v->r, f, k, fp_arith(&v->fp, k & 1 ? FP_ADD : FP_SUB, f, get(&v->a, f, k), get(&v->b, f, k)));
+			set(&v->r, f, k,
+			    fp_arith(&v->fp, k & 1 ? FP_ADD : FP_SUB, f, get(&v->a, f, k), get(&v->b, f, k)));
 		return true;
 	default:
 		return false;
@@ -139,14 +141,14 @@ static bool pairs(struct vec *v)
 }
 
 /*
- * Dot products: imm[7:4] selects the products, imm[3:0] the destinations. The sum is ((p0 + p1) + (p2 + p3)). Each step's exceptions count; an
- * unmasked one ends the instruction there.
+ * Dot products: imm[7:4] selects the products, imm[3:0] the destinations. The sum is ((p0 + p1) + (p2 + p3)). Each
+ * step's exceptions count; an unmasked one ends the instruction there.
  */
 static bool dot(struct vec *v)
 {
 	enum fp_fmt f = v->op == IR_VOP_DPPD ? FP_D : FP_S;
 	unsigned n = f == FP_D ? 2 : 4;
-	uint64_t p[4] = { 0 }, sum;
+	uint64_t p[4] = {0}, sum;
 
 	if (v->op != IR_VOP_DPPS && v->op != IR_VOP_DPPD)
 		return false;
@@ -171,7 +173,7 @@ static uint64_t to_i32(struct vec *v, enum fp_fmt f, uint64_t x, bool truncate)
 static bool convert(struct vec *v)
 {
 	const union xmm *b = &v->b;
-	union xmm r = { .uq = { 0 } };
+	union xmm r = {.uq = {0}};
 	bool truncate = v->op == IR_VOP_CVTTPS2DQ || v->op == IR_VOP_CVTTPD2DQ;
 
 	switch (v->op) {
@@ -235,12 +237,13 @@ static void fetch(union xmm *to, const union tcg_vreg *from)
 	if (from)
 		memcpy(to, from, sizeof(*to));
 	else
-		*to = (union xmm){ .uq = { 0 } };
+		*to = (union xmm){.uq = {0}};
 }
 
-static void begin(struct vec *v, struct tcg_env *env, enum ir_vop op, const union tcg_vreg *a, const union tcg_vreg *b, uint64_t imm)
+static void begin(struct vec *v, struct tcg_env *env, enum ir_vop op, const union tcg_vreg *a, const union tcg_vreg *b,
+		  uint64_t imm)
 {
-	v->fp = (struct fp){ .mxcsr = env->mxcsr };
+	v->fp = (struct fp){.mxcsr = env->mxcsr};
 	v->op = op;
 	v->imm = (unsigned)imm & 0xff;
 	fetch(&v->a, a);
@@ -248,8 +251,8 @@ static void begin(struct vec *v, struct tcg_env *env, enum ir_vop op, const unio
 	v->r = v->a;
 }
 
-bool ir_vec_eval(struct tcg_env *env, enum ir_vop op, union tcg_vreg *d, const union tcg_vreg *a, const union tcg_vreg *b,
-		 uint64_t imm)
+bool ir_vec_eval(struct tcg_env *env, enum ir_vop op, union tcg_vreg *d, const union tcg_vreg *a,
+		 const union tcg_vreg *b, uint64_t imm)
 {
 	vec_fn fn = vec_int_function(op);
 	struct vec v;
@@ -277,7 +280,8 @@ static uint64_t sign_mask(const union xmm *b, enum ir_vop op)
 	return r;
 }
 
-bool ir_vec_to_g(struct tcg_env *env, enum ir_vop op, enum ir_type type, uint64_t *d, const union tcg_vreg *b, uint64_t imm)
+bool ir_vec_to_g(struct tcg_env *env, enum ir_vop op, enum ir_type type, uint64_t *d, const union tcg_vreg *b,
+		 uint64_t imm)
 {
 	unsigned bits = type == IR_I64 ? 64 : 32;
 	struct vec v;
@@ -323,8 +327,8 @@ bool ir_vec_to_g(struct tcg_env *env, enum ir_vop op, enum ir_type type, uint64_
 	return true;
 }
 
-bool ir_g_to_vec(struct tcg_env *env, enum ir_vop op, enum ir_type type, union tcg_vreg *d, const union tcg_vreg *a, uint64_t b,
-		 uint64_t imm)
+bool ir_g_to_vec(struct tcg_env *env, enum ir_vop op, enum ir_type type, union tcg_vreg *d, const union tcg_vreg *a,
+		 uint64_t b, uint64_t imm)
 {
 	int64_t i = type == IR_I64 ? (int64_t)b : (int32_t)b;
 	struct vec v;
@@ -386,19 +390,21 @@ static int implicit_length(const union xmm *v, unsigned imm)
 static void string_result(struct tcg_env *env, const struct vec *v, uint32_t res)
 {
 	int max = v->imm & 1 ? 8 : 16;
-	union xmm mask = { .uq = { 0 } };
+	union xmm mask = {.uq = {0}};
 
 	if (v->op == IR_VOP_PCMPESTRI || v->op == IR_VOP_PCMPISTRI) {
-		env->greg[1] = !res ? (uint64_t)max : v->imm & 0x40 ? 31u - (unsigned)__builtin_clz(res) : (unsigned)__builtin_ctz(res);
+		env->greg[1] = !res	       ? (uint64_t)max
+			       : v->imm & 0x40 ? 31u - (unsigned)__builtin_clz(res)
+					       : (unsigned)__builtin_ctz(res);
 		return;
 	}
 	if (!(v->imm & 0x40))
 		mask.ul[0] = res;
 	for (int k = 0; k < max && (v->imm & 0x40); k++) {
 		if (v->imm & 1)
-			mask.sw[k] = (int16_t)-(int)(res >> k & 1);
+			mask.sw[k] = (int16_t) - (int)(res >> k & 1);
 		else
-			mask.sb[k] = (int8_t)-(int)(res >> k & 1);
+			mask.sb[k] = (int8_t) - (int)(res >> k & 1);
 	}
 	memcpy(&env->vreg[0], &mask, sizeof(mask));
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SSE floating point, element by element (SDM volume 1, chapters 4.8, 4.9, 11.5; volume 2 for each instruction). The host does
- * the arithmetic on numbers (vec_fp_host.c); here is what x86 says about NaNs, denormals, comparisons and conversions.
+ * SSE floating point, element by element (SDM volume 1, chapters 4.8, 4.9, 11.5; volume 2 for each instruction). The
+ * host does the arithmetic on numbers (vec_fp_host.c); here is what x86 says about NaNs, denormals, comparisons and
+ * conversions.
  *
- * NaNs: the first operand that is a NaN is the result, made quiet; a signalling one raises IE. Operations that are invalid without a NaN
- * give the "real indefinite", a negative quiet NaN.
+ * NaNs: the first operand that is a NaN is the result, made quiet; a signalling one raises IE. Operations that are
+ * invalid without a NaN give the "real indefinite", a negative quiet NaN.
  */
 #include "tcg/ir/vec_private.h"
 
@@ -13,7 +14,7 @@ struct layout {
 	int bias;
 };
 
-static const struct layout layouts[2] = { { 32, 23, 127 }, { 64, 52, 1023 } };
+static const struct layout layouts[2] = {{32, 23, 127}, {64, 52, 1023}};
 
 static uint64_t sign_bit(enum fp_fmt f)
 {
@@ -132,7 +133,10 @@ bool fp_compare(struct fp *fp, enum fp_fmt f, uint64_t a, uint64_t b, unsigned p
 		r = (predicate & 3) == 3;
 	} else {
 		o = order(f, take(fp, f, a), take(fp, f, b));
-		r = (predicate & 3) == 0 ? o == 0 : (predicate & 3) == 1 ? o < 0 : (predicate & 3) == 2 ? o <= 0 : false;
+		r = (predicate & 3) == 0   ? o == 0
+		    : (predicate & 3) == 1 ? o < 0
+		    : (predicate & 3) == 2 ? o <= 0
+					   : false;
 	}
 	return r != (predicate >> 2 & 1);
 }
@@ -234,7 +238,8 @@ static uint64_t magnitude(enum fp_fmt f, uint64_t v, enum fp_rc rc, bool *inexac
 	return m + round_up(rc, v & sign_bit(f), m & 1, rest);
 }
 
-/* To a signed integer of `bits`; what does not fit is invalid and gives the "integer indefinite", 1 followed by zeros. */
+/* To a signed integer of `bits`; what does not fit is invalid and gives the "integer indefinite", 1 followed by zeros.
+ */
 uint64_t fp_to_int(struct fp *fp, enum fp_fmt f, uint64_t v, unsigned bits, enum fp_rc rc)
 {
 	uint64_t limit = 1ull << (bits - 1), m = 0;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host's floating point under a guest's MXCSR: the one host-specific spot of the vector unit. On x86-64 the host's control register
- * takes rounding, DAZ and FTZ directly and gives the flags back; elsewhere C's <fenv.h> does, with denormals handled by hand.
+ * The host's floating point under a guest's MXCSR: the one host-specific spot of the vector unit. On x86-64 the host's
+ * control register takes rounding, DAZ and FTZ directly and gives the flags back; elsewhere C's <fenv.h> does, with
+ * denormals handled by hand.
  *
- * Volatile operands and results keep each operation between the change of mode and the look at the flags, and in its branch: compilers
- * think that arithmetic has no side effects.
+ * Volatile operands and results keep each operation between the change of mode and the look at the flags, and in its
+ * branch: compilers think that arithmetic has no side effects.
  */
 #include <string.h>
 
@@ -103,7 +104,7 @@ typedef fenv_t host_mode;
 
 static host_mode host_enter(const struct fp *fp)
 {
-	static const int modes[4] = { FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO };
+	static const int modes[4] = {FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO};
 	host_mode saved;
 
 	feholdexcept(&saved);
@@ -115,8 +116,9 @@ static void host_leave(struct fp *fp, host_mode saved)
 {
 	int raised = fetestexcept(FE_ALL_EXCEPT);
 
-	fp->flags |= (raised & FE_INVALID ? FP_IE : 0) | (raised & FE_DIVBYZERO ? FP_ZE : 0) | (raised & FE_OVERFLOW ? FP_OE : 0) |
-		     (raised & FE_UNDERFLOW ? FP_UE : 0) | (raised & FE_INEXACT ? FP_PE : 0);
+	fp->flags |= (raised & FE_INVALID ? FP_IE : 0) | (raised & FE_DIVBYZERO ? FP_ZE : 0) |
+		     (raised & FE_OVERFLOW ? FP_OE : 0) | (raised & FE_UNDERFLOW ? FP_UE : 0) |
+		     (raised & FE_INEXACT ? FP_PE : 0);
 	fesetenv(&saved);
 }
 
@@ -225,7 +227,7 @@ static void op_s(enum fp_op op, volatile float *r, volatile float *a, volatile f
 
 uint64_t fp_host_op(struct fp *fp, enum fp_op op, enum fp_fmt fmt, uint64_t a, uint64_t b)
 {
-	struct fp one = { .mxcsr = fp->mxcsr };
+	struct fp one = {.mxcsr = fp->mxcsr};
 	host_mode saved;
 	uint64_t r;
 
@@ -251,7 +253,7 @@ uint64_t fp_host_op(struct fp *fp, enum fp_op op, enum fp_fmt fmt, uint64_t a, u
 
 uint64_t fp_host_narrow(struct fp *fp, uint64_t d)
 {
-	struct fp one = { .mxcsr = fp->mxcsr };
+	struct fp one = {.mxcsr = fp->mxcsr};
 	volatile double v = to_d(host_in(&one, FP_D, d));
 	host_mode saved = host_enter(fp);
 	volatile float s = (float)v;

@@ -65,12 +65,12 @@ static void vec_PHMINPOSUW(VEC_ARGS)
 }
 
 #define VEC_FN(NAME)
-#define VEC_LANES(NAME, lane, n, value)                    \
-	static void vec_##NAME(VEC_ARGS)                   \
-	{                                                  \
-		VEC_UNUSED;                                \
-		for (unsigned k = 0; k < (n); k++)         \
-			r->lane[k] = (value);              \
+#define VEC_LANES(NAME, lane, n, value)            \
+	static void vec_##NAME(VEC_ARGS)           \
+	{                                          \
+		VEC_UNUSED;                        \
+		for (unsigned k = 0; k < (n); k++) \
+			r->lane[k] = (value);      \
 	}
 #include "tcg/ir/vec_lanes.def"
 #undef VEC_FN
@@ -79,7 +79,7 @@ static void vec_PHMINPOSUW(VEC_ARGS)
 vec_fn vec_int_function(enum ir_vop op)
 {
 	static const vec_fn table[IR_VOP_COUNT] = {
-#define VEC_FN(NAME) [IR_VOP_##NAME] = vec_##NAME,
+#define VEC_FN(NAME)	     [IR_VOP_##NAME] = vec_##NAME,
 #define VEC_LANES(NAME, ...) [IR_VOP_##NAME] = vec_##NAME,
 #include "tcg/ir/vec_lanes.def"
 #undef VEC_FN

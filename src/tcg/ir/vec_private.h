@@ -20,7 +20,7 @@ union xmm {
 
 /* r holds a copy of a on entry, and is neither a nor b. x: vector global 0. */
 typedef void (*vec_fn)(union xmm *r, const union xmm *a, const union xmm *b, const union xmm *x, unsigned imm);
-#define VEC_ARGS union xmm *r, const union xmm *a, const union xmm *b, const union xmm *x, unsigned imm
+#define VEC_ARGS   union xmm *r, const union xmm *a, const union xmm *b, const union xmm *x, unsigned imm
 #define VEC_UNUSED (void)a, (void)b, (void)x, (void)imm
 
 /* vec_crypto.c */
@@ -45,18 +45,18 @@ vec_fn vec_int_function(enum ir_vop op);
 /* ---- Floating point: vec_fp.c (elements), vec_fp_host.c (the host's arithmetic). Elements are bit patterns. */
 
 /* MXCSR */
-#define FP_IE 0x01u
-#define FP_DE 0x02u
-#define FP_ZE 0x04u
-#define FP_OE 0x08u
-#define FP_UE 0x10u
-#define FP_PE 0x20u
-#define FP_FLAGS 0x3fu
-#define FP_DAZ 0x40u
+#define FP_IE	      0x01u
+#define FP_DE	      0x02u
+#define FP_ZE	      0x04u
+#define FP_OE	      0x08u
+#define FP_UE	      0x10u
+#define FP_PE	      0x20u
+#define FP_FLAGS      0x3fu
+#define FP_DAZ	      0x40u
 #define FP_MASK_SHIFT 7
-#define FP_RC_SHIFT 13
-#define FP_RC (3u << FP_RC_SHIFT)
-#define FP_FTZ 0x8000u
+#define FP_RC_SHIFT   13
+#define FP_RC	      (3u << FP_RC_SHIFT)
+#define FP_FTZ	      0x8000u
 enum fp_rc { FP_NEAREST, FP_DOWN, FP_UP, FP_TRUNC };
 
 struct fp {
@@ -71,9 +71,9 @@ enum fp_fmt { FP_S, FP_D };
 
 /* vec_fp_host.c: operands are no NaNs. The result may be any NaN if the operation is invalid. */
 uint64_t fp_host_op(struct fp *fp, enum fp_op op, enum fp_fmt fmt, uint64_t a, uint64_t b);
-uint64_t fp_host_narrow(struct fp *fp, uint64_t d);          /* double to single */
+uint64_t fp_host_narrow(struct fp *fp, uint64_t d); /* double to single */
 uint64_t fp_host_from_int(struct fp *fp, enum fp_fmt fmt, int64_t v);
-uint32_t fp_host_rcp(uint32_t s);                             /* the approximations: of no defined value, so the host's own */
+uint32_t fp_host_rcp(uint32_t s); /* the approximations: of no defined value, so the host's own */
 uint32_t fp_host_rsqrt(uint32_t s);
 
 /* vec_fp.c */

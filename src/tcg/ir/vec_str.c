@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * String comparison, PCMPxSTRx (SDM volume 2, section "Imm8 control byte operation for PCMPESTRI / ..."): a is the set, the ranges or
- * the needle, b the string that is looked at.
+ * String comparison, PCMPxSTRx (SDM volume 2, section "Imm8 control byte operation for PCMPESTRI / ..."): a is the set,
+ * the ranges or the needle, b the string that is looked at.
  *
- * imm: [0] words instead of bytes, [1] signed, [3:2] aggregation (equal any, ranges, equal each, equal ordered), [4] negate,
- * [5] negate only where b is valid, [6] output selection.
+ * imm: [0] words instead of bytes, [1] signed, [3:2] aggregation (equal any, ranges, equal each, equal ordered), [4]
+ * negate, [5] negate only where b is valid, [6] output selection.
  */
 #include "tcg/ir/vec_private.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dead code: instructions whose only effect is a temporary or flags that nobody reads, and IR_SETF where every flag the op defines
- * is dead, so that the back end may choose host instructions freely.
+ * Dead code: instructions whose only effect is a temporary or flags that nobody reads, and IR_SETF where every flag the
+ * op defines is dead, so that the back end may choose host instructions freely.
  *
- * A guest memory access stays (it may fault), unless the instruction says IR_NOFAULT. Guest registers stay: they must be exact
- * wherever a fault can look at them.
+ * A guest memory access stays (it may fault), unless the instruction says IR_NOFAULT. Guest registers stay: they must
+ * be exact wherever a fault can look at them.
  */
 #include "tcg/opt/liveness.h"
 #include "tcg/opt/opt.h"
@@ -38,7 +38,8 @@ static bool is_self_move(const struct ir_insn *i)
 	return i->op == IR_MOV && i->d == i->a && i->type != IR_I32;
 }
 
-/* Vector comparisons may raise floating-point exceptions, and string compares leave their result in a guest register. */
+/* Vector comparisons may raise floating-point exceptions, and string compares leave their result in a guest register.
+ */
 static bool has_hidden_effect(const struct ir_insn *i)
 {
 	unsigned attr = ir_op_info[i->op].attr;
@@ -48,13 +49,11 @@ static bool has_hidden_effect(const struct ir_insn *i)
 
 static bool is_dead(const struct liveness *l, const struct ir_insn *i)
 {
-	if (has_hidden_effect(i) || (i->attr & IR_SETF) || accesses_memory(i))
+	if (IR_REF_KIND(i->d) == IR_KIND_G) /* the commonest */
+		return is_self_move(i);
+	if ((i->attr & IR_SETF) || has_hidden_effect(i) || !result_is_dead(l, i->d) || accesses_memory(i))
 		return false;
-	if (is_self_move(i))
-		return true;
-	if ((ir_op_info[i->op].shape & IR_SH_X) && !result_is_dead(l, i->c))
-		return false;
-	return result_is_dead(l, i->d);
+	return !(ir_op_info[i->op].shape & IR_SH_X) || result_is_dead(l, i->c);
 }
 
 static void drop_dead_flags(struct ir_insn *i, uint32_t live)

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Folding, forward: temporaries known to be a constant, or a register plus a constant, are replaced where they are used.
+ * Folding, forward: temporaries known to be a constant, or a register plus a constant, are replaced where they are
+ * used.
  *
  *   t = K                              uses of t become the constant
  *   t = op K, K (no flags)             becomes t = K
  *   t = r + K (i64 mov, add, sub, lea) memory operands with base t take r as base and K into the displacement
  *
- * Law: what is known of a temporary holds until it, or the register it refers to, is written again (versions), and not across
- * labels and branches, where no temporary lives. Guest registers are never forwarded as values: only as address bases, where the
- * back end wants them.
+ * Law: what is known of a temporary holds until it, or the register it refers to, is written again (versions), and not
+ * across labels and branches, where no temporary lives. Guest registers are never forwarded as values: only as address
+ * bases, where the back end wants them.
  */
 #include "tcg/ir/ir_eval.h"
+#include "tcg/opt/liveness.h"
 #include "tcg/opt/opt.h"
 
 enum known { UNKNOWN, CONST, SUM };
@@ -18,7 +20,7 @@ enum known { UNKNOWN, CONST, SUM };
 struct value {
 	uint32_t stretch; /* valid if it is the current one */
 	uint8_t known;
-	ir_ref base;      /* SUM */
+	ir_ref base;	  /* SUM */
 	uint32_t version; /* of base */
 	int64_t k;
 };
@@ -156,7 +158,7 @@ static bool is_pure(const struct ir_insn *i)
 static bool evaluate(const struct fold *f, struct ir_insn *i)
 {
 	unsigned shape = ir_op_info[i->op].shape;
-	struct ir_values v = { 0 };
+	struct ir_values v = {0};
 
 	if (!is_pure(i) || !(shape & IR_SH_D))
 		return false;
@@ -191,7 +193,7 @@ static bool as_sum(const struct fold *f, const struct ir_insn *i, ir_ref *base, 
 		if (IR_REF_KIND(i->b) != IR_KIND_K)
 			return false;
 		*base = i->a;
-		*k = i->op == IR_ADD ? i->imm : (int64_t)-(uint64_t)i->imm;
+		*k = i->op == IR_ADD ? i->imm : (int64_t) - (uint64_t)i->imm;
 		break;
 	case IR_LEA:
 		m = &f->b->mem[IR_REF_NUM(i->a)];
@@ -244,20 +246,21 @@ static void fold_definition(struct fold *f, struct ir_insn *i)
 		learn(f, i->d, CONST, IR_NONE, i->type == IR_I32 ? (int64_t)(uint32_t)i->imm : i->imm);
 }
 
-#define KIND_BIT(r) (1u << ((r) >> 12))
-
 static void fold_insn(struct fold *f, struct ir_insn *i)
 {
-	unsigned kinds = KIND_BIT(i->d) | KIND_BIT(i->a) | KIND_BIT(i->b);
-
-	if (kinds & 1u << IR_KIND_M)
-		fold_mem(f, i, IR_REF_KIND(i->a) == IR_KIND_M ? &i->a : IR_REF_KIND(i->b) == IR_KIND_M ? &i->b : &i->d);
-	if (IR_REF_KIND(i->d) == IR_KIND_T) {
-		fold_definition(f, i);
-		return;
-	}
-	if (kinds & 1u << IR_KIND_T)
+	if (liveness_has_temps(i, true)) {
+		if (IR_REF_KIND(i->a) == IR_KIND_M)
+			fold_mem(f, i, &i->a);
+		else if (IR_REF_KIND(i->b) == IR_KIND_M)
+			fold_mem(f, i, &i->b);
+		else if (IR_REF_KIND(i->d) == IR_KIND_M)
+			fold_mem(f, i, &i->d);
+		if (IR_REF_KIND(i->d) == IR_KIND_T) {
+			fold_definition(f, i);
+			return;
+		}
 		use_constants(f, i);
+	}
 	forget_written(f, i);
 }
 

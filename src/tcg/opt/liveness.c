@@ -2,8 +2,8 @@
 /*
  * Liveness of flags, per bit, and of temporaries: one backward walk.
  *
- * Flags at exits are what the translator's look-ahead has found at the target (insn->fl_live preset). A branch to a label that
- * lies behind it takes what was live there; a branch back, which is rare, counts as a use of everything.
+ * Flags at exits are what the translator's look-ahead has found at the target (insn->fl_live preset). A branch to a
+ * label that lies behind it takes what was live there; a branch back, which is rare, counts as a use of everything.
  */
 #include <string.h>
 
@@ -25,7 +25,8 @@ static bool is_edge(enum ir_op op)
 {
 	return op >= IR_LABEL && op <= IR_BRNZ;
 }
-_Static_assert(IR_BR == IR_LABEL + 1 && IR_BRCC == IR_LABEL + 2 && IR_BRZ == IR_LABEL + 3 && IR_BRNZ == IR_LABEL + 4, "in a row");
+_Static_assert(IR_BR == IR_LABEL + 1 && IR_BRCC == IR_LABEL + 2 && IR_BRZ == IR_LABEL + 3 && IR_BRNZ == IR_LABEL + 4,
+	       "in a row");
 
 static uint32_t behind_edge(const struct liveness *l, const struct ir_insn *i)
 {
@@ -53,36 +54,53 @@ static inline unsigned kill_bit(const struct liveness *l, ir_ref r, unsigned slo
 	return liveness_is_temp(r) && l->mark[slot] != l->stretch ? bit : 0;
 }
 
+/* Stores without reading: what need not be marked goes to the mark that means nothing. */
 static inline void mark_if(struct liveness *l, unsigned slot, bool cond, uint16_t v)
 {
-	l->mark[slot] = cond ? v : l->mark[slot];
+	l->mark[cond ? slot : LIVENESS_NO] = v;
 }
 
-static unsigned step_mem(struct liveness *l, const struct ir_insn *i)
+static bool has_mem(const struct ir_insn *i)
+{
+	return IR_REF_KIND(i->d) == IR_KIND_M || IR_REF_KIND(i->a) == IR_KIND_M || IR_REF_KIND(i->b) == IR_KIND_M;
+}
+
+static const struct ir_mem *mem_of(const struct liveness *l, const struct ir_insn *i)
 {
 	ir_ref r = IR_REF_KIND(i->a) == IR_KIND_M ? i->a : IR_REF_KIND(i->b) == IR_KIND_M ? i->b : i->d;
-	const struct ir_mem *m = &l->b->mem[IR_REF_NUM(r)];
-	unsigned base = liveness_slot(m->base), index = liveness_slot(m->index);
-	unsigned kills = kill_bit(l, m->base, base, IR_KILL_BASE) | kill_bit(l, m->index, index, IR_KILL_INDEX);
 
-	l->mark[base] = l->mark[index] = l->stretch;
-	return kills;
+	return &l->b->mem[IR_REF_NUM(r)];
 }
 
-#define KIND_BIT(r) (1u << ((r) >> 12))
+static unsigned mem_kills(const struct liveness *l, const struct ir_insn *i)
+{
+	const struct ir_mem *m = mem_of(l, i);
 
-static inline void step_temps(struct liveness *l, struct ir_insn *i, const struct ir_op_info *info)
+	return kill_bit(l, m->base, liveness_slot(m->base), IR_KILL_BASE) |
+	       kill_bit(l, m->index, liveness_slot(m->index), IR_KILL_INDEX);
+}
+
+static void mem_uses(struct liveness *l, const struct ir_insn *i)
+{
+	const struct ir_mem *m = mem_of(l, i);
+
+	l->mark[liveness_slot(m->base)] = l->mark[liveness_slot(m->index)] = l->stretch;
+}
+
+static void step_temps(struct liveness *l, struct ir_insn *i, const struct ir_op_info *info)
 {
 	unsigned d = liveness_slot(i->d), a = liveness_slot(i->a), b = liveness_slot(i->b), c = liveness_slot(i->c);
 	unsigned full = info->full >> i->type & 1, reads = info->reads;
-	unsigned kills = kill_bit(l, i->a, a, IR_KILL_A) | kill_bit(l, i->b, b, IR_KILL_B) | kill_bit(l, i->c, c, IR_KILL_C) |
-			 kill_bit(l, i->d, d, IR_KILL_D);
+	unsigned kills = kill_bit(l, i->a, a, IR_KILL_A) | kill_bit(l, i->b, b, IR_KILL_B) |
+			 kill_bit(l, i->c, c, IR_KILL_C) | kill_bit(l, i->d, d, IR_KILL_D);
 
+	if (has_mem(i)) /* before the writes: the base may be the destination, which lives on */
+		kills |= mem_kills(l, i);
 	/* A write of the whole container ends the life of the old value. */
 	mark_if(l, d, full && (info->writes & IR_RW_D), 0);
 	mark_if(l, c, full && (info->writes & IR_RW_C), 0);
-	if ((KIND_BIT(i->d) | KIND_BIT(i->a) | KIND_BIT(i->b)) & 1u << IR_KIND_M)
-		kills |= step_mem(l, i);
+	if (has_mem(i))
+		mem_uses(l, i);
 	mark_if(l, a, reads & IR_RW_A, l->stretch);
 	mark_if(l, b, reads & IR_RW_B, l->stretch);
 	mark_if(l, c, reads & IR_RW_C, l->stretch);
@@ -112,26 +130,36 @@ static void step_edge(struct liveness *l, struct ir_insn *i, uint32_t live)
 		l->stretch++; /* nothing temporary lives behind these */
 }
 
+static bool touches_temps(const struct liveness *l, const struct ir_insn *i)
+{
+	const struct ir_mem *m;
+
+	if (!liveness_has_temps(i, true))
+		return false;
+	if (liveness_has_temps(i, false))
+		return true;
+	m = mem_of(l, i);
+	return liveness_is_temp(m->base) || liveness_is_temp(m->index);
+}
+
 void liveness_step(struct liveness *l, struct ir_insn *i)
 {
 	const struct ir_op_info *info = &ir_op_info[i->op];
 	uint32_t live = l->flags;
 
-	if ((info->attr & IR_AT_E) || is_edge((enum ir_op)i->op)) {
+	if (unlikely((info->attr & IR_AT_E) || is_edge((enum ir_op)i->op))) {
 		live = behind_edge(l, i);
 		step_edge(l, i, live);
 	}
 	i->fl_live = (uint16_t)live;
-	step_temps(l, i, info);
-	if (i->op == IR_RT) {
-		l->flags = rt_flags(l, i, live);
-		return;
-	}
-	if (unlikely((info->attr & IR_AT_K) || i->op == IR_PUTFL))
+	i->kills = 0;
+	if (touches_temps(l, i))
+		step_temps(l, i, info);
+	if (i->attr & IR_SETF)
 		live &= ~ir_flags_def(i);
-	else
-		live &= ~((i->attr & IR_SETF) ? info->fl_def : 0);
-	if (info->fl_use || i->op == IR_FPU)
+	if (unlikely(i->op == IR_RT))
+		live = rt_flags(l, i, live);
+	else if (unlikely(info->fl_use || i->op == IR_FPU))
 		live |= ir_flags_use(l->b, i);
 	l->flags = live;
 }

@@ -225,27 +225,46 @@ static bool interruptible(const struct x86_cpu *c)
 	return (c->eflags & X86_FL_IF) && !c->shadow;
 }
 
-/* Delivers one interrupt if one is deliverable. */
-static void take_interrupt(struct x86_cpu *c)
+static bool intr_pending(struct vcpu *v)
+{
+	return v->intc && v->intc->pending(v) >= 0;
+}
+
+/* What cannot be delivered now is looked at when the guest enables it: generated code tests irq_waiting behind STI, IRET, ... */
+static void note_waiting(struct x86_cpu *c)
+{
+	c->vcpu.env.irq_waiting = c->nmi_pending || intr_pending(&c->vcpu);
+}
+
+static void take_nmi(struct x86_cpu *c)
+{
+	c->nmi_pending = false;
+	c->nmi_blocked = true;
+	c->vcpu.run_state = VCPU_RUNNING;
+	x86_int_deliver_external(c, X86_NMI);
+}
+
+static void take_intr(struct x86_cpu *c)
 {
 	struct vcpu *v = &c->vcpu;
-	int vector;
+	int vector = v->intc->accept(v);
 
-	if (c->nmi_pending && !c->nmi_blocked && !c->shadow) {
-		c->nmi_pending = false;
-		c->nmi_blocked = true;
-		v->run_state = VCPU_RUNNING;
-		x86_int_deliver_external(c, X86_NMI);
-		return;
-	}
-	if (!interruptible(c) || !v->intc || v->intc->pending(v) < 0)
-		return;
-	vector = v->intc->accept(v);
 	if (vector < 0)
 		return;
 	stat_inc(STAT_interrupts);
 	v->run_state = VCPU_RUNNING;
 	x86_int_deliver_external(c, (uint8_t)vector);
+}
+
+/* Delivers one interrupt if one is deliverable. */
+static void take_interrupt(struct x86_cpu *c)
+{
+	c->vcpu.env.irq_waiting = 1; /* if delivery faults, this is looked at again */
+	if (c->nmi_pending && !c->nmi_blocked && !c->shadow)
+		take_nmi(c);
+	else if (interruptible(c) && intr_pending(&c->vcpu))
+		take_intr(c);
+	note_waiting(c);
 }
 
 static bool events(struct vcpu *v, uint32_t req)

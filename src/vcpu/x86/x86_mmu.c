@@ -15,6 +15,7 @@
 #include "util/log.h"
 #include "util/stats.h"
 #include "vcpu/exec.h"
+#include "vcpu/x86/x86_data_fault.h"
 
 #define PTE_P 0x001ull
 #define PTE_W 0x002ull
@@ -271,12 +272,14 @@ void x86_mmu_walk(struct tcg_env *env, gva_t va, enum tlb_access access, unsigne
 	enum walk_result r;
 
 	if (!canonical(c, va))
-		x86_fault_raise_err(c, X86_GP, 0);
+		x86_fault_raise_err(c, access == TLB_FETCH ? X86_GP : x86_data_fault_non_canonical(c, va), 0);
 	do
 		r = walk_once(&w, out);
 	while (r == WALK_AGAIN);
 	if (r == WALK_OK)
 		return;
+	if (access != TLB_FETCH)
+		x86_data_fault_check_x87(c);
 	c->cr2 = va;
 	stat_inc(STAT_page_faults);
 	if (log_on(LOG_MMU))

@@ -261,22 +261,19 @@ static void locked_worker(void *arg)
 	unsigned index = this_cpu()->index;
 	uint32_t seed = (uint32_t)opt_number("seed", 1) * 2654435761u + index;
 	bool writer = index < s.writers;
+	bool runner = !writer || s.cpus == 1;
 	uint64_t turns = 0;
 
 	(void)arg;
 	spin_barrier_wait(&s.start, s.cpus);
-	while (!time_is_up()) {
-		for (unsigned i = 0; i < 16; i++, turns++) {
-			if (writer)
-				writer_turn(&seed);
-			else
-				runner_turn(&seed);
-		}
-		if (s.cpus == 1)
-			for (unsigned i = 0; i < 16; i++)
-				runner_turn(&seed);
+	for (; !time_is_up(); turns += 16) {
+		for (unsigned i = 0; i < 16 && writer; i++)
+			writer_turn(&seed);
+		for (unsigned i = 0; i < 16 && runner; i++)
+			runner_turn(&seed);
 	}
-	count(writer ? &s.rewrites : &s.runs, turns);
+	count(&s.rewrites, writer ? turns : 0);
+	count(&s.runs, runner ? turns : 0);
 }
 
 /* Functions `stride` bytes apart from `offset` on. */

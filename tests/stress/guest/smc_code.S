@@ -32,7 +32,7 @@ smc_loop:
 	xorl	%ecx, %ecx
 1:	incl	%ecx
 	movl	%ecx, 2f+1(%rip)
-2:	addl	$0, %eax
+2:	.byte	0x05, 0, 0, 0, 0        /* add $imm32, %eax */
 	cmpl	%edi, %ecx
 	jb	1b
 	ret
@@ -66,7 +66,7 @@ smc_locked:
 	.skip	4096 - 10
 smc_page_cross:
 	.byte	0x89, 0x3d              /* mov %edi, 1f+1(%rip) */
-	.long	5
+	.long	6
 	nop
 	nop
 	nop

@@ -63,11 +63,11 @@ static uint64_t rt_vec(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t c)
 }
 
 const struct ir_rt ir_fuzz_rt[] = {
-	{ "pure", rt_pure, RT_PURE },
-	{ "flags", rt_flags, RT_READS_FLAGS | RT_WRITES_FLAGS },
-	{ "writes_flags", rt_writes_flags, RT_WRITES_FLAGS },
-	{ "regs", rt_regs, RT_READS_GREG | RT_WRITES_GREG | RT_FAULTS },
-	{ "vec", rt_vec, RT_READS_VEC | RT_WRITES_VEC },
+	{"pure", rt_pure, RT_PURE},
+	{"flags", rt_flags, RT_READS_FLAGS | RT_WRITES_FLAGS},
+	{"writes_flags", rt_writes_flags, RT_WRITES_FLAGS},
+	{"regs", rt_regs, RT_READS_GREG | RT_WRITES_GREG | RT_FAULTS},
+	{"vec", rt_vec, RT_READS_VEC | RT_WRITES_VEC},
 };
 const unsigned ir_fuzz_nr_rt = ARRAY_LEN(ir_fuzz_rt);
 
@@ -85,7 +85,7 @@ struct gen {
 
 static ir_ref any_g(void)
 {
-	static const uint8_t free[] = { 0, 1, 2, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15 };
+	static const uint8_t free[] = {0, 1, 2, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15};
 
 	return IR_G(free[rnd() % ARRAY_LEN(free)]);
 }
@@ -118,9 +118,9 @@ static ir_ref dest(struct gen *g, bool reads)
 
 static ir_ref memory(struct gen *g)
 {
-	static const uint8_t bases[] = { 4, 6, 7 };
+	static const uint8_t bases[] = {4, 6, 7};
 	unsigned base = bases[rnd() % 3];
-	struct ir_mem m = { .base = IR_G(base), .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = (uint8_t)base };
+	struct ir_mem m = {.base = IR_G(base), .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = (uint8_t)base};
 
 	m.disp = (int64_t)(rnd() % 0x400);
 	if (chance(3)) {
@@ -157,7 +157,7 @@ static int64_t constant(void)
 /* Flags an op may leave undefined. */
 static uint32_t leaves_undefined(const struct ir_insn *i)
 {
-	struct ir_values any = { .a = 1, .b = 33, .c = 33 };
+	struct ir_values any = {.a = 1, .b = 33, .c = 33};
 
 	if (ir_op_info[i->op].attr & IR_AT_K)
 		return ir_op_info[i->op].fl_def & (F_A | F_O | F_C | (i->op >= IR_SHLD ? F_ALL : 0));
@@ -188,8 +188,8 @@ static void need_flags(struct gen *g, uint32_t flags)
 /* d = a op b, in all its forms. */
 static void gen_binary(struct gen *g)
 {
-	static const uint8_t ops[] = { IR_ADD, IR_ADC, IR_SUB, IR_SBB, IR_AND, IR_OR, IR_XOR, IR_SHL, IR_SHR, IR_SAR,
-				       IR_ROL, IR_ROR, IR_RCL, IR_RCR, IR_BTS, IR_BTR, IR_BTC, IR_CMP, IR_TEST, IR_BT };
+	static const uint8_t ops[] = {IR_ADD, IR_ADC, IR_SUB, IR_SBB, IR_AND, IR_OR,  IR_XOR, IR_SHL, IR_SHR,  IR_SAR,
+				      IR_ROL, IR_ROR, IR_RCL, IR_RCR, IR_BTS, IR_BTR, IR_BTC, IR_CMP, IR_TEST, IR_BT};
 	enum ir_op op = (enum ir_op)ops[rnd() % ARRAY_LEN(ops)];
 	bool no_d = !(ir_op_info[op].shape & IR_SH_D), bits = op >= IR_BT && op <= IR_BTC;
 	enum ir_type t = bits ? IR_I16 + rnd() % 3 : int_type();
@@ -232,7 +232,7 @@ static void gen_binary(struct gen *g)
 
 static void gen_unary(struct gen *g)
 {
-	static const uint8_t ops[] = { IR_INC, IR_DEC, IR_NEG, IR_NOT };
+	static const uint8_t ops[] = {IR_INC, IR_DEC, IR_NEG, IR_NOT};
 	enum ir_op op = (enum ir_op)ops[rnd() % ARRAY_LEN(ops)];
 	ir_ref a, d;
 	struct ir_insn *i;
@@ -251,7 +251,7 @@ static void gen_unary(struct gen *g)
 
 static void gen_move(struct gen *g)
 {
-	static const uint8_t ops[] = { IR_MOV, IR_MOV, IR_MOV, IR_ZX8, IR_ZX16, IR_SX8, IR_SX16, IR_SX32 };
+	static const uint8_t ops[] = {IR_MOV, IR_MOV, IR_MOV, IR_ZX8, IR_ZX16, IR_SX8, IR_SX16, IR_SX32};
 	enum ir_op op = (enum ir_op)ops[rnd() % ARRAY_LEN(ops)];
 	enum ir_type t = op == IR_SX32 ? IR_I64 : op == IR_MOV ? int_type() : IR_I32 + rnd() % 2;
 	ir_ref d = dest(g, false);
@@ -277,8 +277,8 @@ static void gen_move(struct gen *g)
 
 static void gen_wide(struct gen *g)
 {
-	static const uint8_t ops[] = { IR_IMUL, IR_BSF,	 IR_BSR,    IR_TZCNT, IR_LZCNT, IR_POPCNT, IR_ANDN, IR_BSWAP,
-				       IR_PDEP, IR_PEXT, IR_CRC32,  IR_ADCX,  IR_ADOX,	IR_GETHI8, IR_PUTHI8 };
+	static const uint8_t ops[] = {IR_IMUL, IR_BSF,	IR_BSR,	  IR_TZCNT, IR_LZCNT, IR_POPCNT, IR_ANDN,  IR_BSWAP,
+				      IR_PDEP, IR_PEXT, IR_CRC32, IR_ADCX,  IR_ADOX,  IR_GETHI8, IR_PUTHI8};
 	enum ir_op op = (enum ir_op)ops[rnd() % ARRAY_LEN(ops)];
 	bool reads = op == IR_BSF || op == IR_BSR || op == IR_PUTHI8;
 	enum ir_type t = op == IR_GETHI8 || op == IR_PUTHI8 ? IR_I64 : IR_I32 + rnd() % 2;
@@ -377,7 +377,8 @@ static void gen_runtime(struct gen *g)
 
 static void gen_vector(struct gen *g)
 {
-	static const uint16_t ops[] = { IR_VOP_PADDD, IR_VOP_PXOR, IR_VOP_PSUBB, IR_VOP_PAND, IR_VOP_PMULLW, IR_VOP_PSHUFB };
+	static const uint16_t ops[] = {IR_VOP_PADDD, IR_VOP_PXOR,   IR_VOP_PSUBB,
+				       IR_VOP_PAND,  IR_VOP_PMULLW, IR_VOP_PSHUFB};
 	ir_ref d = IR_V(rnd() % 8), a = IR_V(rnd() % 8);
 	struct ir_insn *i;
 
@@ -422,7 +423,11 @@ static void gen_flow(struct gen *g)
 		i->imm2 = 1;
 		return;
 	case 2: {
-		struct ir_mem m = { .base = any_g(), .index = any_g(), .scale = 4, .addr_bits = chance(2) ? 64 : 32, .slot = TLB_SLOT_MISC };
+		struct ir_mem m = {.base = any_g(),
+				   .index = any_g(),
+				   .scale = 4,
+				   .addr_bits = chance(2) ? 64 : 32,
+				   .slot = TLB_SLOT_MISC};
 
 		m.disp = constant();
 		ir_emit(g->b, IR_LEA, IR_I32 + rnd() % 2, dest(g, false), ir_mem(g->b, &m), IR_NONE);
@@ -497,7 +502,7 @@ static void gen_one(struct gen *g)
 
 void ir_fuzz_block(struct ir_block *b, uint64_t s, unsigned n)
 {
-	struct gen g = { .b = b, .pc = 0x1000 };
+	struct gen g = {.b = b, .pc = 0x1000};
 	struct ir_insn *i;
 
 	seed = s * 0x9e3779b97f4a7c15ull + 1;
@@ -529,7 +534,7 @@ void ir_fuzz_state(struct fuzz_state *s, uint64_t start)
 	s->greg[6] = FUZZ_BASE + 0x400 + rnd() % 0x400;
 	s->greg[7] = FUZZ_BASE + 0xc00 + rnd() % 0x400;
 	for (unsigned n = 0; n < TCG_NR_VREG; n++)
-		s->vreg[n] = (union tcg_vreg){ .q = { rnd(), rnd(), rnd(), rnd() } };
+		s->vreg[n] = (union tcg_vreg){.q = {rnd(), rnd(), rnd(), rnd()}};
 	for (unsigned n = 0; n < FUZZ_SIZE; n += 8) {
 		uint64_t v = rnd();
 
@@ -598,7 +603,7 @@ static void put(struct ref *r, const struct ir_insn *i, ir_ref ref, enum ir_type
 
 static void ref_integer(struct ref *r, const struct ir_insn *i)
 {
-	struct ir_values v = { .flags = r->s->flags };
+	struct ir_values v = {.flags = r->s->flags};
 	bool wide = i->op == IR_GETHI8 || i->op == IR_PUTHI8 || i->op == IR_GETFL || i->op == IR_CRC32;
 	enum ir_type t = wide ? IR_I64 : i->op == IR_SETCC ? IR_I8 : (enum ir_type)i->type;
 	unsigned writes = ir_writes(i);
@@ -666,11 +671,12 @@ static void ref_vector(struct ref *r, const struct ir_insn *i)
 		ok = ir_vec_eval(r->env, (enum ir_vop)i->imm2, d, i->a == IR_NONE ? NULL : d, b, (uint64_t)i->imm);
 		break;
 	case IR_VTOG:
-		ok = ir_vec_to_g(r->env, (enum ir_vop)i->imm2, (enum ir_type)i->type, cell(r, i->d), b, (uint64_t)i->imm);
+		ok = ir_vec_to_g(r->env, (enum ir_vop)i->imm2, (enum ir_type)i->type, cell(r, i->d), b,
+				 (uint64_t)i->imm);
 		break;
 	default:
-		ok = ir_g_to_vec(r->env, (enum ir_vop)i->imm2, (enum ir_type)i->type, d, i->a == IR_NONE ? NULL : d, value(r, i, i->b),
-				 (uint64_t)i->imm);
+		ok = ir_g_to_vec(r->env, (enum ir_vop)i->imm2, (enum ir_type)i->type, d, i->a == IR_NONE ? NULL : d,
+				 value(r, i, i->b), (uint64_t)i->imm);
 		break;
 	}
 	(void)ok;
@@ -770,11 +776,13 @@ const char *ir_fuzz_compare(const struct fuzz_state *want, const struct fuzz_sta
 			return text;
 		}
 	if (want->pc != got->pc) {
-		snprintf(text, sizeof(text), "left to %#llx, not %#llx", (unsigned long long)got->pc, (unsigned long long)want->pc);
+		snprintf(text, sizeof(text), "left to %#llx, not %#llx", (unsigned long long)got->pc,
+			 (unsigned long long)want->pc);
 		return text;
 	}
 	if ((want->flags ^ got->flags) & want->flags_live) {
-		snprintf(text, sizeof(text), "flags: want %#x, got %#x, live %#x", want->flags, got->flags, want->flags_live);
+		snprintf(text, sizeof(text), "flags: want %#x, got %#x, live %#x", want->flags, got->flags,
+			 want->flags_live);
 		return text;
 	}
 	return NULL;

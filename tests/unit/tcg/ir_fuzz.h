@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random blocks of IR, and a plain evaluator of them: the reference that an engine (with the optimizer in front of it) is
- * compared with. Guest memory is one buffer at linear address FUZZ_BASE.
+ * Random blocks of IR, and a plain evaluator of them: the reference that an engine (with the optimizer in front of it)
+ * is compared with. Guest memory is one buffer at linear address FUZZ_BASE.
  */
 #ifndef COHORT_TESTS_IR_FUZZ_H
 #define COHORT_TESTS_IR_FUZZ_H
@@ -16,7 +16,7 @@ struct fuzz_state {
 	union tcg_vreg vreg[TCG_NR_VREG];
 	uint32_t flags;
 	uint8_t mem[FUZZ_SIZE];
-	gva_t pc;            /* where the block was left to */
+	gva_t pc;	     /* where the block was left to */
 	uint32_t flags_live; /* flags that count there */
 };
 

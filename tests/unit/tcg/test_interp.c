@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * src/tcg/backend/interp and src/tcg/opt: random blocks, optimized and interpreted, against the plain evaluator of ir_fuzz.c; then the
- * engine's protocol: chaining, killing, the jump cache, polls, unwinding.
+ * src/tcg/backend/interp and src/tcg/opt: random blocks, optimized and interpreted, against the plain evaluator of
+ * ir_fuzz.c; then the engine's protocol: chaining, killing, the jump cache, polls, unwinding.
  */
 #include "support/test.h"
 
@@ -22,7 +22,8 @@ static bool use_bounce; /* the slow path hands out the bounce buffer, as for MMI
 static unsigned slow_calls;
 static bool fault_next;
 
-void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode, unsigned slot, bool align)
+void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode,
+		      unsigned slot, bool align)
 {
 	unsigned kind = slot == TLB_SLOT_STACK || access != TLB_READ;
 	struct tlb_slot *s = &env->l0[mode][kind][slot];
@@ -81,14 +82,14 @@ static void run_trap(struct tcg_env *e, enum guest_trap what)
 	abort();
 }
 
-static const struct guest_isa isa = { .name = "test", .trap = run_trap };
+static const struct guest_isa isa = {.name = "test", .trap = run_trap};
 
 static void slots_clear(void)
 {
 	for (unsigned m = 0; m < TLB_NR_MODES; m++)
 		for (unsigned k = 0; k < 2; k++)
 			for (unsigned n = 0; n < TLB_L0_SLOTS; n++)
-				env->l0[m][k][n] = (struct tlb_slot){ .lo = TLB_SLOT_INVALID_LO };
+				env->l0[m][k][n] = (struct tlb_slot){.lo = TLB_SLOT_INVALID_LO};
 }
 
 static int setup(void **state)
@@ -293,7 +294,7 @@ static void a_poll_leaves_at_its_pc(void **state)
 static void faults_unwind_with_the_state_in_front_of_the_instruction(void **state)
 {
 	static struct fuzz_state s;
-	struct ir_mem m = { .base = IR_G(6), .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = 6 };
+	struct ir_mem m = {.base = IR_G(6), .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = 6};
 	struct ir_insn *i;
 
 	(void)state;
@@ -354,7 +355,7 @@ static uint64_t kill_self(struct tcg_env *e, uint64_t a, uint64_t b, uint64_t c)
 
 static void a_block_that_kills_itself_stops_at_the_next_instruction(void **state)
 {
-	static const struct ir_rt rt[] = { { "kill", kill_self, RT_FAULTS } };
+	static const struct ir_rt rt[] = {{"kill", kill_self, RT_FAULTS}};
 
 	(void)state;
 	ir_reset(block);
@@ -390,9 +391,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(exits_chain_unchain_and_die, setup, teardown),
 		cmocka_unit_test_setup_teardown(indirect_jumps_use_the_jump_cache_and_poll, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_poll_leaves_at_its_pc, setup, teardown),
-		cmocka_unit_test_setup_teardown(faults_unwind_with_the_state_in_front_of_the_instruction, setup, teardown),
+		cmocka_unit_test_setup_teardown(faults_unwind_with_the_state_in_front_of_the_instruction, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(division_by_zero_traps, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_block_that_kills_itself_stops_at_the_next_instruction, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_block_that_kills_itself_stops_at_the_next_instruction, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(small_buffers_are_refused, setup, teardown),
 	};
 

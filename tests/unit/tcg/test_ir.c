@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Building, printing, parsing and verifying IR, and the optimizer's results, by the files of tests/ir. A file is a list of cases:
+ * Building, printing, parsing and verifying IR, and the optimizer's results, by the files of tests/ir. A file is a list
+ * of cases:
  *
  *     case NAME
  *     in
@@ -200,10 +201,11 @@ static void a_full_block_drops_and_says_so(void **state)
 		ir_emit(block, IR_NOT, IR_I64, IR_G(0), IR_G(0), IR_NONE);
 		ir_temp(block);
 		ir_label(block);
-		ir_mem(block, &(struct ir_mem){ .base = IR_NONE, .index = IR_NONE });
+		ir_mem(block, &(struct ir_mem){.base = IR_NONE, .index = IR_NONE});
 	}
 	assert_false(ir_room(block));
-	assert_true(block->nr_insns <= IR_MAX_INSNS && block->nr_temps <= IR_MAX_TEMPS && block->nr_mems <= IR_MAX_MEMS);
+	assert_true(block->nr_insns <= IR_MAX_INSNS && block->nr_temps <= IR_MAX_TEMPS &&
+		    block->nr_mems <= IR_MAX_MEMS);
 }
 
 static void every_op_has_a_name_and_a_shape(void **state)

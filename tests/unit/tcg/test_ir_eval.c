@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * src/tcg/ir/ir_eval.c against the host CPU, where that is an x86-64: each operation, each width, random operands; and a few
- * known answers on any host.
+ * src/tcg/ir/ir_eval.c against the host CPU, where that is an x86-64: each operation, each width, random operands; and
+ * a few known answers on any host.
  */
 #include "support/test.h"
 
@@ -21,8 +21,21 @@ static uint64_t rnd(void)
 /* Values with edges more often than chance has them. */
 static uint64_t rnd_value(void)
 {
-	static const uint64_t edges[] = { 0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-					  0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff };
+	static const uint64_t edges[] = {0,
+					 1,
+					 2,
+					 0x7f,
+					 0x80,
+					 0xff,
+					 0x7fff,
+					 0x8000,
+					 0xffff,
+					 0x7fffffff,
+					 0x80000000,
+					 0xffffffff,
+					 0x7fffffffffffffff,
+					 0x8000000000000000,
+					 0xffffffffffffffff};
 
 	switch (rnd() % 4) {
 	case 0:
@@ -41,48 +54,50 @@ static uint64_t rnd_value(void)
 typedef void (*host_fn)(struct ir_values *v);
 
 /* The instruction between popf and pushf, on registers. */
-#define HOST(name, text)                                                                                             \
-	static void host_##name(struct ir_values *v)                                                                 \
-	{                                                                                                            \
-		uint64_t fl = v->flags;                                                                              \
-		__asm__ volatile("lea -128(%%rsp), %%rsp\n\tpush %[fl]\n\tpopf\n\t" text                             \
-				 "\n\tpushf\n\tpop %[fl]\n\tlea 128(%%rsp), %%rsp"                                   \
-				 : [fl] "+r"(fl), [d] "+a"(v->d), [x] "+d"(v->x), [a] "+S"(v->a), [b] "+b"(v->b),    \
-				   [c] "+c"(v->c)                                                                    \
-				 :                                                                                   \
-				 : "cc", "memory");                                                                  \
-		v->flags = (uint32_t)fl & F_ALL;                                                                     \
+#define HOST(name, text)                                                                                          \
+	static void host_##name(struct ir_values *v)                                                              \
+	{                                                                                                         \
+		uint64_t fl = v->flags;                                                                           \
+		__asm__ volatile("lea -128(%%rsp), %%rsp\n\tpush %[fl]\n\tpopf\n\t" text                          \
+				 "\n\tpushf\n\tpop %[fl]\n\tlea 128(%%rsp), %%rsp"                                \
+				 : [fl] "+r"(fl), [d] "+a"(v->d), [x] "+d"(v->x), [a] "+S"(v->a), [b] "+b"(v->b), \
+				   [c] "+c"(v->c)                                                                 \
+				 :                                                                                \
+				 : "cc", "memory");                                                               \
+		v->flags = (uint32_t)fl & F_ALL;                                                                  \
 	}
 
-#define W8(r) "%b[" r "]"
+#define W8(r)  "%b[" r "]"
 #define W16(r) "%w[" r "]"
 #define W32(r) "%k[" r "]"
 #define W64(r) "%q[" r "]"
 /* Two operands, result in a (moved to d), one operand, count in cl. */
 #define H_AB(name, insn, W) HOST(name, insn " " W("b") ", " W("a") "\n\tmov %q[a], %q[d]")
-#define H_A(name, insn, W) HOST(name, insn " " W("a") "\n\tmov %q[a], %q[d]")
-#define H_CL(name, insn, W) HOST(name, "xchg %q[b], %q[c]\n\t" insn " %%cl, " W("a") "\n\txchg %q[b], %q[c]\n\tmov %q[a], %q[d]")
+#define H_A(name, insn, W)  HOST(name, insn " " W("a") "\n\tmov %q[a], %q[d]")
+#define H_CL(name, insn, W) \
+	HOST(name, "xchg %q[b], %q[c]\n\t" insn " %%cl, " W("a") "\n\txchg %q[b], %q[c]\n\tmov %q[a], %q[d]")
 #define H_DBL(name, insn, W) HOST(name, insn " %%cl, " W("b") ", " W("a") "\n\tmov %q[a], %q[d]")
 #define H_MUL(name, insn, W) HOST(name, "mov %q[a], %q[d]\n\t" insn " " W("b"))
-#define H_DA(name, insn, W) HOST(name, insn " " W("a") ", " W("d"))
+#define H_DA(name, insn, W)  HOST(name, insn " " W("a") ", " W("d"))
 #define H_XCH(name, insn, W) HOST(name, insn " " W("b") ", " W("a"))
 
-#define ALL(H, op, insn) H(op##_I8, insn "b", W8) H(op##_I16, insn "w", W16) H(op##_I32, insn "l", W32) H(op##_I64, insn "q", W64)
+#define ALL(H, op, insn) \
+	H(op##_I8, insn "b", W8) H(op##_I16, insn "w", W16) H(op##_I32, insn "l", W32) H(op##_I64, insn "q", W64)
 #define WIDE(H, op, insn) H(op##_I16, insn "w", W16) H(op##_I32, insn "l", W32) H(op##_I64, insn "q", W64)
 #define LONG(H, op, insn) H(op##_I32, insn "l", W32) H(op##_I64, insn "q", W64)
 
-#define OPS(ALL, WIDE, LONG)                                                                                          \
-	ALL(H_AB, ADD, "add") ALL(H_AB, ADC, "adc") ALL(H_AB, SUB, "sub") ALL(H_AB, SBB, "sbb")                       \
-	ALL(H_AB, AND, "and") ALL(H_AB, OR, "or") ALL(H_AB, XOR, "xor")                                               \
-	ALL(H_XCH, CMP, "cmp") ALL(H_XCH, TEST, "test")                                                               \
-	ALL(H_A, INC, "inc") ALL(H_A, DEC, "dec") ALL(H_A, NEG, "neg") ALL(H_A, NOT, "not")                           \
-	ALL(H_CL, SHL, "shl") ALL(H_CL, SHR, "shr") ALL(H_CL, SAR, "sar")                                             \
-	ALL(H_CL, ROL, "rol") ALL(H_CL, ROR, "ror") ALL(H_CL, RCL, "rcl") ALL(H_CL, RCR, "rcr")                       \
-	WIDE(H_DBL, SHLD, "shld") WIDE(H_DBL, SHRD, "shrd")                                                           \
-	WIDE(H_AB, IMUL, "imul") WIDE(H_MUL, MULU, "mul") WIDE(H_MUL, MULS, "imul")                                   \
-	WIDE(H_DA, BSF, "bsf") WIDE(H_DA, BSR, "bsr")                                                                 \
-	WIDE(H_XCH, BT, "bt") WIDE(H_AB, BTS, "bts") WIDE(H_AB, BTR, "btr") WIDE(H_AB, BTC, "btc")                    \
-	ALL(H_XCH, XCHG, "xchg") ALL(H_XCH, XADD, "xadd") ALL(H_XCH, CAS, "cmpxchg")
+#define OPS(ALL, WIDE, LONG)                                                                                        \
+	ALL(H_AB, ADD, "add")                                                                                       \
+	ALL(H_AB, ADC, "adc") ALL(H_AB, SUB, "sub") ALL(H_AB, SBB, "sbb") ALL(H_AB, AND, "and") ALL(H_AB, OR, "or") \
+		ALL(H_AB, XOR, "xor") ALL(H_XCH, CMP, "cmp") ALL(H_XCH, TEST, "test") ALL(H_A, INC, "inc")          \
+			ALL(H_A, DEC, "dec") ALL(H_A, NEG, "neg") ALL(H_A, NOT, "not") ALL(H_CL, SHL, "shl") ALL(   \
+				H_CL, SHR, "shr") ALL(H_CL, SAR, "sar") ALL(H_CL, ROL, "rol") ALL(H_CL, ROR, "ror") \
+				ALL(H_CL, RCL, "rcl") ALL(H_CL, RCR, "rcr") WIDE(H_DBL, SHLD, "shld") WIDE(         \
+					H_DBL, SHRD, "shrd") WIDE(H_AB, IMUL, "imul") WIDE(H_MUL, MULU, "mul")      \
+					WIDE(H_MUL, MULS, "imul") WIDE(H_DA, BSF, "bsf") WIDE(H_DA, BSR, "bsr")     \
+						WIDE(H_XCH, BT, "bt") WIDE(H_AB, BTS, "bts") WIDE(H_AB, BTR, "btr") \
+							WIDE(H_AB, BTC, "btc") ALL(H_XCH, XCHG, "xchg")             \
+								ALL(H_XCH, XADD, "xadd") ALL(H_XCH, CAS, "cmpxchg")
 
 OPS(ALL, WIDE, LONG)
 
@@ -93,20 +108,23 @@ struct host_case {
 	host_fn fn;
 };
 
-#define CASE(op, T) { #op "." #T, IR_##op, IR_##T, host_##op##_##T },
-#define C_ALL(H, op, insn) CASE(op, I8) CASE(op, I16) CASE(op, I32) CASE(op, I64)
+#define CASE(op, T)	    {#op "." #T, IR_##op, IR_##T, host_##op##_##T},
+#define C_ALL(H, op, insn)  CASE(op, I8) CASE(op, I16) CASE(op, I32) CASE(op, I64)
 #define C_WIDE(H, op, insn) CASE(op, I16) CASE(op, I32) CASE(op, I64)
-static const struct host_case cases[] = { OPS(C_ALL, C_WIDE, ) };
+static const struct host_case cases[] = {OPS(C_ALL, C_WIDE, )};
 
 #define CC(n, cond) HOST(CC##n, "set" cond " %b[d]")
-CC(0, "o") CC(1, "no") CC(2, "c") CC(3, "nc") CC(4, "z") CC(5, "nz") CC(6, "be") CC(7, "a")
-CC(8, "s") CC(9, "ns") CC(10, "p") CC(11, "np") CC(12, "l") CC(13, "ge") CC(14, "le") CC(15, "g")
-static const host_fn conditions[16] = { host_CC0, host_CC1, host_CC2,  host_CC3,  host_CC4,  host_CC5,	host_CC6,  host_CC7,
-					host_CC8, host_CC9, host_CC10, host_CC11, host_CC12, host_CC13, host_CC14, host_CC15 };
+CC(0, "o")
+CC(1, "no") CC(2, "c") CC(3, "nc") CC(4, "z") CC(5, "nz") CC(6, "be") CC(7, "a") CC(8, "s") CC(9, "ns") CC(10, "p")
+	CC(11, "np") CC(12, "l") CC(13, "ge") CC(14, "le") CC(15, "g") static const host_fn conditions[16] = {
+		host_CC0, host_CC1, host_CC2,  host_CC3,  host_CC4,  host_CC5,	host_CC6,  host_CC7,
+		host_CC8, host_CC9, host_CC10, host_CC11, host_CC12, host_CC13, host_CC14, host_CC15};
 
-static void fail_at(const struct host_case *c, const struct ir_values *in, const struct ir_values *host, const struct ir_values *our)
+static void fail_at(const struct host_case *c, const struct ir_values *in, const struct ir_values *host,
+		    const struct ir_values *our)
 {
-	print_error("%s d %#lx x %#lx a %#lx b %#lx c %#lx flags %#x:\n", c->name, in->d, in->x, in->a, in->b, in->c, in->flags);
+	print_error("%s d %#lx x %#lx a %#lx b %#lx c %#lx flags %#x:\n", c->name, in->d, in->x, in->a, in->b, in->c,
+		    in->flags);
 	print_error(" host d %#lx x %#lx a %#lx b %#lx flags %#x\n", host->d, host->x, host->a, host->b, host->flags);
 	print_error(" ours d %#lx x %#lx a %#lx b %#lx flags %#x\n", our->d, our->x, our->a, our->b, our->flags);
 }
@@ -122,7 +140,10 @@ static void merge_results(const struct host_case *c, const struct ir_values *in,
 	unsigned shape = ir_op_info[c->op].shape;
 	bool exchange = c->op == IR_XCHG || c->op == IR_XADD || c->op == IR_CAS;
 
-	our->d = (shape & IR_SH_D) && our->wrote_d ? ir_merge(c->type, c->op == IR_CAS || c->op == IR_BSF || c->op == IR_BSR ? in->d : in->a, our->d) : in->d;
+	our->d = (shape & IR_SH_D) && our->wrote_d
+			 ? ir_merge(c->type, c->op == IR_CAS || c->op == IR_BSF || c->op == IR_BSR ? in->d : in->a,
+				    our->d)
+			 : in->d;
 	our->x = (shape & IR_SH_X) ? ir_merge(c->type, in->x, our->x) : in->x;
 	our->a = exchange && !(c->op == IR_CAS && our->wrote_d) ? ir_merge(c->type, in->a, our->a) : in->a;
 	our->b = c->op == IR_XCHG || c->op == IR_XADD ? ir_merge(c->type, in->b, our->b) : in->b;
@@ -131,7 +152,8 @@ static void merge_results(const struct host_case *c, const struct ir_values *in,
 static bool agree(const struct host_case *c, const struct ir_values *in)
 {
 	struct ir_values host = *in, our = *in;
-	uint32_t undefined = ir_flags_undefined(c->op, c->type, &(struct ir_values){ .a = cut(in->a, c->type), .b = in->b, .c = in->c });
+	uint32_t undefined = ir_flags_undefined(c->op, c->type,
+						&(struct ir_values){.a = cut(in->a, c->type), .b = in->b, .c = in->c});
 	unsigned shape = ir_op_info[c->op].shape;
 	bool exchange = c->op == IR_XCHG || c->op == IR_XADD || c->op == IR_CAS, same;
 
@@ -140,7 +162,8 @@ static bool agree(const struct host_case *c, const struct ir_values *in)
 	merge_results(c, in, &our);
 	if ((c->op == IR_SHLD || c->op == IR_SHRD) && undefined == F_ALL)
 		return true; /* the result is undefined as well */
-	if ((c->op == IR_BSF || c->op == IR_BSR) && !our.wrote_d) /* the upper half of an untouched register: either way */
+	if ((c->op == IR_BSF || c->op == IR_BSR) &&
+	    !our.wrote_d) /* the upper half of an untouched register: either way */
 		our.d = host.d = cut(host.d ^ our.d, c->type);
 	same = !((host.flags ^ our.flags) & ~undefined);
 	if (shape & IR_SH_D)
@@ -160,7 +183,11 @@ static void ir_eval_computes_what_the_host_computes(void **state)
 	seed = 0x1234567;
 	for (unsigned n = 0; n < ARRAY_LEN(cases); n++)
 		for (unsigned k = 0; k < 20000; k++) {
-			struct ir_values in = { .d = rnd_value(), .x = rnd_value(), .a = rnd_value(), .b = rnd_value(), .c = rnd_value() };
+			struct ir_values in = {.d = rnd_value(),
+					       .x = rnd_value(),
+					       .a = rnd_value(),
+					       .b = rnd_value(),
+					       .c = rnd_value()};
 
 			in.flags = (uint32_t)rnd() & F_ALL;
 			if (k % 3 == 0)
@@ -175,16 +202,17 @@ static void ir_cc_true_agrees_with_the_host(void **state)
 {
 	(void)state;
 	for (uint32_t n = 0; n < 64; n++) {
-		uint32_t fl = (n & 1 ? F_C : 0) | (n & 2 ? F_P : 0) | (n & 4 ? F_A : 0) | (n & 8 ? F_Z : 0) | (n & 16 ? F_S : 0) |
-			      (n & 32 ? F_O : 0);
+		uint32_t fl = (n & 1 ? F_C : 0) | (n & 2 ? F_P : 0) | (n & 4 ? F_A : 0) | (n & 8 ? F_Z : 0) |
+			      (n & 16 ? F_S : 0) | (n & 32 ? F_O : 0);
 
 		for (unsigned cc = 0; cc < 16; cc++) {
-			struct ir_values v = { .flags = fl };
+			struct ir_values v = {.flags = fl};
 
 			conditions[cc](&v);
 			assert_int_equal((v.d & 1) != 0, ir_cc_true((enum ir_cc)cc, fl));
 			/* The condition depends on nothing but the flags it says. */
-			assert_int_equal(ir_cc_true((enum ir_cc)cc, fl), ir_cc_true((enum ir_cc)cc, fl & ir_cc_uses((enum ir_cc)cc)));
+			assert_int_equal(ir_cc_true((enum ir_cc)cc, fl),
+					 ir_cc_true((enum ir_cc)cc, fl & ir_cc_uses((enum ir_cc)cc)));
 		}
 	}
 }
@@ -192,7 +220,7 @@ static void ir_cc_true_agrees_with_the_host(void **state)
 
 static uint64_t eval(enum ir_op op, enum ir_type t, uint64_t a, uint64_t b)
 {
-	struct ir_values v = { .a = a, .b = b };
+	struct ir_values v = {.a = a, .b = b};
 
 	assert_true(ir_eval(op, t, 0, &v));
 	return v.d;
@@ -216,7 +244,7 @@ static void known_answers(void **state)
 
 static bool divide(enum ir_op op, enum ir_type t, uint64_t hi, uint64_t lo, uint64_t by, uint64_t *q, uint64_t *r)
 {
-	struct ir_values v = { .d = lo, .x = hi, .b = by };
+	struct ir_values v = {.d = lo, .x = hi, .b = by};
 	bool ok = ir_eval(op, t, 0, &v);
 
 	*q = v.d;

@@ -167,7 +167,7 @@ static void kills_mark_last_uses_also_in_addresses(void **state)
 	t1 = ir_temp(b);
 	op(IR_MOV, t0, IR_G(1), IR_NONE);
 	op(IR_NOT, t1, t0, IR_NONE);
-	op(IR_MOV, IR_G(2), ir_mem(b, &(struct ir_mem){ .base = t0, .index = t1, .scale = 1, .addr_bits = 64 }), IR_NONE);
+	op(IR_MOV, IR_G(2), ir_mem(b, &(struct ir_mem){.base = t0, .index = t1, .scale = 1, .addr_bits = 64}), IR_NONE);
 	op(IR_ADD, IR_G(3), t1, t1);
 	jump(0);
 	opt_liveness(b);
@@ -185,9 +185,9 @@ static void dead_temporaries_and_flags_go_and_accesses_stay(void **state)
 	ir_reset(b);
 	t0 = ir_temp(b);
 	t1 = ir_temp(b);
-	m = ir_mem(b, &(struct ir_mem){ .base = IR_G(1), .index = IR_NONE, .scale = 1, .addr_bits = 64 });
+	m = ir_mem(b, &(struct ir_mem){.base = IR_G(1), .index = IR_NONE, .scale = 1, .addr_bits = 64});
 	op(IR_MOV, t0, IR_G(1), IR_NONE);
-	flags(op(IR_ADD, t1, t0, IR_G(2))); /* neither value nor flags are read */
+	flags(op(IR_ADD, t1, t0, IR_G(2)));	/* neither value nor flags are read */
 	flags(op(IR_CMP, IR_NONE, IR_G(2), m)); /* may fault */
 	flags(op(IR_CMP, IR_NONE, IR_G(2), IR_G(3)));
 	flags(op(IR_XOR, IR_G(2), IR_G(2), IR_G(3)));
@@ -214,7 +214,8 @@ static void constants_and_addresses_are_folded(void **state)
 	op(IR_SX8, t1, t0, IR_NONE);
 	op(IR_AND, IR_G(2), IR_G(2), t1);
 	ir_emit_k(b, IR_ADD, IR_I64, t2, IR_G(5), 16);
-	op(IR_MOV, IR_G(3), ir_mem(b, &(struct ir_mem){ .base = t2, .index = IR_NONE, .scale = 1, .addr_bits = 64, .disp = 4 }), IR_NONE);
+	op(IR_MOV, IR_G(3),
+	   ir_mem(b, &(struct ir_mem){.base = t2, .index = IR_NONE, .scale = 1, .addr_bits = 64, .disp = 4}), IR_NONE);
 	jump(0);
 	opt_run(b);
 	assert_int_equal(b->nr_insns, 3);
@@ -235,7 +236,8 @@ static void a_base_that_changes_is_not_folded(void **state)
 	t = ir_temp(b);
 	ir_emit_k(b, IR_ADD, IR_I64, t, IR_G(5), 16);
 	ir_emit_k(b, IR_ADD, IR_I64, IR_G(5), IR_G(5), 1);
-	op(IR_MOV, IR_G(3), ir_mem(b, &(struct ir_mem){ .base = t, .index = IR_NONE, .scale = 1, .addr_bits = 64 }), IR_NONE);
+	op(IR_MOV, IR_G(3), ir_mem(b, &(struct ir_mem){.base = t, .index = IR_NONE, .scale = 1, .addr_bits = 64}),
+	   IR_NONE);
 	jump(0);
 	opt_run(b);
 	assert_int_equal(b->nr_insns, 4);
@@ -273,7 +275,8 @@ static void speed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(flags_are_live_from_their_use_back_to_their_definition, setup, teardown),
+		cmocka_unit_test_setup_teardown(flags_are_live_from_their_use_back_to_their_definition, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(liveness_twice_is_liveness_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_variable_shift_kills_no_flags, setup, teardown),
 		cmocka_unit_test_setup_teardown(branches_join_what_is_live_at_their_ends, setup, teardown),

@@ -201,6 +201,19 @@ static uint64_t next(uint64_t *s)
 	return *s ^ *s >> 29;
 }
 
+static void reset_tlb(struct tcg_env *env)
+{
+	memset(env->l0, 0, sizeof(env->l0));
+	for (unsigned m = 0; m < TLB_NR_MODES; m++)
+		for (unsigned k = 0; k < 2; k++)
+			for (unsigned n = 0; n < TLB_L0_SLOTS; n++)
+				env->l0[m][k][n].lo = TLB_SLOT_INVALID_LO;
+	memset(&env->tlb, 0xff, sizeof(env->tlb));
+	env->tlb.ctx = FX_CTX;
+	memset(env->tlb.l0_live, 0, sizeof(env->tlb.l0_live));
+	memset(env->tlb.l0_global, 0, sizeof(env->tlb.l0_global));
+}
+
 void fx_reset_state(uint64_t seed)
 {
 	struct tcg_env *env = fx.env;
@@ -217,15 +230,8 @@ void fx_reset_state(uint64_t seed)
 	env->request = 0;
 	env->exit_code = 99;
 	env->bounce_kind = 0;
-	memset(env->l0, 0, sizeof(env->l0));
-	for (unsigned m = 0; m < TLB_NR_MODES; m++)
-		for (unsigned k = 0; k < 2; k++)
-			for (unsigned n = 0; n < TLB_L0_SLOTS; n++)
-				env->l0[m][k][n].lo = TLB_SLOT_INVALID_LO;
-	memset(&env->tlb, 0xff, sizeof(env->tlb));
-	env->tlb.ctx = FX_CTX;
-	memset(env->tlb.l0_live, 0, sizeof(env->tlb.l0_live));
-	memset(env->tlb.l0_global, 0, sizeof(env->tlb.l0_global));
+	if (!fx.keep_tlb)
+		reset_tlb(env);
 	memset(env->jc_tag, 0xff, sizeof(env->jc_tag));
 	env->jc_salt = 0;
 	fx.slow = fx.commits = fx.trap = fx.rt_calls = 0;

@@ -65,7 +65,8 @@ static uint64_t *link_of(uint8_t *rw_code, const struct backend_exit *exit)
 	return (uint64_t *)(void *)(rw_code + exit->patch_off);
 }
 
-static void interp_patch_exit(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit, const void *target_rx)
+static void interp_patch_exit(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit,
+			      const void *target_rx)
 {
 	(void)rx_code;
 	__atomic_store_n(link_of(rw_code, exit), (uint64_t)(uintptr_t)target_rx, __ATOMIC_RELEASE);

@@ -2,8 +2,8 @@
 /*
  * From IR to a program.
  *
- * Temporaries get places in env (spill[0..14], then vsave behind the four vector temporaries) for as long as they live, by the
- * liveness pass's kill bits.
+ * Temporaries get places in env (spill[0..14], then vsave behind the four vector temporaries) for as long as they live,
+ * by the liveness pass's kill bits.
  */
 #include <string.h>
 
@@ -12,16 +12,16 @@
 
 #define SPILL_PLACES 15 /* spill[15] carries results of runtime routines */
 #define VSAVE_PLACES ((TCG_NR_VREG - 4) * TCG_VREG_BYTES / 8)
-#define NO_PLACE 0xff
+#define NO_PLACE     0xff
 
 struct compile {
 	const struct ir_block *ir;
 	struct iprog *prog;
-	struct imem *mem;               /* next free */
+	struct imem *mem; /* next free */
 	struct backend_code *out;
-	uint64_t free;                  /* bit per place for temporaries */
+	uint64_t free; /* bit per place for temporaries */
 	uint8_t place[IR_MAX_TEMPS];
-	uint32_t label[IR_MAX_LABELS];  /* index of the operation */
+	uint32_t label[IR_MAX_LABELS]; /* index of the operation */
 	bool full;
 };
 
@@ -90,6 +90,8 @@ static enum tlb_access access_kind(const struct ir_insn *i)
 
 	if ((d && a) || (a && (i->op == IR_XCHG || i->op == IR_XADD || i->op == IR_CAS)))
 		return TLB_RMW;
+	if (d && i->op == IR_FPU)
+		return TLB_RMW; /* a store that ends in an unmasked exception writes nothing: a bounce buffer holds the old bytes */
 	return d ? TLB_WRITE : TLB_READ;
 }
 
@@ -102,7 +104,8 @@ static unsigned limit_index(unsigned size)
 
 static uint32_t slot_offset(unsigned mode, unsigned kind, unsigned slot)
 {
-	return (uint32_t)(offsetof(struct tcg_env, l0) + ((mode * 2 + kind) * TLB_L0_SLOTS + slot) * sizeof(struct tlb_slot));
+	return (uint32_t)(offsetof(struct tcg_env, l0) +
+			  ((mode * 2 + kind) * TLB_L0_SLOTS + slot) * sizeof(struct tlb_slot));
 }
 
 static int32_t make_mem(struct compile *c, const struct iop *op, const struct ir_insn *i, ir_ref r)
@@ -242,19 +245,19 @@ static unsigned count_mems(const struct ir_block *ir)
 	return n;
 }
 
-enum backend_status interp_compile(const struct ir_block *ir, struct tb *tb, uint8_t *rw, const uint8_t *rx, size_t room,
-				   struct backend_code *out)
+enum backend_status interp_compile(const struct ir_block *ir, struct tb *tb, uint8_t *rw, const uint8_t *rx,
+				   size_t room, struct backend_code *out)
 {
 	size_t ops = sizeof(struct iprog) + ir->nr_insns * sizeof(struct iop);
 	size_t size = ops + count_mems(ir) * sizeof(struct imem);
-	struct compile c = { .ir = ir, .prog = (struct iprog *)(void *)rw, .out = out };
+	struct compile c = {.ir = ir, .prog = (struct iprog *)(void *)rw, .out = out};
 
 	(void)rx;
 	out->size = (uint32_t)size;
 	out->nr_exits = out->nr_traps = 0;
 	if (size > room)
 		return BACKEND_NO_ROOM;
-	*c.prog = (struct iprog){ .entry = IPROG_LIVE, .tb = tb, .pc = ir->pc };
+	*c.prog = (struct iprog){.entry = IPROG_LIVE, .tb = tb, .pc = ir->pc};
 	c.mem = (struct imem *)(void *)(rw + ops);
 	all_temps_free(&c);
 	for (unsigned n = 0; n < ir->nr_insns && !c.full; n++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Integer operations: operands fetched by kind, ir_eval(), results put back. The commonest have handlers of their own in
- * interp_hot.c.
+ * Integer operations: operands fetched by kind, ir_eval(), results put back. The commonest have handlers of their own
+ * in interp_hot.c.
  *
  * Rule: whatever may fault (memory, division) comes before the first change of guest state.
  */
@@ -36,9 +36,9 @@ static bool is_reg(unsigned kind)
 /* Type of the result as it is merged; some ops write the whole container whatever their type. */
 static enum ir_type result_type(const struct iop *op)
 {
-	return op->op == IR_GETHI8 || op->op == IR_PUTHI8 || op->op == IR_GETFL || op->op == IR_CRC32 ? IR_I64 :
-	       op->op == IR_SETCC						       ? IR_I8 :
-											 (enum ir_type)op->type;
+	return op->op == IR_GETHI8 || op->op == IR_PUTHI8 || op->op == IR_GETFL || op->op == IR_CRC32 ? IR_I64
+	       : op->op == IR_SETCC								      ? IR_I8
+				    : (enum ir_type)op->type;
 }
 
 static void evaluate(struct tcg_env *env, const struct iop *op, struct ir_values *v)
@@ -51,7 +51,7 @@ static void evaluate(struct tcg_env *env, const struct iop *op, struct ir_values
 INTERP_OP(generic)
 {
 	enum ir_type type = result_type(op);
-	struct ir_values v = { .flags = (uint32_t)env->flags };
+	struct ir_values v = {.flags = (uint32_t)env->flags};
 
 	v.a = fetch(env, op, op->ka, op->a);
 	v.b = op->op == IR_PUTFL ? (uint64_t)op->imm : fetch(env, op, op->kb, op->b);
@@ -75,7 +75,7 @@ INTERP_OP(generic)
 /* d == a == memory. */
 INTERP_OP(generic_rmw)
 {
-	struct ir_values v = { .flags = (uint32_t)env->flags };
+	struct ir_values v = {.flags = (uint32_t)env->flags};
 	unsigned size = interp_imem(op)->size;
 	bool slow;
 	void *p = interp_ptr(env, op, &slow);
@@ -90,7 +90,8 @@ INTERP_OP(generic_rmw)
 	return op + 1;
 }
 
-/* Replaces *p by `to` if it still is *from; else *from becomes what is there. Misaligned words go through the compiler's lock-free call. */
+/* Replaces *p by `to` if it still is *from; else *from becomes what is there. Misaligned words go through the
+ * compiler's lock-free call. */
 static bool swap_if(void *p, unsigned size, uint64_t *from, uint64_t to)
 {
 	uint8_t f8 = (uint8_t)*from;
@@ -100,15 +101,18 @@ static bool swap_if(void *p, unsigned size, uint64_t *from, uint64_t to)
 
 	switch (size) {
 	case 1:
-		done = __atomic_compare_exchange_n((uint8_t *)p, &f8, (uint8_t)to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		done = __atomic_compare_exchange_n((uint8_t *)p, &f8, (uint8_t)to, false, __ATOMIC_SEQ_CST,
+						   __ATOMIC_SEQ_CST);
 		*from = f8;
 		return done;
 	case 2:
-		done = __atomic_compare_exchange_n((uint16_t *)p, &f16, (uint16_t)to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		done = __atomic_compare_exchange_n((uint16_t *)p, &f16, (uint16_t)to, false, __ATOMIC_SEQ_CST,
+						   __ATOMIC_SEQ_CST);
 		*from = f16;
 		return done;
 	case 4:
-		done = __atomic_compare_exchange_n((uint32_t *)p, &f32, (uint32_t)to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		done = __atomic_compare_exchange_n((uint32_t *)p, &f32, (uint32_t)to, false, __ATOMIC_SEQ_CST,
+						   __ATOMIC_SEQ_CST);
 		*from = f32;
 		return done;
 	default:
@@ -119,7 +123,7 @@ static bool swap_if(void *p, unsigned size, uint64_t *from, uint64_t to)
 /* LOCKed read-modify-write: the op is computed again until nobody was in between. */
 INTERP_OP(generic_locked)
 {
-	struct ir_values in = { .flags = (uint32_t)env->flags }, v;
+	struct ir_values in = {.flags = (uint32_t)env->flags}, v;
 	unsigned size = interp_imem(op)->size;
 	uint64_t old;
 	bool slow;
@@ -154,8 +158,8 @@ static void exchange_registers(struct tcg_env *env, const struct iop *op, struct
 }
 
 /*
- * With memory. CAS always writes, with the old value if the comparison failed, as the hardware does: a plain read-modify-write
- * without IR_LOCK. XCHG is atomic in any case; so is XADD here, which does no harm.
+ * With memory. CAS always writes, with the old value if the comparison failed, as the hardware does: a plain
+ * read-modify-write without IR_LOCK. XCHG is atomic in any case; so is XADD here, which does no harm.
  */
 static void exchange_memory(struct tcg_env *env, const struct iop *op, struct ir_values *v)
 {
@@ -180,7 +184,7 @@ static void exchange_memory(struct tcg_env *env, const struct iop *op, struct ir
 
 INTERP_OP(exchange)
 {
-	struct ir_values v = { .flags = (uint32_t)env->flags };
+	struct ir_values v = {.flags = (uint32_t)env->flags};
 
 	v.b = op->kb == IR_KIND_K ? (uint64_t)op->imm : *interp_g(env, op->b);
 	if (op->op == IR_CAS)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest memory as the interpreter's handlers see it: the level-0 slots first, as generated code does, then mem/tlb.h's slow path.
+ * Guest memory as the interpreter's handlers see it: the level-0 slots first, as generated code does, then mem/tlb.h's
+ * slow path.
  *
- * Order: the guest's stores become visible in program order and loads are not reordered with loads (the strong model of x86
- * guests): acquire loads and release stores, which cost nothing on a host of the same kind. Accesses that are aligned are single.
+ * Order: the guest's stores become visible in program order and loads are not reordered with loads (the strong model of
+ * x86 guests): acquire loads and release stores, which cost nothing on a host of the same kind. Accesses that are
+ * aligned are single.
  */
 #ifndef COHORT_TCG_INTERP_MEM_H
 #define COHORT_TCG_INTERP_MEM_H

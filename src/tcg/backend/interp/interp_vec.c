@@ -19,7 +19,7 @@ static const union tcg_vreg *vec_b(struct tcg_env *env, const struct iop *op, un
 		return NULL;
 	if (op->kb != IR_KIND_M)
 		return vreg(env, op->b);
-	*buf = (union tcg_vreg){ .q = { 0 } };
+	*buf = (union tcg_vreg){.q = {0}};
 	memcpy(buf, interp_ptr(env, op, &slow), interp_imem(op)->size);
 	return buf;
 }
@@ -51,7 +51,7 @@ INTERP_OP(vmov)
 		interp_commit(env, slow);
 	} else if (op->ka == IR_KIND_M) {
 		const void *p = interp_ptr(env, op, &slow);
-		uint8_t buf[32] = { 0 };
+		uint8_t buf[32] = {0};
 
 		memcpy(buf, p, interp_imem(op)->size);
 		memcpy(vreg(env, op->d), buf, vec_size(op));
@@ -86,7 +86,8 @@ INTERP_OP(gtov)
 {
 	uint64_t b = op->kb == IR_KIND_M ? interp_load(env, op, interp_imem(op)->size) : *interp_g(env, op->b);
 
-	check(env, ir_g_to_vec(env, (enum ir_vop)op->imm2, op->type, vreg(env, op->d), vec_a(env, op), b, (uint64_t)op->imm));
+	check(env, ir_g_to_vec(env, (enum ir_vop)op->imm2, op->type, vreg(env, op->d), vec_a(env, op), b,
+			       (uint64_t)op->imm));
 	return op + 1;
 }
 
@@ -107,7 +108,8 @@ static bool is_register(unsigned kind)
 	return kind != IR_KIND_NONE && kind != IR_KIND_M && kind != IR_KIND_K;
 }
 
-/* The guest's stack FPU: it sets flags in env.flags itself. `greg` is the container of the one register operand, integer or vector. */
+/* The guest's stack FPU: it sets flags in env.flags itself. `greg` is the container of the one register operand,
+ * integer or vector. */
 INTERP_OP(fpu)
 {
 	void *mem = NULL;

@@ -115,6 +115,11 @@ void fl_check(struct gen *g)
 		fl_to_mem(g, ir_flags_use(g->ir, g->i) | g->i->fl_live);
 }
 
+void fl_spill(struct gen *g)
+{
+	fl_clobber(g, ir_flags_use(g->ir, g->i) | passed_through(g));
+}
+
 void fl_ready(struct gen *g)
 {
 	fl_to_host(g, ir_flags_use(g->ir, g->i) | (g->setf ? passed_through(g) : 0));

@@ -129,6 +129,7 @@ bool ra_run(struct gen *g);
 /* ---- Flags (flags.c) */
 void fl_begin(struct gen *g, bool mem); /* first thing for an op that clobbers or reads host flags; mem: a check comes first */
 void fl_check(struct gen *g);           /* the same for an op with a memory operand that leaves flags alone itself */
+void fl_spill(struct gen *g);           /* between fl_begin and fl_ready: host flags are about to be lost */
 void fl_ready(struct gen *g);           /* right before its native instruction */
 void fl_done(struct gen *g);            /* behind it */
 void fl_to_mem(struct gen *g, uint32_t mask);

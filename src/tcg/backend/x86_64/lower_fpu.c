@@ -78,8 +78,11 @@ static void plain(struct gen *g, uint64_t w)
 		fl_to_host(g, ir_cc_uses(i->cc) & (F_C | F_Z | F_P));
 	}
 	trap_here(g);
-	if (opcode(w) == 0x9b) {
-		as_u8(&g->s, 0x9b); /* FWAIT has no ModRM */
+	if (map_of(w) == 0 && opcode(w) == 0x9b) { /* FWAIT and EMMS have no ModRM */
+		as_u8(&g->s, 0x9b);
+	} else if (map_of(w) == 1 && opcode(w) == 0x77) {
+		as_u8(&g->s, 0x0f);
+		as_u8(&g->s, 0x77);
 	} else {
 		as_op(&g->s, as_opcode(g, w), modrm_byte(w) >> 3 & 7, rm_reg(modrm_byte(w) & 7));
 		immediate(g, w);
@@ -98,7 +101,8 @@ static void with_memory(struct gen *g, uint64_t w)
 	if (!store && IR_REF_KIND(i->d) == IR_KIND_V)
 		v_src(g, i->d);
 	fl_check(g);
-	m = mem_begin(g, store ? i->d : i->a, mem_bytes(i), store ? TLB_WRITE : TLB_READ, 0);
+	/* A store that ends in an unmasked exception writes nothing: a bounce buffer must hold the old bytes. */
+	m = mem_begin(g, store ? i->d : i->a, mem_bytes(i), store ? TLB_RMW : TLB_READ, 0);
 	trap_here(g);
 	if (!store && IR_REF_KIND(i->d) == IR_KIND_V)
 		reg = v_dst(g, i->d);

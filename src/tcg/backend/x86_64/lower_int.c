@@ -616,6 +616,7 @@ static void bit_mem(struct gen *g)
 		fl_ready(g);
 		bit_op(g, m, i->b, 0);
 	} else if (is_m(i->d)) { /* a register's bit number would reach beyond the operand */
+		fl_spill(g);
 		to_this_reg(g, i->b, i->type, b);
 		as_alu_imm(&g->s, ALU_AND, 0, rm_reg(b), (int32_t)(8 * ir_type_bytes(i->type) - 1));
 		g->scratch = R_NONE;

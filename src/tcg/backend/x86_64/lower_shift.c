@@ -398,6 +398,7 @@ void lower_xadd(struct gen *g)
 	fl_done(g);
 }
 
+/* Whole containers go through: of two 32-bit registers only the one that the comparison chose loses its upper half. */
 static void cas_mem(struct gen *g, uint32_t op)
 {
 	const struct ir_insn *i = g->i;
@@ -410,11 +411,11 @@ static void cas_mem(struct gen *g, uint32_t op)
 	} else {
 		as_store(s, SAVE_AX, R_AX);
 		to_this_reg(g, i->b, i->type, R_14);
-		to_this_reg(g, i->d, i->type, R_AX);
+		to_this_reg(g, i->d, IR_I64, R_AX);
 		as_op(s, op, R_14, m);
 		as_mov(s, R_14, R_AX);
 		as_load(s, R_AX, SAVE_AX);
-		from_reg(g, i->d, i->type, R_14);
+		from_reg(g, i->d, IR_I64, R_14);
 	}
 	mem_end(g);
 }
@@ -429,14 +430,14 @@ static void cas_reg(struct gen *g, uint32_t op)
 		return;
 	}
 	to_this_reg(g, i->b, i->type, R_14);
-	to_this_reg(g, i->a, i->type, R_13);
+	to_this_reg(g, i->a, IR_I64, R_13);
 	as_store(s, SAVE_AX, R_AX);
-	to_this_reg(g, i->d, i->type, R_AX);
+	to_this_reg(g, i->d, IR_I64, R_AX);
 	as_op(s, op, R_14, rm_reg(R_13));
 	as_mov(s, R_14, R_AX);
 	as_load(s, R_AX, SAVE_AX);
-	from_reg(g, i->d, i->type, R_14);
-	from_reg(g, i->a, i->type, R_13);
+	from_reg(g, i->d, IR_I64, R_14);
+	from_reg(g, i->a, IR_I64, R_13);
 }
 
 void lower_cas(struct gen *g)

@@ -3,7 +3,7 @@
  * String instructions. SDM volume 2: MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS, REP.
  *
  * REP MOVS and REP STOS run in chunks that end at page ends, by memmove-like loops on host pointers; everything else, and what touches
- * device memory or code pages, goes element by element. Registers are written back after each chunk or element, so that a fault or an
+ * device memory, goes element by element. Registers are written back after each chunk or element, so that a fault or an
  * interrupt finds the architectural state; between chunks a pending request ends the instruction, which then starts again where it was.
  */
 #include <stdatomic.h>
@@ -216,19 +216,23 @@ static uint64_t chunk(const struct string_op *s, uint64_t count)
 	n = run_length(s, dva, reg_get(s, X86_RDI));
 	n = n < count ? n : count;
 	if (s->op == X86_STR_STOS) {
-		d = n ? tlb_page_ptr(env, dva, TLB_WRITE, s->mode) : NULL;
-		if (d)
-			fill(d, env->greg[X86_RAX], n, s->size);
-		return d ? n : 0;
+		d = n ? tlb_store_run(env, dva, n * s->size, s->mode) : NULL;
+		if (!d)
+			return 0;
+		fill(d, env->greg[X86_RAX], n, s->size);
+		tlb_commit(env);
+		return n;
 	}
 	sva = src_va(s);
 	m = run_length(s, sva, reg_get(s, X86_RSI));
 	n = n < m ? n : m;
 	p = n ? tlb_page_ptr(env, sva, TLB_READ, s->mode) : NULL;
-	d = p ? tlb_page_ptr(env, dva, TLB_WRITE, s->mode) : NULL;
-	if (d)
-		copy_forward(d, p, n * s->size, s->size);
-	return d ? n : 0;
+	d = p ? tlb_store_run(env, dva, n * s->size, s->mode) : NULL;
+	if (!d)
+		return 0;
+	copy_forward(d, p, n * s->size, s->size);
+	tlb_commit(env);
+	return n;
 }
 
 static bool compare_ends(const struct string_op *s)

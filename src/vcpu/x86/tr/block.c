@@ -88,6 +88,51 @@ void x86_tr_next_env(struct x86_tr *c)
 	x86_tr_leave_env(c);
 }
 
+/* Skips to the label if neither a request nor a waiting interrupt (both words in one load) calls for the run loop. */
+static void skip_if_no_event(struct x86_tr *c, unsigned label)
+{
+	ir_ref t = x86_tr_ldenv(c, IR_I64, (int64_t)offsetof(struct tcg_env, request));
+
+	_Static_assert(offsetof(struct tcg_env, irq_waiting) == offsetof(struct tcg_env, request) + 4, "one load");
+	ir_emit(c->ir, IR_BRZ, IR_I64, IR_NONE, t, IR_NONE)->imm = label;
+}
+
+static void put_label(struct x86_tr *c, unsigned label)
+{
+	ir_emit(c->ir, IR_LABEL, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm = label;
+}
+
+void x86_tr_leave_env_or_event(struct x86_tr *c)
+{
+	unsigned label;
+
+	if (!c->single) {
+		label = ir_label(c->ir);
+		skip_if_no_event(c, label);
+		emit_exit(c);
+		put_label(c, label);
+	}
+	x86_tr_leave_env(c);
+}
+
+void x86_tr_next_env_or_event(struct x86_tr *c)
+{
+	set_pc(c, c->next);
+	x86_tr_leave_env_or_event(c);
+}
+
+void x86_tr_check_events(struct x86_tr *c)
+{
+	unsigned label = ir_label(c->ir);
+
+	if (c->single)
+		return; /* the block ends with an event anyway */
+	skip_if_no_event(c, label);
+	set_pc(c, c->next);
+	emit_exit(c);
+	put_label(c, label);
+}
+
 /* ---- Checks common to all instructions; false: a fault was raised in place of the instruction */
 
 static bool raise_ud(struct x86_tr *c)
@@ -124,8 +169,6 @@ static bool check_privilege(struct x86_tr *c)
 
 	if ((attr & X86_A_NOREAL) && (!(c->flags & X86_TB_PE) || (c->flags & X86_TB_VM)))
 		return raise_ud(c);
-	if ((c->in.id == X86_I_STAC || c->in.id == X86_I_CLAC) && (c->flags & X86_TB_CPL))
-		return raise_ud(c);
 	if (((attr & X86_A_PRIV) && (c->flags & X86_TB_CPL)) || ((attr & X86_A_IOPL) && !(c->flags & X86_TB_IOPL))) {
 		x86_tr_raise(c, X86_GP, 0);
 		return false;
@@ -160,6 +203,8 @@ static bool check_fp_units(struct x86_tr *c)
 static bool checks(struct x86_tr *c)
 {
 	if ((c->in.pfx & X86_PFX_VEX) || !feature_is_there(c))
+		return raise_ud(c);
+	if ((c->in.id == X86_I_STAC || c->in.id == X86_I_CLAC) && (c->flags & X86_TB_CPL))
 		return raise_ud(c);
 	if ((c->in.attr & (X86_A_NOREAL | X86_A_PRIV | X86_A_IOPL)) && !check_privilege(c))
 		return false;
@@ -250,6 +295,7 @@ static void translate_block(struct x86_tr *c, unsigned max_insns)
 {
 	struct ir_block *ir = c->ir;
 	enum x86_decode_status st = fetch(c);
+	bool behind_sti = false;
 
 	if (st == X86_DECODE_SHORT)
 		st = fetch_crossing(c);
@@ -261,7 +307,13 @@ static void translate_block(struct x86_tr *c, unsigned max_insns)
 			x86_tr_next_event(c);
 			return;
 		}
+		if (behind_sti)
+			x86_tr_check_events(c);
+		behind_sti = c->check_behind_next;
+		c->check_behind_next = false;
 		c->pc = c->next;
+		if (behind_sti && (st = fetch(c)) == X86_DECODE_OK) /* its successor was looked at: it is here */
+			continue;
 		if (ir->guest_len >= c->code->avail || ir->guest_insns >= max_insns || !ir_room(ir))
 			break;
 		st = fetch(c);

@@ -311,7 +311,7 @@ void x86_tr_iret(struct x86_tr *c)
 	if (v8086_forbids(c))
 		return;
 	x86_tr_rt(c, X86_RT_iret, X86_TR_NO_RESULT, x86_tr_const(c, c->in.opsize), IR_NONE, IR_NONE);
-	x86_tr_exit_event(c);
+	x86_tr_leave_env_or_event(c);
 }
 
 static void soft_interrupt(struct x86_tr *c, unsigned vector)

@@ -69,9 +69,20 @@ void x86_tr_cli(struct x86_tr *c)
 	clear_eflags(c, X86_FL_IF);
 }
 
-/* The next instruction is in the interrupt shadow, a block of its own. */
+/*
+ * The next instruction is in the interrupt shadow. If it is a plain one it simply follows in the same block, where nothing can interrupt,
+ * and events are looked at behind it; else it becomes a block of its own.
+ */
 void x86_tr_sti(struct x86_tr *c)
 {
+	if (!c->single && x86_tr_next_is_plain(c)) {
+		ir_ref t = x86_tr_ldenv(c, IR_I32, X86_TR_OFF(eflags));
+
+		ir_emit_k(c->ir, IR_OR, IR_I32, t, t, X86_FL_IF);
+		x86_tr_stenv(c, IR_I32, t, X86_TR_OFF(eflags));
+		c->check_behind_next = true;
+		return;
+	}
 	x86_tr_rt(c, X86_RT_sti, X86_TR_NO_RESULT, IR_NONE, IR_NONE, IR_NONE);
 	x86_tr_next_event(c);
 }

@@ -2,14 +2,14 @@
 /*
  * Which flags are live at the target of an exit: look at the code there until all six are overwritten.
  *
- * The answer depends on bytes outside the block, so they count as watched (ir->watch_len): they must lie behind the
- * block's start, on its page, and near. Everything else answers "all". What an instruction does to the flags must not
+ * The answer depends on bytes outside the block, so they count as watched (ir->watch_len, watch_before): they must lie on the
+ * block's page, and near. Everything else answers "all". What an instruction does to the flags must not
  * be claimed to be less than its family's IR says: `use` may be too large, `def` too small, never the other way round.
  */
 #include "vcpu/x86/tr/tr.h"
 
 #define BUDGET 20  /* instructions decoded per question */
-#define REACH 512  /* bytes behind the block that may become watched */
+#define REACH 512  /* bytes in front of the block and behind it that may become watched */
 
 #define KNOWN 0x8000u
 
@@ -123,26 +123,36 @@ struct ahead {
 
 static bool in_reach(const struct x86_tr *c, gva_t pc)
 {
-	uint64_t off = pc - c->ir->pc;
+	uint64_t ahead = pc - c->ir->pc, back = c->ir->pc - pc;
 
-	return pc >= c->ir->pc && off < c->code->avail && off < c->ir->guest_len + REACH;
+	if (pc >= c->ir->pc)
+		return ahead < c->code->avail && ahead < c->ir->guest_len + REACH;
+	return back <= c->code->before && back <= REACH;
+}
+
+static void watch(struct ir_block *ir, gva_t pc, unsigned len)
+{
+	if (pc < ir->pc && ir->watch_before < ir->pc - pc)
+		ir->watch_before = (unsigned)(ir->pc - pc);
+	if (pc + len > ir->pc && ir->watch_len < pc + len - ir->pc)
+		ir->watch_len = (unsigned)(pc + len - ir->pc);
 }
 
 /* Decodes at pc if those bytes may be watched, and watches them. */
 static bool look(struct ahead *h, gva_t pc, struct x86_insn *in)
 {
 	struct x86_tr *c = h->c;
-	size_t off, left;
+	int64_t off;
+	size_t left;
 
 	if (!h->budget || !in_reach(c, pc))
 		return false;
 	h->budget--;
-	off = pc - c->ir->pc;
-	left = c->code->avail - off;
+	off = (int64_t)(pc - c->ir->pc);
+	left = (size_t)((int64_t)c->code->avail - off);
 	if (x86_decode(in, c->mode, c->code->bytes + off, left < 15 ? left : 15) != X86_DECODE_OK || (in->pfx & X86_PFX_VEX))
 		return false;
-	if (c->ir->watch_len < off + in->len)
-		c->ir->watch_len = (unsigned)(off + in->len);
+	watch(c->ir, pc, in->len);
 	return true;
 }
 
@@ -204,4 +214,23 @@ uint32_t x86_tr_live_at(struct x86_tr *c, gva_t target)
 	m->pc = target;
 	m->valid = true;
 	return m->live;
+}
+
+bool x86_tr_next_is_plain(struct x86_tr *c)
+{
+	struct ahead h = { .c = c, .budget = 1 };
+	struct x86_insn in;
+
+	if (!look(&h, c->next, &in) || !(effect_of(&in).def & KNOWN))
+		return false;
+	switch (in.id) {
+	case X86_I_JMP:
+	case X86_I_CALL:
+	case X86_I_JCC:
+	case X86_I_JCXZ:
+	case X86_I_LOOP:
+		return false;
+	default:
+		return !(in.attr & X86_A_END);
+	}
 }

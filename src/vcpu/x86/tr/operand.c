@@ -100,25 +100,36 @@ static bool has_base(const struct x86_tr *c, unsigned seg)
 	return c->mode != X86_MODE_64 && (c->flags & X86_TB_SEGBASE);
 }
 
-static uint8_t slot_of(ir_ref base, unsigned seg)
+static uint8_t pool_slot(uint64_t key)
 {
+	return (uint8_t)(TLB_SLOT_POOL + (key * 0x9e3779b97f4a7c15ull >> 32) % TLB_SLOT_POOL_SIZE);
+}
+
+/*
+ * Accesses off a plain base register share that register's slot: they tend to stay near each other. With an index, or a displacement that is
+ * itself the address of something (static arrays), the register says little: such an access gets a slot by its own PC, a constant address one
+ * by its page.
+ */
+static uint8_t slot_of(const struct x86_tr *c, const struct ir_mem *m, unsigned seg)
+{
+	const int64_t far = 1 << 16;
+
 	if (seg == X86_FS)
 		return TLB_SLOT_SEG0;
 	if (seg == X86_GS)
 		return TLB_SLOT_SEG1;
-	switch (IR_REF_KIND(base)) {
-	case IR_KIND_G:
-		return (uint8_t)IR_REF_NUM(base);
-	case IR_KIND_NONE:
-		return TLB_SLOT_ABS;
-	default:
-		return TLB_SLOT_MISC;
-	}
+	if (m->base == IR_NONE && m->index == IR_NONE)
+		return pool_slot((uint64_t)m->disp >> GUEST_PAGE_BITS);
+	if (IR_REF_KIND(m->base) == IR_KIND_G && IR_REF_NUM(m->base) == X86_RSP)
+		return TLB_SLOT_STACK;
+	if (m->base == IR_NONE || m->index != IR_NONE || m->disp > far || m->disp < -far)
+		return pool_slot(c->pc);
+	return IR_REF_KIND(m->base) == IR_KIND_G ? (uint8_t)IR_REF_NUM(m->base) : TLB_SLOT_MISC;
 }
 
 static void set_segment(struct x86_tr *c, struct ir_mem *m, unsigned seg)
 {
-	m->slot = slot_of(m->base, seg);
+	m->slot = slot_of(c, m, seg);
 	m->lin32 = c->mode != X86_MODE_64;
 	if (has_base(c, seg))
 		m->seg_base = (uint32_t)seg_base_off(seg);

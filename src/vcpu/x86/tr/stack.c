@@ -159,7 +159,7 @@ void x86_tr_popf(struct x86_tr *c)
 
 	x86_tr_rt(c, X86_RT_popf, X86_TR_NO_RESULT, v, x86_tr_const(c, c->in.opsize), IR_NONE);
 	x86_tr_sp_add(c, c->in.opsize);
-	x86_tr_next_event(c);
+	x86_tr_next_env_or_event(c);
 }
 
 /* ENTER bytes, level */

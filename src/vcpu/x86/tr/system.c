@@ -22,11 +22,11 @@ void x86_tr_rt_end(struct x86_tr *c)
 	x86_tr_next_env(c);
 }
 
-/* The same; then events. */
+/* The same; then events, if there are any, or on in a changed mode. */
 void x86_tr_rt_event(struct x86_tr *c)
 {
 	x86_tr_rt_only(c);
-	x86_tr_next_event(c);
+	x86_tr_next_env_or_event(c);
 }
 
 /* Argument: 16-bit operand 0. */
@@ -148,7 +148,7 @@ void x86_tr_mov_sys(struct x86_tr *c)
 	if (to) {
 		x86_tr_emit(c, IR_MOV, word(c), t, IR_G(gpr), NONE);
 		x86_tr_rt(c, c->arg ? X86_RT_dr_write : X86_RT_cr_write, X86_TR_NO_RESULT, n, t, NONE);
-		x86_tr_next_event(c);
+		x86_tr_next_env_or_event(c);
 		return;
 	}
 	x86_tr_rt(c, c->arg ? X86_RT_dr_read : X86_RT_cr_read, t, n, NONE, NONE);
@@ -280,7 +280,7 @@ void x86_tr_out(struct x86_tr *c)
 	ir_ref port = x86_tr_zx(c, 0), v = x86_tr_zx(c, 1);
 
 	x86_tr_rt(c, X86_RT_out, X86_TR_NO_RESULT, port, x86_tr_const(c, c->in.opsize), v);
-	x86_tr_next_event(c);
+	x86_tr_check_events(c);
 }
 
 /* ---- Extended state as a whole */

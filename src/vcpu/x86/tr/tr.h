@@ -35,6 +35,7 @@ struct x86_tr {
 	uint16_t arg; /* of the current instruction's row in families.def */
 	bool single; /* one instruction, then the run loop looks at events (TF, interrupt shadow) */
 	bool done; /* the block has ended */
+	bool check_behind_next; /* an interrupt may wait: look behind the next instruction (STI) */
 	gva_t pc, next; /* of the current instruction and of the one behind it */
 	int64_t k; /* value of IR_KONST for x86_tr_emit() */
 	struct x86_tr_memo memo[X86_TR_AHEAD_MEMO];
@@ -109,6 +110,11 @@ void x86_tr_raise_inline(struct x86_tr *c, enum x86_vector vec, int64_t error); 
 void x86_tr_ud(struct x86_tr *c);
 void x86_tr_exit_event(struct x86_tr *c); /* env.pc is set: to the run loop; ends the block */
 void x86_tr_next_event(struct x86_tr *c); /* env.pc = next instruction, then the same */
+void x86_tr_leave_env_or_event(struct x86_tr *c); /* env.pc is set: on in a changed mode, or to the run loop if something waits there */
+void x86_tr_next_env_or_event(struct x86_tr *c); /* env.pc = next instruction, then the same */
+void x86_tr_check_events(struct x86_tr *c); /* behind an instruction: to the run loop if something waits there, else the block goes on */
+/* The next instruction is on this page, and certainly neither ends the block nor transfers control. */
+bool x86_tr_next_is_plain(struct x86_tr *c);
 void x86_tr_next_env(struct x86_tr *c); /* env.pc = next instruction, then on in a changed mode */
 void x86_tr_leave_env(struct x86_tr *c); /* env.pc is set by a runtime call: on in a changed mode */
 

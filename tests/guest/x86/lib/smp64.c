@@ -16,6 +16,8 @@ void cpu_init(struct cpu *c);
 
 void apic_enable(void)
 {
+	outb(0x21, 0xff); /* no 8259 interrupts */
+	outb(0xa1, 0xff);
 	apic_write(APIC_SVR, 0x100 | VEC_SPURIOUS);
 	apic_write(APIC_TPR, 0);
 	this_cpu()->apic_id = apic_read(APIC_ID) >> 24;

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What kind of exception a failed data access is, where that depends on the instruction. Threads: the vCPU's own, env.pc at it.
+ */
+#ifndef COHORT_VCPU_X86_DATA_FAULT_H
+#define COHORT_VCPU_X86_DATA_FAULT_H
+
+#include "vcpu/x86/x86_cpu.h"
+
+/* The exception of an access to a non-canonical address: #SS for the stack segment, else #GP. */
+enum x86_vector x86_data_fault_non_canonical(struct x86_cpu *c, gva_t va);
+/* Called before a page fault is raised: an x87 exception that is pending comes first, when the instruction waits for it (#MF). */
+void x86_data_fault_check_x87(struct x86_cpu *c);
+
+#endif

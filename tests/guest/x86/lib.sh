@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+#
+# Runs freestanding test programs (sourced by run and by tests/stress/run). The caller has set `emulator` and `images`.
+
+. "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
+
+passed=0 failed=0
+
+# run_program LABEL SECONDS CPUS PROGRAM APPEND [EMULATOR_ARG...]: runs it to its end; prints "ok LABEL" or "FAIL LABEL: why".
+# The output stays in $images/LABEL.log.
+run_program() {
+	local label=$1 seconds=$2 cpus=$3 program=$4 append=$5 log=$images/${1//[ \/]/-}.log status=0 why start=$SECONDS
+	shift 5
+	set_emu_common "$emulator"
+	! is_qemu "$emulator" || emu_common+=(-cpu max)
+	timeout -k 5 -s KILL "$seconds" "$emulator" "${emu_common[@]}" -nodefaults -m 256M -smp "$cpus" \
+		-device isa-debug-exit,iobase=0x501,iosize=1 -no-reboot -kernel "$images/$program.bin" \
+		-append "cpus=$cpus $append" "$@" </dev/null >"$log" 2>"$log.err" || status=$?
+	why=$(failure_of "$log" "$status" "$seconds")
+	grep -a '^#' "$log"
+	if [ -z "$why" ]; then
+		passed=$((passed + 1))
+		printf 'ok %s: %s, %d s\n' "$label" "$(tail -n 1 "$log")" $((SECONDS - start))
+		rm -f "$log" "$log.err"
+	else
+		failed=$((failed + 1))
+		printf 'FAIL %s: %s\n' "$label" "$why"
+		sed 's/^/    /' "$log" "$log.err" | grep -av '    #' | tail -n 40
+	fi
+	[ -z "$why" ]
+}
+
+# Why a run failed, or nothing. The emulator's status is 1 when the program passed.
+failure_of() {
+	local log=$1 status=$2 seconds=$3
+	if [ "$status" = 137 ] || [ "$status" = 124 ]; then
+		printf 'still running after %s s; last line: %s' "$seconds" "$(tail -n 1 "$log")"
+	elif grep -aq '^FAIL' "$log"; then
+		grep -a '^FAIL' "$log" | sed 's/^FAIL //' | tr '\n' ';'
+	elif [ "$status" -gt 128 ]; then
+		printf 'the emulator was killed by signal %d: %s' $((status - 128)) "$(tail -n 1 "$log.err")"
+	elif [ "$status" != 1 ]; then
+		printf 'exit status %d: %s' "$status" "$(tail -n 1 "$log.err")"
+	elif ! grep -aq ' passed, 0 failed' "$log"; then
+		printf 'ended without a result; last line: %s' "$(tail -n 1 "$log")"
+	fi
+}
+
+report_and_exit() {
+	printf '%d passed, %d failed\n' "$passed" "$failed"
+	[ "$failed" = 0 ]
+	exit
+}

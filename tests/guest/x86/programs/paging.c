@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Paging: page-fault error codes and CR2, accessed and dirty bits, page sizes, protection features, and what each kind of
+ * invalidation must invalidate (Intel SDM vol. 3, 4.6 to 4.10). What a CPU may keep cached is not tested, only what it
+ * must not.
+ */
+#include "rt64.h"
+
+#define PF_P 1
+#define PF_W 2
+#define PF_U 4
+#define PF_RSVD 8
+#define PF_I 16
+
+/* ---- One access each, as a function of its address in RDI; ends with INT 0x80 so that user code can run it too. */
+
+asm(".text; .balign 16\n"
+    "do_load: movq (%rdi), %rax; int $0x80\n"
+    "do_store: movq %rdi, (%rdi); int $0x80\n"
+    "do_rmw: lock incq (%rdi); int $0x80\n"
+    "do_jump: jmp *%rdi\n"
+    "do_load_ac: stac; movq (%rdi), %rax; clac; int $0x80\n"
+    "do_store_ac: stac; movq %rdi, (%rdi); clac; int $0x80\n"
+    "do_load_clac: stac; clac; movq (%rdi), %rax; int $0x80\n"
+    "do_push: leaq 8(%rdi), %rsp; pushq %rax; int $0x80\n");
+extern const uint8_t do_load[], do_store[], do_rmw[], do_jump[], do_load_ac[], do_store_ac[], do_load_clac[], do_push[];
+
+static bool kernel_mode;
+
+static uint64_t access_at(const uint8_t *code, const volatile void *addr, struct trap *t)
+{
+	struct regs r;
+
+	user_regs(&r, code, false);
+	if (kernel_mode) {
+		r.rip -= USER_BASE;
+		r.cs = SEL_KCODE;
+		r.ss = SEL_KDATA;
+		r.rsp -= USER_BASE;
+	}
+	r.rdi = (uint64_t)addr;
+	run_regs(&r, t);
+	return t->r.vector;
+}
+
+/* The access faults with this error code and its own address in CR2. */
+static void expect_fault(const char *what, const uint8_t *code, const volatile void *addr, unsigned error)
+{
+	struct trap t;
+
+	if (access_at(code, addr, &t) != VEC_PF || t.r.error != error || t.cr2 != (uint64_t)addr)
+		test_fail("%s in %s mode: vector %lu error %lx CR2 %lx, should be a page fault with %x at %p", what,
+			  kernel_mode ? "kernel" : "user", t.r.vector, t.r.error, t.cr2, error, (void *)addr);
+}
+
+static void expect_success(const char *what, const uint8_t *code, const volatile void *addr)
+{
+	struct trap t;
+
+	if (access_at(code, addr, &t) != 0x80)
+		test_fail("%s in %s mode: vector %lu error %lx CR2 %lx, should succeed", what, kernel_mode ? "kernel" : "user",
+			  t.r.vector, t.r.error, t.cr2);
+}
+
+#define FAULT(code, addr, error) expect_fault(#code, code, addr, error)
+#define SUCCESS(code, addr) expect_success(#code, code, addr)
+
+static uint8_t *new_page(uint64_t flags)
+{
+	uint8_t *va = free_area(PAGE);
+
+	map_page(va, page_alloc(), flags);
+	return va;
+}
+
+/* Code that returns to the caller's INT: one byte sequence in a page of its own. */
+static void put_int80(uint64_t frame)
+{
+	*(volatile uint16_t *)frame = 0x80cd;
+}
+
+static void set_flags(uint8_t *va, uint64_t flags)
+{
+	uint64_t *e = pte_of(va);
+
+	*e = (*e & PTE_ADDR) | flags;
+	invlpg(va);
+}
+
+static void fault_errors(void)
+{
+	uint8_t *va = new_page(0);
+
+	put_int80(*pte_of(va) & PTE_ADDR);
+	for (unsigned k = 0; k < 2; k++) {
+		unsigned u = k ? 0 : PF_U;
+
+		kernel_mode = k;
+		set_flags(va, 0);
+		FAULT(do_load, va, u);
+		FAULT(do_store, va + 8, u | PF_W);
+		FAULT(do_rmw, va + 16, u | PF_W);
+		FAULT(do_jump, va, u | PF_I);
+		FAULT(do_push, va, u | PF_W);
+		set_flags(va, PTE_P | PTE_U);
+		SUCCESS(do_load, va);
+		FAULT(do_store, va + 8, u | PF_W | PF_P);
+		FAULT(do_rmw, va + 4088, u | PF_W | PF_P);
+		SUCCESS(do_jump, va);
+		set_flags(va, PTE_P | PTE_U | PTE_W | PTE_NX);
+		SUCCESS(do_store, va + 8);
+		SUCCESS(do_rmw, va + 16);
+		FAULT(do_jump, va, u | PF_I | PF_P);
+		set_flags(va, PTE_P | PTE_U | PTE_W | 1ul << 51);
+		FAULT(do_load, va, u | PF_P | PF_RSVD);
+		FAULT(do_store, va, u | PF_P | PF_W | PF_RSVD);
+		FAULT(do_jump, va, u | PF_P | PF_I | PF_RSVD);
+	}
+	kernel_mode = false;
+	set_flags(va, PTE_P | PTE_W);
+	FAULT(do_load, va, PF_U | PF_P);
+	FAULT(do_store, va, PF_U | PF_P | PF_W);
+	FAULT(do_jump, va, PF_U | PF_P | PF_I);
+	FAULT(do_load, (void *)0x1000, PF_U | PF_P);
+	FAULT(do_load, (void *)(FREE_BASE - 4096), PF_U);
+}
+
+/* Permissions are the AND of all levels. */
+static void upper_levels(void)
+{
+	uint8_t *va = new_page(PTE_P | PTE_W | PTE_U);
+
+	kernel_mode = false;
+	for (unsigned level = 2; level <= 4; level++) {
+		uint64_t *e = page_entry(kernel_root, (uint64_t)va, level, false), old = *e;
+
+		put_int80(*pte_of(va) & PTE_ADDR);
+		*e = old & ~PTE_W;
+		invlpg(va);
+		FAULT(do_store, va, PF_U | PF_P | PF_W);
+		SUCCESS(do_load, va);
+		*e = old & ~PTE_U;
+		invlpg(va);
+		FAULT(do_load, va, PF_U | PF_P);
+		*e = old | PTE_NX;
+		invlpg(va);
+		FAULT(do_jump, va, PF_U | PF_P | PF_I);
+		*e = 0;
+		invlpg(va);
+		FAULT(do_load, va, PF_U);
+		*e = old;
+		invlpg(va);
+		SUCCESS(do_jump, va);
+		SUCCESS(do_store, va);
+	}
+}
+
+static void reserved_bits(void)
+{
+	uint8_t *va = free_area(PAGE);
+	volatile uint64_t *pml4e = page_entry(kernel_root, (uint64_t)va, 4, true);
+	volatile uint64_t *pde = page_entry(kernel_root, (uint64_t)va, 2, true);
+	uint64_t old = *pml4e, old_pde = *pde;
+
+	kernel_mode = true;
+	*pml4e = old | PTE_PS;
+	invlpg(va);
+	FAULT(do_load, va, PF_P | PF_RSVD);
+	*pml4e = old;
+	*pde = PTE_PS | PTE_P | PTE_W | 1 << 13;
+	invlpg(va);
+	FAULT(do_load, va, PF_P | PF_RSVD);
+	*pde = old_pde;
+	/* Without NXE the NX bit is reserved. */
+	map_page(va, page_alloc(), PTE_P | PTE_W | PTE_NX);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_NXE);
+	invlpg(va);
+	FAULT(do_load, va, PF_P | PF_RSVD);
+	/* And there is no instruction-fetch bit in error codes. */
+	*pte_of(va) = 0;
+	invlpg(va);
+	FAULT(do_jump, va, 0);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
+}
+
+static void accessed_and_dirty(void)
+{
+	uint8_t *va = new_page(PTE_P | PTE_W | PTE_U);
+	volatile uint64_t *e[5];
+
+	kernel_mode = true;
+	for (unsigned level = 1; level <= 4; level++) {
+		e[level] = page_entry(kernel_root, (uint64_t)va, level, false);
+		*e[level] &= ~(PTE_A | PTE_D);
+	}
+	tlb_flush_all();
+	SUCCESS(do_load, va);
+	for (unsigned level = 1; level <= 4; level++)
+		CHECK(*e[level] & PTE_A);
+	CHECK(!(*e[1] & PTE_D));
+	SUCCESS(do_store, va); /* through the translation that is cached for reading */
+	CHECK(*e[1] & PTE_D);
+	for (unsigned level = 2; level <= 4; level++)
+		CHECK(!(*e[level] & PTE_D));
+	*e[1] &= ~PTE_D;
+	invlpg(va);
+	SUCCESS(do_rmw, va);
+	CHECK(*e[1] & PTE_D);
+	/* A write that faults leaves no dirty bit. */
+	set_flags(va, PTE_P);
+	FAULT(do_store, va, PF_P | PF_W);
+	CHECK(!(*e[1] & PTE_D));
+	set_flags(va, PTE_P | PTE_W);
+	put_int80(*e[1] & PTE_ADDR);
+	SUCCESS(do_jump, va);
+	CHECK_EQ(*e[1] & (PTE_A | PTE_D), PTE_A);
+}
+
+static void large_pages(void)
+{
+	uint8_t *va = (uint8_t *)(FREE_BASE + 0x8000000000ul);
+	uint64_t frame = pages_alloc(512, 0x200000), table;
+	volatile uint64_t *pde = page_entry(kernel_root, (uint64_t)va, 2, true);
+	volatile uint64_t *giga = page_entry(kernel_root, (uint64_t)va + 0x40000000, 3, true);
+
+	kernel_mode = true;
+	for (unsigned i = 0; i < 512; i++)
+		*(volatile uint64_t *)(frame + i * PAGE) = i;
+	*pde = frame | PTE_PS | PTE_P | PTE_W;
+	for (unsigned i = 0; i < 512; i++)
+		CHECK_EQ(*(volatile uint64_t *)(va + i * PAGE), i);
+	CHECK_EQ(*pde & (PTE_A | PTE_D), PTE_A);
+	*(volatile uint32_t *)(va + 4095 * 8 + 4) = 77;
+	CHECK_EQ(*(volatile uint32_t *)(frame + 4095 * 8 + 4), 77);
+	CHECK_EQ(*pde & (PTE_A | PTE_D), PTE_A | PTE_D);
+	/* Split, with the pages in reverse order; one INVLPG anywhere in it drops the large translation. */
+	table = page_alloc();
+	for (unsigned i = 0; i < 512; i++)
+		((uint64_t *)table)[i] = (frame + (511 - i) * PAGE) | PTE_P;
+	*pde = table | PTE_P | PTE_W;
+	invlpg(va + 0x12345);
+	for (unsigned i = 0; i < 512; i++)
+		CHECK_EQ(*(volatile uint64_t *)(va + i * PAGE), 511 - i);
+	FAULT(do_store, va, PF_P | PF_W);
+	/* 1 GiB: the low gigabyte, by another name. */
+	if (!(cpuid(0x80000001, 0).edx & 1u << 26))
+		return;
+	*giga = PTE_PS | PTE_P;
+	for (unsigned i = 0; i < 512; i++)
+		CHECK_EQ(*(volatile uint64_t *)(va + 0x40000000 + frame + i * PAGE), i);
+	CHECK_EQ(*giga & (PTE_A | PTE_D), PTE_A);
+	FAULT(do_store, va + 0x40000000, PF_P | PF_W);
+	*giga = 0;
+	invlpg(va + 0x40000000 + frame);
+	FAULT(do_load, va + 0x40000000 + frame, 0);
+}
+
+static void write_protect(void)
+{
+	uint8_t *va = new_page(PTE_P | PTE_U);
+
+	kernel_mode = true;
+	FAULT(do_store, va, PF_P | PF_W);
+	write_cr0(read_cr0() & ~CR0_WP);
+	SUCCESS(do_store, va);
+	CHECK(*pte_of(va) & PTE_D);
+	kernel_mode = false;
+	FAULT(do_store, va, PF_P | PF_W | PF_U);
+	write_cr0(read_cr0() | CR0_WP);
+	kernel_mode = true;
+	FAULT(do_store, va, PF_P | PF_W);
+	FAULT(do_rmw, va, PF_P | PF_W);
+}
+
+static void smep(void)
+{
+	uint8_t *va = new_page(PTE_P | PTE_W | PTE_U);
+
+	if (!(cpuid(7, 0).ebx & 1u << 7))
+		return test_skip("no SMEP");
+	put_int80(*pte_of(va) & PTE_ADDR);
+	kernel_mode = true;
+	SUCCESS(do_jump, va);
+	write_cr4(read_cr4() | CR4_SMEP);
+	FAULT(do_jump, va, PF_P | PF_I);
+	SUCCESS(do_store, va + 8);
+	kernel_mode = false;
+	SUCCESS(do_jump, va);
+	write_cr4(read_cr4() & ~CR4_SMEP);
+	kernel_mode = true;
+	SUCCESS(do_jump, va);
+}
+
+static void smap(void)
+{
+	uint8_t *va = new_page(PTE_P | PTE_W | PTE_U);
+	struct trap t;
+
+	if (!(cpuid(7, 0).ebx & 1u << 20))
+		return test_skip("no SMAP");
+	kernel_mode = true;
+	SUCCESS(do_load, va);
+	write_cr4(read_cr4() | CR4_SMAP);
+	FAULT(do_load, va, PF_P);
+	FAULT(do_store, va, PF_P | PF_W);
+	FAULT(do_rmw, va, PF_P | PF_W);
+	SUCCESS(do_load_ac, va);
+	SUCCESS(do_store_ac, va);
+	FAULT(do_load_clac, va, PF_P);
+	put_int80(*pte_of(va) & PTE_ADDR);
+	SUCCESS(do_jump, va);
+	kernel_mode = false;
+	SUCCESS(do_load, va);
+	SUCCESS(do_store, va);
+	/* STAC is not for user code; and AC does not survive a trap into the kernel's own code here. */
+	CHECK_EQ(access_at(do_load_ac, va, &t), VEC_UD);
+	write_cr4(read_cr4() & ~CR4_SMAP);
+	kernel_mode = true;
+	SUCCESS(do_load, va);
+}
+
+/* ---- Invalidation. A window shows one of two frames. */
+
+static uint8_t *window;
+static uint64_t frames[2];
+
+static void window_prepare(uint64_t flags)
+{
+	window = free_area(PAGE);
+	for (unsigned i = 0; i < 2; i++) {
+		frames[i] = page_alloc();
+		*(volatile uint64_t *)frames[i] = i;
+	}
+	map_page(window, frames[0], flags);
+}
+
+static void window_show(uint64_t *root, unsigned which)
+{
+	uint64_t *e = page_entry(root, (uint64_t)window, 1, false);
+
+	*e = (*e & ~PTE_ADDR) | frames[which];
+}
+
+static uint64_t look(void)
+{
+	return *(volatile uint64_t *)window;
+}
+
+static void invalidation(void)
+{
+	for (unsigned global = 0; global < 2; global++) {
+		window_prepare(PTE_P | PTE_W | (global ? PTE_G : 0));
+		CHECK_EQ(look(), 0);
+		window_show(kernel_root, 1);
+		invlpg(window + 123);
+		CHECK_EQ(look(), 1);
+		window_show(kernel_root, 0);
+		tlb_flush_all();
+		CHECK_EQ(look(), 0);
+		window_show(kernel_root, 1);
+		write_cr4(read_cr4() & ~CR4_PGE);
+		CHECK_EQ(look(), 1);
+		window_show(kernel_root, 0);
+		write_cr3(read_cr3());
+		if (!global)
+			CHECK_EQ(look(), 0);
+		write_cr4(read_cr4() | CR4_PGE);
+		CHECK_EQ(look(), 0);
+		window_show(kernel_root, 1);
+		if (!global) {
+			write_cr3(read_cr3());
+			CHECK_EQ(look(), 1);
+			write_cr0(read_cr0() ^ CR0_WP);
+			write_cr0(read_cr0() ^ CR0_WP);
+			CHECK_EQ(look(), 1);
+		}
+		invlpg(window);
+	}
+}
+
+/* An entry that was not present is never cached; one that gains a right may give one more fault. */
+static void no_negative_caching(void)
+{
+	struct trap t;
+
+	window_prepare(0);
+	kernel_mode = true;
+	for (unsigned i = 0; i < 10; i++) {
+		*pte_of(window) &= ~PTE_P;
+		invlpg(window);
+		FAULT(do_load, window, 0);
+		*pte_of(window) |= PTE_P;
+		SUCCESS(do_load, window);
+		FAULT(do_store, window, PF_P | PF_W);
+		*pte_of(window) |= PTE_W;
+		if (access_at(do_store, window, &t) != 0x80)
+			SUCCESS(do_store, window);
+		*pte_of(window) &= ~PTE_W;
+	}
+}
+
+static void pcid(void)
+{
+	uint64_t *other = address_space_new(), root = (uint64_t)kernel_root;
+	uint64_t *top, frame;
+
+	if (!(cpuid(1, 0).ecx & 1u << 17))
+		return test_skip("no PCID");
+	/* Two address spaces whose windows differ. */
+	window_prepare(PTE_P | PTE_W);
+	top = page_entry(other, (uint64_t)window, 4, false);
+	*top = 0;
+	*page_entry(other, (uint64_t)window, 1, true) = frames[1] | PTE_P | PTE_W;
+	write_cr4(read_cr4() | CR4_PCIDE);
+	write_cr3(root | 1);
+	CHECK_EQ(look(), 0);
+	write_cr3((uint64_t)other | 2);
+	CHECK_EQ(look(), 1);
+	for (unsigned i = 0; i < 200; i++) {
+		write_cr3(root | 1 | 1ul << 63);
+		CHECK_EQ(look(), 0);
+		write_cr3((uint64_t)other | 2 | 1ul << 63);
+		CHECK_EQ(look(), 1);
+	}
+	CHECK_EQ(read_cr3(), (uint64_t)other | 2);
+	/* Without bit 63 the new PCID's translations go. */
+	write_cr3(root | 1 | 1ul << 63);
+	frame = frames[0];
+	frames[0] = frames[1];
+	window_show(kernel_root, 0);
+	write_cr3((uint64_t)other | 2 | 1ul << 63);
+	write_cr3(root | 1);
+	CHECK_EQ(look(), 1);
+	frames[0] = frame;
+	window_show(kernel_root, 0);
+	invlpg(window);
+	CHECK_EQ(look(), 0);
+	/* INVLPG is of the current PCID; the others may keep theirs, a flush of all contexts may not. */
+	write_cr3(root);
+	write_cr4(read_cr4() & ~CR4_PCIDE);
+	CHECK_EQ(look(), 0);
+}
+
+static void invpcid_do(uint64_t type, uint64_t id, const void *addr)
+{
+	struct {
+		uint64_t pcid, addr;
+	} d = {id, (uint64_t)addr};
+
+	asm volatile("invpcid %0, %1" : : "m"(d), "r"(type) : "memory");
+}
+
+static void invpcid_bad(void)
+{
+	invpcid_do(4, 0, NULL);
+}
+
+static void invpcid(void)
+{
+	struct trap t;
+	uint64_t root = (uint64_t)kernel_root;
+
+	if (!(cpuid(7, 0).ebx & 1u << 10) || !(cpuid(1, 0).ecx & 1u << 17))
+		return test_skip("no INVPCID");
+	window_prepare(PTE_P | PTE_W);
+	write_cr4(read_cr4() | CR4_PCIDE);
+	for (unsigned type = 0; type < 4; type++) {
+		write_cr3(root | 5);
+		window_show(kernel_root, 0);
+		invlpg(window);
+		CHECK_EQ(look(), 0);
+		write_cr3(root | 6);
+		window_show(kernel_root, 1);
+		invpcid_do(type, 5, window);
+		write_cr3(root | 5 | 1ul << 63);
+		CHECK_EQ(look(), 1);
+	}
+	write_cr3(root);
+	write_cr4(read_cr4() & ~CR4_PCIDE);
+	CHECK_EQ(trap_of(invpcid_bad, &t), VEC_GP);
+	write_cr4(read_cr4() | CR4_PGE);
+	/* Type 2 takes global translations too. */
+	window_prepare(PTE_P | PTE_W | PTE_G);
+	CHECK_EQ(look(), 0);
+	window_show(kernel_root, 1);
+	invpcid_do(2, 0, NULL);
+	CHECK_EQ(look(), 1);
+}
+
+static void pcid_bad(void)
+{
+	write_cr3((uint64_t)kernel_root | 3);
+	write_cr4(read_cr4() | CR4_PCIDE); /* CR3[11:0] must be 0 */
+}
+
+static void pcid_rules(void)
+{
+	struct trap t;
+
+	if (!(cpuid(1, 0).ecx & 1u << 17))
+		return test_skip("no PCID");
+	CHECK_EQ(trap_of(pcid_bad, &t), VEC_GP);
+	write_cr3((uint64_t)kernel_root);
+}
+
+/* ---- Accesses that cross into another page */
+
+static uint8_t *pair; /* two neighbouring pages from frames that are no neighbours */
+static uint64_t pair_frames[2];
+
+static void pair_prepare(void)
+{
+	pair = free_area(2 * PAGE);
+	pair_frames[1] = page_alloc();
+	pair_frames[0] = page_alloc();
+	for (unsigned i = 0; i < 2; i++)
+		map_page(pair + i * PAGE, pair_frames[i], PTE_P | PTE_W | PTE_U);
+}
+
+#define CROSS_WIDTH(type)                                                                       \
+	do {                                                                                    \
+		for (unsigned off = 1; off < sizeof(type); off++) {                             \
+			volatile type *p = (volatile type *)(pair + PAGE - off);                \
+			uint8_t bytes[sizeof(type)];                                            \
+			type value = (type)0x8877665544332211ull, seen;                         \
+                                                                                                \
+			*p = value;                                                             \
+			memcpy(bytes, (uint8_t *)pair_frames[0] + PAGE - off, off);             \
+			memcpy(bytes + off, (uint8_t *)pair_frames[1], sizeof(type) - off);     \
+			CHECK_EQ(memcmp(bytes, &value, sizeof(type)), 0);                       \
+			seen = *p;                                                              \
+			CHECK_EQ(seen, value);                                                  \
+			*p += 3;                                                                \
+			CHECK_EQ(*p, (type)(value + 3));                                        \
+			__atomic_fetch_sub(p, 3, __ATOMIC_SEQ_CST);                             \
+			CHECK_EQ(*p, value);                                                    \
+		}                                                                               \
+	} while (0)
+
+static void crossing_data(void)
+{
+	pair_prepare();
+	CROSS_WIDTH(uint16_t);
+	CROSS_WIDTH(uint32_t);
+	CROSS_WIDTH(uint64_t);
+	for (unsigned off = 1; off < 16; off++) {
+		uint8_t value[16], seen[16];
+
+		for (unsigned i = 0; i < 16; i++)
+			value[i] = (uint8_t)(off * 16 + i);
+		asm volatile("movups %1, %%xmm3; movups %%xmm3, %0" : "=m"(*(uint8_t(*)[16])(pair + PAGE - off)) : "m"(value) : "memory");
+		CHECK_EQ(memcmp((uint8_t *)pair_frames[0] + PAGE - off, value, off), 0);
+		CHECK_EQ(memcmp((uint8_t *)pair_frames[1], value + off, 16 - off), 0);
+		asm volatile("movups %1, %%xmm3; movups %%xmm3, %0" : "=m"(seen) : "m"(*(uint8_t(*)[16])(pair + PAGE - off)) : "memory");
+		CHECK_EQ(memcmp(seen, value, 16), 0);
+	}
+}
+
+/* The second page faults: nothing of the store may show in the first; CR2 is the second page's start. */
+static void crossing_faults(void)
+{
+	volatile uint64_t *p;
+	struct trap t;
+
+	pair_prepare();
+	p = (volatile uint64_t *)(pair + PAGE - 3);
+	kernel_mode = true;
+	for (unsigned round = 0; round < 2; round++) {
+		*(volatile uint32_t *)(pair + PAGE - 4) = 0x5a5a5a5a;
+		set_flags(pair + PAGE, round ? PTE_P : 0);
+		CHECK_EQ(access_at(do_store, p, &t), VEC_PF);
+		CHECK_EQ(t.r.error, PF_W | (round ? PF_P : 0));
+		CHECK_EQ(t.cr2, (uint64_t)pair + PAGE);
+		CHECK_EQ(*(volatile uint32_t *)(pair + PAGE - 4), 0x5a5a5a5a);
+		CHECK_EQ(access_at(do_rmw, p, &t), VEC_PF);
+		CHECK_EQ(t.cr2, (uint64_t)pair + PAGE);
+		CHECK_EQ(*(volatile uint32_t *)(pair + PAGE - 4), 0x5a5a5a5a);
+	}
+	set_flags(pair + PAGE, PTE_P | PTE_W);
+	set_flags(pair, 0);
+	CHECK_EQ(access_at(do_load, p, &t), VEC_PF);
+	CHECK_EQ(t.cr2, (uint64_t)p);
+	CHECK_EQ(access_at(do_store, p, &t), VEC_PF);
+	CHECK_EQ(t.cr2, (uint64_t)p);
+}
+
+/* An instruction across a page end: runs; faults with CR2 at the second page when that is missing. */
+static void crossing_fetch(void)
+{
+	static const uint8_t code[] = {0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, 0xcd, 0x80}; /* mov $imm64, %rax; int $0x80 */
+	struct trap t;
+
+	pair_prepare();
+	for (unsigned off = 1; off < 10; off++) {
+		uint8_t *p = pair + PAGE - off;
+
+		for (unsigned k = 0; k < 2; k++) {
+			kernel_mode = k;
+			set_flags(pair + PAGE, PTE_P | PTE_W | PTE_U);
+			memcpy(p, code, sizeof(code));
+			CHECK_EQ(access_at(do_jump, p, &t), 0x80);
+			CHECK_EQ(t.r.rax, 0x0807060504030201);
+			CHECK_EQ(t.r.rip, (uint64_t)p + sizeof(code));
+			set_flags(pair + PAGE, 0);
+			CHECK_EQ(access_at(do_jump, p, &t), VEC_PF);
+			CHECK_EQ(t.r.error, PF_I | (k ? 0 : PF_U));
+			CHECK_EQ(t.cr2, (uint64_t)pair + PAGE);
+			CHECK_EQ(t.r.rip, (uint64_t)p);
+			set_flags(pair + PAGE, PTE_P | PTE_U | PTE_NX);
+			CHECK_EQ(access_at(do_jump, p, &t), VEC_PF);
+			CHECK_EQ(t.r.error, PF_I | PF_P | (k ? 0 : PF_U));
+			CHECK_EQ(t.cr2, (uint64_t)pair + PAGE);
+		}
+	}
+}
+
+/* Straight-line code that runs into a missing page faults there, with everything before it done. */
+static void run_off_the_page(void)
+{
+	struct trap t;
+
+	pair_prepare();
+	memset(pair + PAGE - 64, 0x90, 64);
+	memcpy(pair + PAGE - 6, "\x48\xff\xc0\x48\xff\xc0", 6); /* inc %rax; inc %rax */
+	set_flags(pair + PAGE, 0);
+	kernel_mode = false;
+	CHECK_EQ(access_at(do_jump, pair + PAGE - 64, &t), VEC_PF);
+	CHECK_EQ(t.r.rip, (uint64_t)pair + PAGE);
+	CHECK_EQ(t.cr2, (uint64_t)pair + PAGE);
+	CHECK_EQ(t.r.rax, 2);
+}
+
+/* Many pages, so that every cache of translations overflows; then many address spaces. */
+static void many_pages(void)
+{
+	enum { N = 6000 };
+	uint8_t *va = free_area(N * PAGE);
+	uint64_t *marks = (uint64_t *)pages_alloc(16, PAGE);
+
+	for (unsigned i = 0; i < N; i++)
+		map_page(va + i * PAGE, (uint64_t)marks + (i % 16) * PAGE, PTE_P | PTE_W);
+	for (unsigned i = 0; i < 16; i++)
+		*(volatile uint64_t *)((uint64_t)marks + i * PAGE) = i;
+	for (unsigned round = 0; round < 3; round++)
+		for (unsigned i = 0; i < N; i++)
+			CHECK_EQ(*(volatile uint64_t *)(va + i * PAGE), i % 16);
+	for (unsigned i = 0; i < N; i += 7) {
+		*pte_of(va + i * PAGE) = ((uint64_t)marks + (i + 1) % 16 * PAGE) | PTE_P;
+		invlpg(va + i * PAGE);
+	}
+	for (unsigned i = 0; i < N; i++)
+		CHECK_EQ(*(volatile uint64_t *)(va + i * PAGE), (i % 7 ? i : i + 1) % 16);
+}
+
+const struct rt_test rt_tests[] = {
+	RT_TEST(fault_errors),
+	RT_TEST(upper_levels),
+	RT_TEST(reserved_bits),
+	RT_TEST(accessed_and_dirty),
+	RT_TEST(large_pages),
+	RT_TEST(write_protect),
+	RT_TEST(smep),
+	RT_TEST(smap),
+	RT_TEST(invalidation),
+	RT_TEST(no_negative_caching),
+	RT_TEST(pcid),
+	RT_TEST(invpcid),
+	RT_TEST(pcid_rules),
+	RT_TEST(crossing_data),
+	RT_TEST(crossing_faults),
+	RT_TEST(crossing_fetch),
+	RT_TEST(run_off_the_page),
+	RT_TEST(many_pages),
+	{0},
+};
