@@ -4,23 +4,35 @@ unit_tests += \
 	tests/unit/tcg/test_ir \
 	tests/unit/tcg/test_ir_eval \
 	tests/unit/tcg/test_liveness \
-	tests/unit/tcg/test_vec_eval \
+	tests/unit/tcg/test_vec_eval
+
+EXTRA_DIST += \
+	tests/ir/opt.ir \
+	tests/ir/verify.ir \
+	tests/unit/tcg/vec_cases.def
+
+IR_FUZZ = tests/unit/tcg/ir_fuzz.c tests/unit/tcg/ir_fuzz.h
+tests_unit_tcg_test_interp_SOURCES = tests/unit/tcg/test_interp.c $(IR_FUZZ)
+tests_unit_tcg_test_interp_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_ir_SOURCES = tests/unit/tcg/test_ir.c $(IR_FUZZ)
+tests_unit_tcg_test_ir_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_ir_eval_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_liveness_SOURCES = tests/unit/tcg/test_liveness.c $(IR_FUZZ)
+tests_unit_tcg_test_liveness_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_vec_eval_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+
+# The back end of this host.
+if HOST_X86_64
+unit_tests += \
 	tests/unit/tcg/test_x86_64_flow \
 	tests/unit/tcg/test_x86_64_random \
 	tests/unit/tcg/test_x86_64_vec
 
-EXTRA_DIST += \
-	tests/unit/tcg/ir_fuzz.c \
-	tests/unit/tcg/ir_fuzz.h \
-	tests/unit/tcg/vec_cases.def \
-	tests/unit/tcg/x86_64_fixture.c \
-	tests/unit/tcg/x86_64_fixture.h
-
-tests_unit_tcg_test_interp_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
-tests_unit_tcg_test_ir_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
-tests_unit_tcg_test_ir_eval_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
-tests_unit_tcg_test_liveness_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
-tests_unit_tcg_test_vec_eval_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+X86_64_FIXTURE = tests/unit/tcg/x86_64_fixture.c tests/unit/tcg/x86_64_fixture.h
+tests_unit_tcg_test_x86_64_flow_SOURCES = tests/unit/tcg/test_x86_64_flow.c $(X86_64_FIXTURE)
 tests_unit_tcg_test_x86_64_flow_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_x86_64_random_SOURCES = tests/unit/tcg/test_x86_64_random.c $(X86_64_FIXTURE)
 tests_unit_tcg_test_x86_64_random_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_x86_64_vec_SOURCES = tests/unit/tcg/test_x86_64_vec.c $(X86_64_FIXTURE)
 tests_unit_tcg_test_x86_64_vec_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+endif
