@@ -54,19 +54,33 @@ static void join(_Atomic uint64_t *set, uint64_t bit)
 bool code_watch_writer_add(ram_off_t page_off, unsigned vcpu)
 {
 	struct page_desc *pd = code_watch_page(page_off);
+	uint64_t bit = 1ull << (vcpu & 63);
 
-	join(&pd->writers, 1ull << (vcpu & 63));
-	return atomic_load(&pd->state) == PAGE_DATA; /* seq_cst, pairs with the store of ARMING */
+	/*
+	 * The last look is for an armer that had this bit in its mask and saw us pass a safepoint before the join: it takes the join
+	 * back in finish_arming(), and the page may be DATA again before our look at the state.
+	 */
+	do {
+		join(&pd->writers, bit);
+		if (atomic_load(&pd->state) != PAGE_DATA) /* seq_cst, pairs with the store of ARMING */
+			return false;
+	} while (!(atomic_load(&pd->writers) & bit));
+	return true;
 }
 
 bool code_watch_region_writer_add(ram_off_t off, unsigned vcpu)
 {
 	struct region_desc *rd = code_watch_region(off);
+	uint64_t bit = 1ull << (vcpu & 63);
 
 	if (atomic_load(&rd->code_pages))
 		return false;
-	join(&rd->writers, 1ull << (vcpu & 63));
-	return atomic_load(&rd->code_pages) == 0; /* seq_cst, pairs with the increment in code_watch_arm() */
+	do {
+		join(&rd->writers, bit);
+		if (atomic_load(&rd->code_pages)) /* seq_cst, pairs with the increment in code_watch_arm() */
+			return false;
+	} while (!(atomic_load(&rd->writers) & bit)); /* as in code_watch_writer_add() */
+	return true;
 }
 
 static uint64_t finish_arming(struct page_desc *pd, uint64_t page_mask, uint64_t region_mask, ram_off_t page_off)
@@ -123,21 +137,26 @@ void code_watch_disarm_locked(struct page_desc *pd, ram_off_t page_off)
 	atomic_fetch_sub(&code_watch_region(page_off)->code_pages, 1);
 }
 
-static void store_in_page(ram_off_t off, size_t len)
+void code_watch_store_begin(ram_off_t off, size_t len)
 {
 	ram_off_t page_off = off & GUEST_PAGE_MASK;
 	struct page_desc *pd = code_watch_page(off);
 
-	if (!code_watch_is_code(off))
-		return;
 	small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
-	if (atomic_load(&pd->state) != PAGE_DATA) {
-		stat_inc(STAT_code_stores);
-		atomic_fetch_add(&pd->gen, 1);
-		code_watch_ops->kill_locked(pd, page_off, (unsigned)(off - page_off), (unsigned)(off + len - 1 - page_off));
-		if (!pd->blocks && ++pd->idle_stores >= CODE_WATCH_PATIENCE)
-			code_watch_disarm_locked(pd, page_off);
-	}
+	if (atomic_load(&pd->state) == PAGE_DATA)
+		return; /* under the lock it stays so until the store is done */
+	stat_inc(STAT_code_stores);
+	code_watch_ops->kill_locked(pd, page_off, (unsigned)(off - page_off), (unsigned)(off + len - 1 - page_off));
+	/* Behind the kills, which may have dropped the lock: who armed the page meanwhile read old bytes. */
+	atomic_fetch_add(&pd->gen, 1);
+}
+
+void code_watch_store_end(ram_off_t off)
+{
+	struct page_desc *pd = code_watch_page(off);
+
+	if (!pd->blocks && atomic_load(&pd->state) == PAGE_CODE && ++pd->idle_stores >= CODE_WATCH_PATIENCE)
+		code_watch_disarm_locked(pd, off & GUEST_PAGE_MASK);
 	small_lock_release(&pd->lock);
 }
 
@@ -148,7 +167,10 @@ void code_watch_store(ram_off_t off, size_t len)
 	while (len) {
 		size_t room = GUEST_PAGE_SIZE - (off & ~GUEST_PAGE_MASK), n = len < room ? len : room;
 
-		store_in_page(off, n);
+		if (code_watch_is_code(off)) {
+			code_watch_store_begin(off, n);
+			code_watch_store_end(off);
+		}
 		off += n;
 		len -= n;
 	}

@@ -11,9 +11,8 @@
  *     passes a safepoint or is outside
  *   4 state = CODE; only now read the bytes
  *
- * One side always sees the other. Stores to CODE pages take the slow path: the bytes are stored, then, under the page lock, the
- * generation moves and the blocks that overlap die. A translator that read older bytes finds the generation moved, or finds
- * its block killed by the store that came too late for its check. A page without blocks becomes DATA again after some more stores, with a
+ * One side always sees the other. Stores to CODE pages take the slow path: under the page lock the blocks that overlap die, the
+ * generation moves, and then the bytes are stored. A translator that read older bytes finds the generation moved. A page without blocks becomes DATA again after some more stores, with a
  * new generation.
  *
  * Large ranges (2 MiB) have a second writer set in their region descriptor; it may be used only while no page of the region is
@@ -98,7 +97,15 @@ bool code_watch_region_writer_add(ram_off_t off, unsigned vcpu);
  */
 uint64_t code_watch_arm(ram_off_t page_off);
 
-/* Bytes [off, off+len) have just been stored: blocks translated from them die. Any RCU reader, no page lock held. */
+/*
+ * Around a store to [off, off+len) of one page that is, or may be, code: begin kills what was translated from the bytes and returns with the
+ * page locked; end releases it. Nobody who sees the new bytes can still enter a block of the old ones, and nobody reads the bytes to translate
+ * them in between. No lock held before.
+ */
+void code_watch_store_begin(ram_off_t off, size_t len);
+void code_watch_store_end(ram_off_t off);
+
+/* For stores from outside the vCPUs (DMA), and by the page walker: [off, off+len) has just been stored; blocks translated from it die. */
 void code_watch_store(ram_off_t off, size_t len);
 
 /* The last block left the page: back to DATA. Page lock held. */

@@ -76,6 +76,8 @@ static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsi
 
 	stat_inc(STAT_tlb_fills);
 	e->tag[1] = TLB_TAG_INVALID;
+	e->wlo = TLB_TAG_INVALID;
+	e->wspan = 0;
 	e->tag[0] = w->readable ? tag : TLB_TAG_INVALID;
 	e->disp = (uint64_t)(uintptr_t)ram_ptr(off) - va;
 	e->pa = off;
@@ -86,6 +88,9 @@ static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsi
 	if (want_write && w->writable && !rom && fill_write_range(env, e, va, off, w, ram_start, ram_len)) {
 		e->tag[1] = tag;
 		mark(book->l1_write[mode], index);
+	} else if (want_write && w->writable && !rom) {
+		e->wlo = tag; /* see code_store_hit() */
+		e->wspan = 0;
 	}
 	return e;
 }
@@ -113,6 +118,17 @@ static bool hit(const struct tcg_env *env, const struct tlb_entry *e, unsigned k
 	return diff == 0 || diff == env->tlb.ctx;
 }
 
+/*
+ * A page that may be written but is code has no write tag. The entry still remembers that the walk allowed writing (wspan 0, wlo the tag), so that
+ * a run of stores to code does not walk for each.
+ */
+static bool code_store_hit(const struct tcg_env *env, const struct tlb_entry *e, gva_t va)
+{
+	uint64_t diff = e->wlo ^ (va & GUEST_PAGE_MASK);
+
+	return e->wspan == 0 && (diff == 0 || diff == env->tlb.ctx) && code_watch_is_code(e->pa);
+}
+
 /* Translates one page for an access; fills the TLB; raises the guest's fault if it is not allowed. */
 static struct tlb_entry *translate(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, bool want_write, struct target *t)
 {
@@ -126,6 +142,11 @@ static struct tlb_entry *translate(struct tcg_env *env, gva_t va, enum tlb_acces
 	if (hit(env, e, kind, va) && !(want_write && e->tag[1] == TLB_TAG_INVALID)) {
 		t->off = e->pa | (va & ~GUEST_PAGE_MASK);
 		t->code = false;
+		return e;
+	}
+	if (kind && code_store_hit(env, e, va)) {
+		t->off = e->pa | (va & ~GUEST_PAGE_MASK);
+		t->code = true;
 		return e;
 	}
 	tlb_ops->walk(env, va, access, mode, &w);
@@ -173,6 +194,14 @@ static void *split_access(struct tcg_env *env, gva_t va, unsigned size, enum tlb
 	return env->bounce;
 }
 
+/* The access that follows stores to a code page: its lock is held until tlb_commit(). */
+static void lock_code(struct tcg_env *env, ram_off_t off, size_t size)
+{
+	code_watch_store_begin(off, size);
+	env->bounce_ram[0] = off;
+	env->bounce_kind = TLB_BOUNCE_CODE;
+}
+
 static void mmio_fetch(uint8_t *buf, gpa_t pa, unsigned size)
 {
 	for (unsigned pos = 0; pos < size;) {
@@ -214,8 +243,7 @@ void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acc
 		return mmio_access(env, t.pa, size, access);
 	if (t.code) {
 		tlb_ops->before_code_store(env, t.off, size);
-		env->bounce_ram[0] = t.off;
-		env->bounce_kind = TLB_BOUNCE_CODE;
+		lock_code(env, t.off, size);
 	} else if (e->tag[kind | unified] != TLB_TAG_INVALID) {
 		fill_slot(env, e, mode, kind | unified, slot);
 	}
@@ -229,8 +257,9 @@ static void commit_piece(uint64_t where, const uint8_t *buf, unsigned n)
 			mmio_write((where & ~TLB_BOUNCE_IS_GPA) + k, buf[k], 1);
 		return;
 	}
+	code_watch_store_begin(where, n);
 	memcpy(ram_ptr(where), buf, n);
-	code_watch_store(where, n);
+	code_watch_store_end(where);
 }
 
 static void commit_mmio(struct tcg_env *env)
@@ -254,7 +283,7 @@ void tlb_commit(struct tcg_env *env)
 
 	env->bounce_kind = TLB_BOUNCE_NONE;
 	if (kind == TLB_BOUNCE_CODE) {
-		code_watch_store(env->bounce_ram[0], env->bounce_size);
+		code_watch_store_end(env->bounce_ram[0]);
 	} else if (kind == TLB_BOUNCE_SPLIT) {
 		unsigned first = GUEST_PAGE_SIZE - (env->bounce_addr & ~GUEST_PAGE_MASK);
 
@@ -263,6 +292,13 @@ void tlb_commit(struct tcg_env *env)
 	} else if (kind == TLB_BOUNCE_MMIO) {
 		commit_mmio(env);
 	}
+}
+
+void tlb_abandon(struct tcg_env *env)
+{
+	if (env->bounce_kind == TLB_BOUNCE_CODE)
+		code_watch_store_end(env->bounce_ram[0]);
+	env->bounce_kind = TLB_BOUNCE_NONE;
 }
 
 void *tlb_page_ptr(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode)
@@ -282,9 +318,7 @@ void *tlb_store_run(struct tcg_env *env, gva_t va, size_t bytes, unsigned mode)
 		return NULL;
 	if (t.code) {
 		tlb_ops->before_code_store(env, t.off, (unsigned)bytes);
-		env->bounce_ram[0] = t.off;
-		env->bounce_size = (uint32_t)bytes;
-		env->bounce_kind = TLB_BOUNCE_CODE;
+		lock_code(env, t.off, bytes);
 	}
 	return ram_ptr(t.off);
 }

@@ -41,7 +41,7 @@ struct tlb_ops {
 };
 extern const struct tlb_ops *tlb_ops; /* [const] */
 
-enum tlb_bounce { TLB_BOUNCE_NONE, TLB_BOUNCE_SPLIT, TLB_BOUNCE_MMIO, TLB_BOUNCE_CODE /* direct pointer; code page: invalidate after */ };
+enum tlb_bounce { TLB_BOUNCE_NONE, TLB_BOUNCE_SPLIT, TLB_BOUNCE_MMIO, TLB_BOUNCE_CODE /* direct pointer; the code page is locked */ };
 
 /* In bounce_ram: a guest-physical address instead of a RAM offset. */
 #define TLB_BOUNCE_IS_GPA (1ull << 63)
@@ -53,6 +53,8 @@ enum tlb_bounce { TLB_BOUNCE_NONE, TLB_BOUNCE_SPLIT, TLB_BOUNCE_MMIO, TLB_BOUNCE
  */
 void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode, unsigned slot, bool align);
 void tlb_commit(struct tcg_env *env);
+/* The access that tlb_access_slow() prepared will not happen: it faulted on the host (x87, alignment). */
+void tlb_abandon(struct tcg_env *env);
 
 /*
  * For runtime routines: guest memory in the given MMU mode. Fault like an instruction's own access. A value or a block of memory.

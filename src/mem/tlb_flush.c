@@ -74,7 +74,7 @@ void tlb_l0_invalidate_all(struct tcg_env *env)
 
 static void l1_drop(struct tlb_entry *e)
 {
-	e->tag[0] = e->tag[1] = TLB_TAG_INVALID;
+	e->tag[0] = e->tag[1] = e->wlo = TLB_TAG_INVALID;
 }
 
 static void l1_wipe(struct tcg_env *env, unsigned mode)
@@ -315,6 +315,10 @@ void tlb_jc_purge(struct tcg_env *env, gva_t pc, const void *code)
 {
 	unsigned index = pc & (TCG_JC_SIZE - 1);
 
+	if (!code) {
+		jc_wipe(env);
+		return;
+	}
 	if (env->jc_code[index] == code) {
 		env->jc_tag[index] = TLB_TAG_INVALID;
 		env->jc_code[index] = NULL;

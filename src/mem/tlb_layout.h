@@ -48,8 +48,8 @@ struct tlb_entry {
 	uint64_t disp;    /* host address = linear address + disp */
 	uint64_t lo;      /* the contiguous range around the page for level 0: first linear address... */
 	uint64_t span;    /* ...and its length in bytes (>= 4096) */
-	uint64_t wlo, wspan; /* the same for writes */
-	uint64_t pa;      /* guest-physical page address | flags, for the slow path */
+	uint64_t wlo, wspan; /* the same for writes; wspan 0: wlo is a tag, see code_store_hit() in tlb.c */
+	uint64_t pa;      /* RAM offset of the page, for the slow path */
 };
 _Static_assert(sizeof(struct tlb_entry) == 64, "one cache line");
 

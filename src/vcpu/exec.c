@@ -33,6 +33,7 @@ void vcpu_unwind(struct tcg_env *env)
 {
 	struct vcpu *v = (struct vcpu *)env;
 
+	tlb_abandon(env);
 	if (v->exec->in_run)
 		tcg_backend->unwind(env);
 	siglongjmp(v->exec->unwind, 1);
@@ -59,10 +60,12 @@ void vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size)
 
 static void wait_while_paused(struct vcpu *v)
 {
+	tcg_backend->fpu_save(&v->env); /* who looks at the paused CPU, or resets it, finds all state in env */
 	mailbox_leave(v);
 	rcu_offline();
 	vcpu_pause_wait(v);
 	rcu_online();
+	tcg_backend->fpu_load(&v->env);
 	mailbox_enter(v);
 }
 

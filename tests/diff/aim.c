@@ -20,6 +20,7 @@ static bool may_fault(const struct x86_insn *in)
 {
 	switch (in->id) { /* stores that a fault may leave half done, and images that have to be poked */
 	case X86_I_FNSAVE: case X86_I_FNSTENV: case X86_I_FRSTOR: case X86_I_FLDENV: case X86_I_FXSAVE: case X86_I_FXRSTOR:
+	case X86_I_MASKMOVQ: case X86_I_MASKMOVDQU: /* which bytes may fault is up to the CPU (SDM volume 2, MASKMOVDQU) */
 		return false;
 	default:
 		return true;
@@ -246,11 +247,13 @@ static void string(struct program *p, struct insn *i, struct rng *r)
 	uint64_t source = pick_target(r, in->opsize, in), dest = pick_target(r, in->opsize, in);
 	bool rep = in->pfx & (X86_PFX_REP | X86_PFX_REPNE);
 
-	if (rng_percent(r, 20))
+	if (in->id == X86_I_CMPS) /* which of two bad addresses faults first is not said */
+		source = DIFF_DATA + DIFF_PAGE + rng_below(r, DIFF_PAGE);
+	else if (rng_percent(r, 20))
 		dest = source + rng_below(r, 64) - 32;
 	GPR(p, RSI) = garbage_above(source - seg_base(p, in), in, r);
 	GPR(p, RDI) = garbage_above(dest, in, r);
-	if (in->id == X86_I_STOS || in->id == X86_I_SCAS || !rng_percent(r, 96))
+	if (in->id == X86_I_STOS || in->id == X86_I_SCAS)
 		GPR(p, RSI) = value_int(r);
 	if (rep)
 		GPR(p, RCX) = garbage_above(rng_percent(r, 90) ? rng_below(r, 40) : rng_below(r, 1500), in, r);
@@ -421,5 +424,7 @@ bool aim(struct program *p, struct insn *i, struct rng *r)
 	finish(p, i, at, r);
 	if (insn_is_locked(&i->in) && at % 64 + size > 64)
 		return false;
+	if (i->in.opsize == 2 && (i->in.id == X86_I_SHLD || i->in.id == X86_I_SHRD) && insn_count(&i->in) < 0 && (GPR(p, RCX) & 31) > 16)
+		return false; /* RCX became a base */
 	return may_fault(&i->in) || (at >= DIFF_DATA && at + size <= DIFF_DATA_RO);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The data arena: its initial contents and its fingerprint. The same in every process.
+ * The data arena: its initial contents and its fingerprint; terminators. The same in every process.
  */
 #include <string.h>
 
@@ -30,6 +30,14 @@ void diff_apply_pokes(const struct diff_case *c, uint8_t *arena)
 
 		memcpy(arena + (p->addr - DIFF_DATA), c->poke_bytes + p->off, p->len);
 	}
+}
+
+void diff_term_code(const uint32_t *term, unsigned k, uint8_t out[DIFF_TERM_LEN])
+{
+	int32_t rel = (int32_t)(DIFF_STUBS + k * DIFF_STUB_LEN - (term[k] + DIFF_TERM_LEN));
+
+	out[0] = 0xe9;
+	memcpy(out + 1, &rel, 4);
 }
 
 uint64_t diff_hash(const struct diff_case *c, uint8_t *arena)

@@ -7,7 +7,8 @@
  * same way at the same instruction.
  *
  * Memory:  a stretch of code pages and a small arena of data; around both, nothing. The last page of the arena is read-only.
- * End:     code leaves at terminators: a jump into the harness natively, HLT in the engines (#GP in user mode).
+ * End:     code leaves at terminators, jumps to stubs that lead into the harness natively and are HLT in the engines (#GP in user
+ *          mode).
  * Threads: the processes share batches of cases and results (worker.h); a case is written by the main process only.
  */
 #ifndef COHORT_TESTS_DIFF_DIFF_H
@@ -29,6 +30,10 @@
 #define DIFF_NR_TERMS 3u
 #define DIFF_TERM1 (DIFF_CODE + 2 * DIFF_PAGE + 0xf00)
 #define DIFF_TERM_LEN 5u
+/* They are jumps to stubs in a page of their own, natively and in the guest. */
+#define DIFF_STUBS 0x11000000u
+#define DIFF_STUB_LEN 32u
+void diff_term_code(const uint32_t *term, unsigned k, uint8_t out[DIFF_TERM_LEN]);
 
 #define DIFF_MAX_INSNS 48u
 #define DIFF_MAX_CODE 800u
@@ -86,8 +91,7 @@ struct diff_case {
 #define DIFF_END 0xff   /* no fault: a terminator was reached, out.rip says which */
 #define DIFF_HANG 0xfe  /* the engine did not come back in time */
 #define DIFF_CRASH 0xfd /* the process died */
-#define DIFF_UNSTABLE 0xfc /* the second, warm run was different from the first */
-#define DIFF_BUG 0xfb   /* the engine came to a place it never should */
+#define DIFF_NOT_RUN 0xfc
 
 struct diff_outcome {
 	uint8_t vector;    /* exception, or DIFF_END */

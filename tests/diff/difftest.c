@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "diff/engine.h"
 #include "diff/native.h"
 #include "diff/runner.h"
 
@@ -206,7 +207,7 @@ int main(int argc, char **argv)
 
 	(void)argc;
 	parse(&o, argv);
-	forms_init();
+	forms_init(engine_has);
 	diff_images_init();
 	if (o.list)
 		return list();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Cases in the engines. A small run loop takes the place of vcpu/exec.c's: a fault is not delivered but is the case's outcome.
- * Terminators are HLT, which user mode may not execute.
+ * Terminators lead to HLTs, which user mode may not execute.
  */
 #include "diff/engine.h"
 
@@ -26,6 +26,7 @@
 #define CODE_BYTES (64ull << 20)
 #define TABLES 0x1000u          /* page tables: one page per level and region */
 #define CODE_GPA 0x400000u      /* in a region of its own */
+#define STUBS_GPA 0x600000u
 #define PTE_P 1ull
 #define PTE_W 2ull
 #define PTE_U 4ull
@@ -45,16 +46,19 @@ static void pte(uint32_t table, unsigned index, uint64_t entry)
 	memcpy(ram_ptr(table + index * 8), &entry, 8);
 }
 
-/* One last-level table each for code and data; both lie in the first GiB. */
+/* One last-level table each for code, stubs and data, all in the first GiB. */
 static void make_tables(void)
 {
 	const uint32_t pml4 = TABLES, pdpt = TABLES + 0x1000, pd = TABLES + 0x2000, code = TABLES + 0x3000, data = TABLES + 0x4000;
+	const uint32_t stubs = TABLES + 0x5000;
 	const uint64_t open = PTE_P | PTE_W | PTE_U;
 
 	pte(pml4, 0, pdpt | open);
 	pte(pdpt, 0, pd | open);
 	pte(pd, DIFF_CODE >> 21, code | open);
+	pte(pd, DIFF_STUBS >> 21, stubs | open);
 	pte(pd, DIFF_DATA >> 21, data | open);
+	pte(stubs, DIFF_STUBS >> 12 & 511, STUBS_GPA | PTE_P | PTE_U);
 	for (unsigned i = 0; i < DIFF_CODE_PAGES; i++)
 		pte(code, (DIFF_CODE >> 12 & 511) + i, (CODE_GPA + i * DIFF_PAGE) | PTE_P | PTE_U);
 	for (unsigned i = 0; i < DIFF_DATA_PAGES; i++)
@@ -112,6 +116,7 @@ int engine_init(bool interp, const char *log, struct err *err)
 	cpu = x86_cpu(&vcpus[0]->env);
 	vcpu_arch.reset(&cpu->vcpu);
 	memset(ram_ptr(CODE_GPA), 0xcc, DIFF_CODE_PAGES * DIFF_PAGE);
+	memset(ram_ptr(STUBS_GPA), 0xf4, DIFF_PAGE);
 	make_tables();
 	if (start_thread(err) < 0)
 		return -1;
@@ -119,9 +124,16 @@ int engine_init(bool interp, const char *log, struct err *err)
 	return 0;
 }
 
+/* Also in the process that runs no engine. */
 bool engine_has(unsigned feature)
 {
-	return x86_has(cpu, feature);
+	static struct vcpu *model;
+	const struct vcpu_config config = { .nr = 1, .sockets = 1, .cores = 1, .threads = 1, .cpu_model = "max" };
+	struct err err;
+
+	if (!model)
+		model = vcpu_arch.create(0, &config, &err);
+	return model && x86_has(x86_cpu(&model->env), feature);
 }
 
 /* ---- State in and out */
@@ -129,18 +141,20 @@ bool engine_has(unsigned feature)
 static void write_code(const struct diff_case *c)
 {
 	static uint8_t fill[DIFF_MAX_CODE + 64];
+	uint8_t term1[DIFF_TERM_LEN];
 
 	memset(fill, 0xcc, sizeof(fill));
 	if (old_len)
 		(void)dma_write(CODE_GPA + old_off, fill, old_len);
 	memcpy(fill, c->code, c->code_len);
-	fill[c->term[0] - DIFF_CODE - c->code_off] = 0xf4;
-	fill[c->term[2] - DIFF_CODE - c->code_off] = 0xf4;
+	diff_term_code(c->term, 0, fill + (c->term[0] - DIFF_CODE - c->code_off));
+	diff_term_code(c->term, 2, fill + (c->term[2] - DIFF_CODE - c->code_off));
 	old_off = c->code_off;
 	old_len = c->term[2] + DIFF_TERM_LEN - DIFF_CODE - c->code_off;
 	(void)dma_write(CODE_GPA + old_off, fill, old_len);
-	if (*(uint8_t *)ram_ptr(CODE_GPA + DIFF_TERM1 - DIFF_CODE) != 0xf4)
-		(void)dma_write(CODE_GPA + DIFF_TERM1 - DIFF_CODE, "\xf4", 1);
+	diff_term_code(c->term, 1, term1);
+	if (memcmp(ram_ptr(CODE_GPA + DIFF_TERM1 - DIFF_CODE), term1, sizeof(term1)))
+		(void)dma_write(CODE_GPA + DIFF_TERM1 - DIFF_CODE, term1, sizeof(term1));
 }
 
 static void write_arena(const struct diff_case *c)
@@ -243,12 +257,15 @@ static bool run_to_fault(struct vcpu *v)
 	return true;
 }
 
+/* At the HLT of a stub? Then the program ended at its terminator. */
 static bool at_terminator(const struct diff_case *c)
 {
-	for (unsigned k = 0; k < DIFF_NR_TERMS; k++)
-		if (cpu->vcpu.env.pc == c->term[k])
-			return true;
-	return false;
+	uint64_t off = cpu->vcpu.env.pc - DIFF_STUBS;
+
+	if (cpu->fault.raised.vector != X86_GP || off % DIFF_STUB_LEN || off / DIFF_STUB_LEN >= DIFF_NR_TERMS)
+		return false;
+	cpu->vcpu.env.pc = c->term[off / DIFF_STUB_LEN];
+	return true;
 }
 
 static void run_once(const struct diff_case *c, struct diff_outcome *o, uint8_t *arena)
@@ -260,7 +277,7 @@ static void run_once(const struct diff_case *c, struct diff_outcome *o, uint8_t 
 	tcg_safepoint(&v->exec->tcg, &v->env);
 	if (!run_to_fault(v)) {
 		o->vector = DIFF_HANG;
-	} else if (cpu->fault.raised.vector == X86_GP && at_terminator(c)) {
+	} else if (at_terminator(c)) {
 		o->vector = DIFF_END;
 		o->error = 0;
 	} else {
@@ -269,27 +286,27 @@ static void run_once(const struct diff_case *c, struct diff_outcome *o, uint8_t 
 	}
 	o->cr2 = o->vector == X86_PF ? cpu->cr2 : 0;
 	store_state(o);
+	if (cpu->fault.raised.soft)
+		o->out.rip = cpu->fault.raised.next_pc; /* a trap: INT3 of the filler */
 	for (unsigned i = 0; i < DIFF_DATA_PAGES; i++)
 		memcpy(arena + i * DIFF_PAGE, ram_ptr(data_gpa[i]), DIFF_PAGE);
 	o->mem_hash = diff_hash(c, arena);
 }
 
-void engine_run(const struct diff_case *c, struct diff_outcome *out, uint8_t *after)
+void engine_run(const struct diff_case *c, struct diff_outcome out[2], uint8_t *after)
 {
-	struct diff_outcome again;
 	uint8_t arena[DIFF_DATA_SIZE];
 
-	memset(out, 0, sizeof(*out));
+	memset(out, 0, 2 * sizeof(*out));
+	out[1].vector = DIFF_NOT_RUN;
 	if (c->flush)
 		tlb_flush_all(&cpu->vcpu.env);
 	write_code(c);
-	run_once(c, out, arena);
-	if (c->twice && out->vector != DIFF_HANG) {
-		memset(&again, 0, sizeof(again));
-		run_once(c, &again, arena);
-		if (memcmp(&again, out, sizeof(again)))
-			out->vector = DIFF_UNSTABLE;
+	for (unsigned k = 0; k < (c->twice ? 2 : 1); k++) {
+		run_once(c, &out[k], arena);
+		if (after)
+			memcpy(after + k * DIFF_DATA_SIZE, arena, DIFF_DATA_SIZE);
+		if (out[k].vector == DIFF_HANG)
+			break;
 	}
-	if (after)
-		memcpy(after, arena, DIFF_DATA_SIZE);
 }

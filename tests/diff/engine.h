@@ -12,7 +12,8 @@ struct err;
 
 /* Once per process. log: "in_asm,op_opt,out_asm", ... or NULL */
 int engine_init(bool interp, const char *log, struct err *err);
-void engine_run(const struct diff_case *c, struct diff_outcome *out, uint8_t *after);
+/* The second outcome is that of the warm run, if the case wants one. after: two arenas, or NULL. */
+void engine_run(const struct diff_case *c, struct diff_outcome out[2], uint8_t *after);
 /* Does the engine's CPU have this feature (enum x86_feature)? */
 bool engine_has(unsigned feature);
 

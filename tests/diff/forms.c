@@ -10,6 +10,7 @@
 
 struct form forms[MAX_FORMS];
 unsigned nr_forms;
+static bool (*engine_offers)(unsigned feature);
 
 static const bool translated[X86_I_COUNT] = {
 #define X86_TR(iid, fn, arg) [X86_I_##iid] = true,
@@ -111,10 +112,14 @@ static void add_one(const struct path *p, const struct x86_row *row, unsigned op
 		f->rm = -1;
 	if (!host_has(row->feature))
 		f->skip = "the host CPU lacks it";
+	if (row->feature != X86_F_BASE && !engine_offers(row->feature))
+		f->skip = "our CPU model does not offer it";
 	if (row->id == X86_I_BSWAP && opsize == 2)
 		f->skip = "undefined with 16-bit operands (SDM volume 2, BSWAP)";
 	if (row->id == X86_I_MOV_SEG && x86_oc_info[row->oc[0]].method == X86_M_SD)
 		f->skip = "the host's descriptor table";
+	if (row->id == X86_I_NOP && p->map == 1 && p->opcode == 0x0d && mem == FORM_REG)
+		f->skip = "vendors differ: #UD (AMD) or a reserved NOP (Intel SDM volume 2, table A-6)";
 	if (row->id == X86_I_POP && x86_oc_info[row->oc[0]].method == X86_M_SEGF)
 		f->skip = "the host's descriptor table";
 }
@@ -259,9 +264,10 @@ static bool prefix66_is_free(unsigned map, unsigned i)
 	return row->kind == with66->kind && row->id == with66->id && row->group == with66->group;
 }
 
-void forms_init(void)
+void forms_init(bool (*has)(unsigned feature))
 {
 	nr_forms = 0;
+	engine_offers = has;
 	for (unsigned map = 0; map < 4; map++) {
 		for (unsigned i = 0; i < X86_MAP_ROWS; i++) {
 			struct path p = { .map = (uint8_t)map, .opcode = (uint8_t)(i / 4), .prefix = i % 4, .free66 = prefix66_is_free(map, i),

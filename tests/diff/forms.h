@@ -27,7 +27,8 @@ struct form {
 extern struct form forms[MAX_FORMS];
 extern unsigned nr_forms;
 
-void forms_init(void);
+/* has: which features (enum x86_feature) the engines' CPU offers. */
+void forms_init(bool (*has)(unsigned feature));
 /* Operand code at position n of the row. */
 static inline const struct x86_oc_info *form_oc(const struct form *f, unsigned n)
 {

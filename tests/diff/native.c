@@ -17,8 +17,6 @@
 #include <sys/ucontext.h>
 #include <unistd.h>
 
-#define STUBS 0x11000000u
-#define STUB_LEN 32u
 #define HWCAP2_FSGSBASE_BIT 2u
 
 /* Of native_entry.S. */
@@ -64,12 +62,12 @@ static uint8_t *map_at(uint64_t addr, size_t len, int prot, int flags, int fd, o
 /* Each stub: mov dword [term_reached], k; jmp [address of native_leave] */
 static void make_stubs(void)
 {
-	uint8_t *s = map_at(STUBS, DIFF_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint32_t word = STUBS + 0x800, pointer = STUBS + 0x808;
+	uint8_t *s = map_at(DIFF_STUBS, DIFF_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint32_t word = DIFF_STUBS + 0x800, pointer = DIFF_STUBS + 0x808;
 	uint64_t leave = (uintptr_t)native_leave;
 
 	for (uint32_t k = 0; k < DIFF_NR_TERMS; k++) {
-		uint8_t *p = s + k * STUB_LEN;
+		uint8_t *p = s + k * DIFF_STUB_LEN;
 
 		memcpy(p, "\xc7\x04\x25", 3);
 		memcpy(p + 3, &word, 4);
@@ -150,13 +148,8 @@ static void write_code(const struct diff_case *c)
 {
 	memset(code_rw + old_off, 0xcc, old_len);
 	memcpy(code_rw + c->code_off, c->code, c->code_len);
-	for (uint32_t k = 0; k < DIFF_NR_TERMS; k++) {
-		uint8_t *at = code_rw + (c->term[k] - DIFF_CODE);
-		int32_t rel = (int32_t)(STUBS + k * STUB_LEN - (c->term[k] + DIFF_TERM_LEN));
-
-		at[0] = 0xe9;
-		memcpy(at + 1, &rel, 4);
-	}
+	for (uint32_t k = 0; k < DIFF_NR_TERMS; k++)
+		diff_term_code(c->term, k, code_rw + (c->term[k] - DIFF_CODE));
 	old_off = c->code_off;
 	old_len = c->term[2] + DIFF_TERM_LEN - DIFF_CODE - c->code_off;
 }

@@ -46,6 +46,22 @@ static void run_batch(struct runner *r, const uint8_t *which)
 			worker_wait(&r->w[k]);
 }
 
+/* Both runs of the engine; *run tells which one differs. */
+static const char *compare(const struct runner *r, const struct program *p, unsigned i, unsigned kind, unsigned *run)
+{
+	const struct diff_outcome *host = r->w[0].s->out[i], *ours = r->w[kind].s->out[i];
+
+	for (unsigned k = 0; k < 2; k++) {
+		const char *bad = k && ours[k].vector == DIFF_NOT_RUN ? NULL : outcome_compare(p, host, &ours[k], kind == WORKER_INTERP);
+
+		if (run)
+			*run = k;
+		if (bad)
+			return bad;
+	}
+	return NULL;
+}
+
 /* The program alone, natively and in one engine. */
 static const char *run_alone(struct runner *r, const struct program *p, unsigned kind)
 {
@@ -55,7 +71,7 @@ static const char *run_alone(struct runner *r, const struct program *p, unsigned
 	batch->nr = 1;
 	batch->c[0] = p->c;
 	run_batch(r, which);
-	return outcome_compare(p, &r->w[0].s->out[0], &r->w[kind].s->out[0]);
+	return compare(r, p, 0, kind, NULL);
 }
 
 /* ---- Shrinking: instructions are left out while the difference stays. */
@@ -85,6 +101,12 @@ static uint64_t shrink(struct runner *r, struct program *p, unsigned kind)
 
 /* ---- Reports */
 
+struct failure {
+	unsigned program, kind;
+	const char *field;
+	struct diff_outcome host, ours; /* as they were in the batch */
+};
+
 static void print_bytes(const struct program *p)
 {
 	for (unsigned i = 0; i < p->c.code_len; i++)
@@ -104,9 +126,9 @@ static void print_code(const struct program *p)
 	}
 }
 
-static void print_memory(const struct runner *r, unsigned kind)
+static void print_memory(const struct runner *r, unsigned kind, unsigned run)
 {
-	const uint8_t *h = r->w[0].s->after, *o = r->w[kind].s->after;
+	const uint8_t *h = r->w[0].s->after[0], *o = r->w[kind].s->after[run];
 	unsigned shown = 0;
 
 	for (unsigned i = 0; i < DIFF_DATA_SIZE && shown < 32; i++)
@@ -114,6 +136,19 @@ static void print_memory(const struct runner *r, unsigned kind)
 			printf("  [%x] host %02x ours %02x\n", DIFF_DATA + i, h[i], o[i]);
 			shown++;
 		}
+}
+
+/* Of the program that ran last, alone. */
+static void print_difference(const struct runner *r, const struct program *p, unsigned kind)
+{
+	unsigned run;
+	const char *bad = compare(r, p, 0, kind, &run);
+
+	if (bad && run)
+		printf("  in the second, warm run:\n");
+	outcome_print(stdout, p, r->w[0].s->out[0], &r->w[kind].s->out[0][bad ? run : 0]);
+	if (bad && !strcmp(bad, "memory"))
+		print_memory(r, kind, run);
 }
 
 static void replay_name(const struct program *p, uint64_t keep, char *buf, size_t size)
@@ -124,8 +159,9 @@ static void replay_name(const struct program *p, uint64_t keep, char *buf, size_
 		snprintf(buf, size, "single/%u/%" PRIx64, p->insn[0].form, p->seed);
 }
 
-static void report(struct runner *r, struct program *p, unsigned kind, const char *field)
+static void report(struct runner *r, struct program *p, const struct failure *f)
 {
+	unsigned kind = f->kind;
 	uint64_t keep = KEEP_ALL;
 	const char *again;
 	char name[96];
@@ -136,21 +172,18 @@ static void report(struct runner *r, struct program *p, unsigned kind, const cha
 	replay_name(p, keep, name, sizeof(name));
 	printf("diff: bytes=");
 	print_bytes(p);
-	printf(" seed=%" PRIx64 " engine=%s field=%s%s replay=%s\n", p->seed, worker_names[kind], again ? again : field,
+	printf(" seed=%" PRIx64 " engine=%s field=%s%s replay=%s\n", p->seed, worker_names[kind], again ? again : f->field,
 	       again ? "" : " (not when run alone)", name);
 	print_code(p);
-	outcome_print(stdout, p, &r->w[0].s->out[0], &r->w[kind].s->out[0]);
-	if (again && !strcmp(again, "memory"))
-		print_memory(r, kind);
+	if (again)
+		print_difference(r, p, kind);
+	else
+		outcome_print(stdout, p, &f->host, &f->ours);
 	fflush(stdout);
 }
 
 /* ---- Batches */
 
-struct failure {
-	unsigned program, kind;
-	const char *field;
-};
 
 static void count(struct runner *r, const struct program *p, const struct diff_outcome *host)
 {
@@ -170,12 +203,13 @@ void runner_batch(struct runner *r, struct program *programs, unsigned n)
 		batch->c[i] = programs[i].c;
 	run_batch(r, NULL);
 	for (unsigned i = 0; i < n; i++) {
-		count(r, &programs[i], &r->w[0].s->out[i]);
+		count(r, &programs[i], r->w[0].s->out[i]);
 		for (unsigned k = 1; k < WORKER_KINDS; k++) {
-			const char *bad = r->use[k] ? outcome_compare(&programs[i], &r->w[0].s->out[i], &r->w[k].s->out[i]) : NULL;
+			unsigned run;
+			const char *bad = r->use[k] ? compare(r, &programs[i], i, k, &run) : NULL;
 
 			if (bad)
-				failed[nr++] = (struct failure){ i, k, bad };
+				failed[nr++] = (struct failure){ i, k, bad, r->w[0].s->out[i][0], r->w[k].s->out[i][run] };
 		}
 	}
 	for (unsigned j = 0; j < nr; j++) {
@@ -187,7 +221,7 @@ void runner_batch(struct runner *r, struct program *programs, unsigned n)
 			r->form_failures[p->insn[0].form]++;
 		if (new_form && r->reports < r->max_reports) {
 			r->reports++;
-			report(r, p, failed[j].kind, failed[j].field);
+			report(r, p, &failed[j]);
 		}
 	}
 }
@@ -223,9 +257,7 @@ bool runner_replay(struct runner *r, struct program *p, uint64_t keep)
 			continue;
 		bad = run_alone(r, p, k);
 		printf("%s: %s\n", worker_names[k], bad ? bad : "agrees");
-		outcome_print(stdout, p, &r->w[0].s->out[0], &r->w[k].s->out[0]);
-		if (bad)
-			print_memory(r, k);
+		print_difference(r, p, k);
 		good &= !bad;
 	}
 	return good;

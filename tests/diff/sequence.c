@@ -55,6 +55,8 @@ static bool unsuitable(const struct form *f)
 		return f->modrm;
 	case X86_I_SHLD: case X86_I_SHRD:
 		return f->opsize == 2;
+	case X86_I_BSF: case X86_I_BSR: /* of 0, see compare.c */
+		return f->opsize == 4;
 	default:
 		return f->row->attr & (X86_A_PRIV | X86_A_IOPL);
 	}

@@ -56,8 +56,9 @@ static struct flag_effect rotate(const struct x86_insn *in, int count)
 		return e;
 	count &= in->opsize == 8 ? 63 : 31;
 	e.undefined = count > 1 ? F_O : 0;
-	if (count && !(through && in->opsize < 4))
-		e.writes = F_C | F_O;
+	if (through && in->opsize < 4)
+		count %= (int)in->opsize * 8 + 1;
+	e.writes = count ? F_C | F_O : 0;
 	return e;
 }
 
@@ -97,6 +98,18 @@ static bool is_exit(const struct insn *i)
 	return i->in.id == X86_I_RET || (i->branch == NO_BRANCH && (i->in.id == X86_I_JMP || i->in.id == X86_I_CALL));
 }
 
+/* Nothing falls through to the next instruction. */
+static bool is_jump(const struct insn *i)
+{
+	return i->branch != NO_BRANCH && (i->in.id == X86_I_JMP || i->in.id == X86_I_CALL);
+}
+
+/* CMC does nothing if nobody reads what it makes. */
+static bool is_dead(const struct insn *i, uint16_t live_behind)
+{
+	return i->in.id == X86_I_CMC && !(live_behind & F_C);
+}
+
 /* One pass forward; true if something changed. */
 static bool spread_undefined(struct program *p, uint64_t keep, bool *bad)
 {
@@ -131,9 +144,11 @@ static bool spread_live(struct program *p, uint64_t keep)
 
 		if (insn_kept(keep, i) && is_exit(in))
 			out = F_ALL;
+		else if (insn_kept(keep, i) && is_jump(in))
+			out = p->live_in[in->branch];
 		else if (insn_kept(keep, i) && in->branch != NO_BRANCH)
 			out |= p->live_in[in->branch];
-		live = (uint16_t)(e.reads | (out & ~e.writes));
+		live = (uint16_t)((is_dead(in, out) ? 0 : e.reads) | (out & ~e.writes));
 		changed |= live != p->live_in[i];
 		p->live_in[i] = live;
 	}

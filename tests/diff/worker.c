@@ -59,13 +59,13 @@ static void set_up(const struct worker *w)
 
 static void run_case(const struct worker *w, unsigned i)
 {
-	uint8_t *after = i + 1 == batch->nr ? w->s->after : NULL;
+	uint8_t *after = i + 1 == batch->nr ? w->s->after[0] : NULL;
 
 	w->s->at = i;
 	if (w->kind == WORKER_NATIVE)
-		native_run(&batch->c[i], &w->s->out[i], after);
+		native_run(&batch->c[i], w->s->out[i], after);
 	else
-		engine_run(&batch->c[i], &w->s->out[i], after);
+		engine_run(&batch->c[i], w->s->out[i], after);
 }
 
 static void serve(const struct worker *w, int go, int done)
@@ -152,8 +152,9 @@ void worker_wait(struct worker *w)
 		}
 		at = w->s->at;
 		worker_stop(w);
-		memset(&w->s->out[at], 0, sizeof(w->s->out[at]));
-		w->s->out[at].vector = n == 0 ? DIFF_HANG : DIFF_CRASH;
+		memset(w->s->out[at], 0, sizeof(w->s->out[at]));
+		w->s->out[at][0].vector = n == 0 ? DIFF_HANG : DIFF_CRASH;
+		w->s->out[at][1].vector = DIFF_NOT_RUN;
 		if (at + 1 >= batch->nr)
 			return;
 		worker_start(w, at + 1);

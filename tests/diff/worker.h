@@ -22,8 +22,8 @@ struct batch {
 
 struct worker_shared {
 	volatile uint32_t at;                  /* the case under way */
-	struct diff_outcome out[BATCH];
-	uint8_t after[DIFF_DATA_SIZE];         /* the arena behind the batch's last case */
+	struct diff_outcome out[BATCH][2];     /* engines: cold and warm; natively: one */
+	uint8_t after[2][DIFF_DATA_SIZE];        /* the arena behind the batch's last case */
 };
 
 struct worker {

@@ -167,13 +167,23 @@ static struct code_segment *segment_get(void)
 	return seg;
 }
 
+/* One more count, unless the last has gone: then code_block_gone() is about to empty the segment. */
+static bool get_unless_gone(struct code_segment *seg)
+{
+	uint32_t live = atomic_load(&seg->live);
+
+	while (live && !atomic_compare_exchange_weak(&seg->live, &live, live + 1))
+		;
+	return live != 0;
+}
+
 struct code_segment *code_segment_oldest(void)
 {
 	struct code_segment *seg, *found = NULL;
 
 	lock_acquire(&code_lock);
 	list_for_each_entry(seg, &full_list, link) {
-		if (atomic_load(&seg->evicting))
+		if (atomic_load(&seg->evicting) || !get_unless_gone(seg))
 			continue;
 		atomic_store(&seg->evicting, true);
 		found = seg;

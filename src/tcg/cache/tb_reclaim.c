@@ -33,6 +33,7 @@ static _Atomic unsigned nr_retired;
 static struct ranked_lock batch_lock = RANKED_LOCK_INIT(QUEUE);
 static struct batch *oldest, *newest;    /* [rcu batch_lock] */
 static _Atomic uint64_t published;       /* seq of the newest batch */
+static _Atomic uint64_t unlinked;        /* newest seq that was, or is about to be, taken off the list [written under batch_lock] */
 void (*tb_reclaim_kick)(void);
 
 void tb_retire(struct tb *tb)
@@ -55,6 +56,11 @@ static void batch_done(struct rcu_head *head)
 {
 	struct batch *b = container_of(head, struct batch, rcu);
 
+	/* Before the unlinking: a purge that no longer finds the batch knows by this that it missed one. */
+	lock_acquire(&batch_lock);
+	if (atomic_load(&unlinked) < b->seq)
+		atomic_store(&unlinked, b->seq);
+	lock_release(&batch_lock);
 	for (unsigned i = 0; i < b->nr; i++)
 		code_block_gone(b->dead[i].segment);
 	stat_add(STAT_blocks_reclaimed, b->nr);
@@ -153,6 +159,9 @@ void tb_purge(uint64_t *seen, void (*drop)(void *opaque, gva_t pc, const void *c
 		for (unsigned i = 0; i < b->nr; i++)
 			drop(opaque, b->dead[i].pc, b->dead[i].code);
 	}
+	/* Off the list before the walk came by (the vCPU was parked, or its own quiescent state let the callback run): all must go. */
+	if (atomic_load(&unlinked) > *seen)
+		drop(opaque, 0, NULL);
 	*seen = upto;
 }
 
@@ -165,6 +174,7 @@ bool tb_evict(void)
 	for (struct tb *tb = atomic_load_explicit(&seg->blocks, memory_order_acquire); tb; tb = tb->segment_next)
 		if (atomic_load_explicit(&tb->state, memory_order_relaxed) == TB_LIVE)
 			tb_kill(tb);
+	code_block_gone(seg); /* the reference of code_segment_oldest() */
 	stat_inc(STAT_segments_evicted);
 	return true;
 }

@@ -92,8 +92,10 @@ static void leaf_4(struct x86_cpu *c, uint32_t sub, struct x86_cpuid_regs *r)
 
 static void leaf_7(struct x86_cpu *c, uint32_t sub, struct x86_cpuid_regs *r)
 {
+	r->edx = sub == 2 ? c->cpuid->word[X86_CW_72D] : 0;
 	if (sub)
 		return;
+	r->eax = c->cpuid->word[X86_CW_72D] ? 2 : 0; /* last subleaf */
 	r->ebx = c->cpuid->word[X86_CW_7B];
 	r->ecx = c->cpuid->word[X86_CW_7C];
 	r->edx = c->cpuid->word[X86_CW_7D];

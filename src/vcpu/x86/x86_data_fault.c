@@ -9,7 +9,6 @@
 #include "mem/ram.h"
 #include "vcpu/x86/decode/decode.h"
 #include "vcpu/x86/x86_mmu.h"
-#include "vcpu/x86/x86_x87.h"
 #include "vcpu/x86/x86_xstate.h"
 
 #define MAX_INSN_BYTES 15
@@ -62,22 +61,29 @@ static bool has_memory_operand(const struct x86_insn *in)
 	return false;
 }
 
-enum x86_vector x86_data_fault_non_canonical(struct x86_cpu *c, gva_t va)
+static bool in_stack_segment(struct x86_cpu *c, gva_t va)
 {
 	struct x86_insn in;
 
 	if (c->fault.delivering || !current_insn(c, &in))
-		return X86_GP;
+		return false;
 	if (uses_stack(&in) && (!has_memory_operand(&in) || va + STACK_REACH - c->vcpu.env.greg[X86_RSP] <= 2 * STACK_REACH))
-		return X86_SSF;
-	return has_memory_operand(&in) && in.mem.seg == X86_SS ? X86_SSF : X86_GP;
+		return true;
+	return has_memory_operand(&in) && in.mem.seg == X86_SS;
 }
 
-/* FNSTCW and its kin, FXSAVE and FXRSTOR do not look at pending exceptions. */
+void x86_data_fault_non_canonical(struct x86_cpu *c, gva_t va)
+{
+	x86_data_fault_check_x87(c);
+	x86_fault_raise_err(c, in_stack_segment(c, va) ? X86_SSF : X86_GP, 0);
+}
+
+/* FNSTCW and its kin, FXSAVE, FXRSTOR, and CVTPI2Px from memory do not look at pending exceptions. */
 static bool waits(const struct x86_insn *in)
 {
 	switch (in->id) {
 	case X86_I_FNSTCW: case X86_I_FNSTSW: case X86_I_FNSTENV: case X86_I_FNSAVE: case X86_I_FXSAVE: case X86_I_FXRSTOR:
+	case X86_I_CVTPI2PS: case X86_I_CVTPI2PD:
 		return false;
 	default:
 		return in->attr & (X86_A_FPU | X86_A_MMX);
@@ -88,9 +94,9 @@ void x86_data_fault_check_x87(struct x86_cpu *c)
 {
 	struct x86_insn in;
 
-	if (c->fault.delivering || !(c->cr0 & X86_CR0_NE) || !current_insn(c, &in) || !waits(&in))
+	if (c->fault.delivering || !(c->cr0 & X86_CR0_NE))
 		return;
 	x86_fpu_read(&c->vcpu.env);
-	if (x86_fx_pending(c->vcpu.env.fpu_image))
+	if (x86_fx_pending(c->vcpu.env.fpu_image) && current_insn(c, &in) && waits(&in))
 		x86_fault_raise(c, X86_MF);
 }

@@ -7,9 +7,9 @@
 
 #include "vcpu/x86/x86_cpu.h"
 
-/* The exception of an access to a non-canonical address: #SS for the stack segment, else #GP. */
-enum x86_vector x86_data_fault_non_canonical(struct x86_cpu *c, gva_t va);
-/* Called before a page fault is raised: an x87 exception that is pending comes first, when the instruction waits for it (#MF). */
+/* Raises the exception of an access to a non-canonical address: #SS for the stack segment, else #GP. */
+void x86_data_fault_non_canonical(struct x86_cpu *c, gva_t va) __attribute__((noreturn));
+/* Called before a page or alignment fault is raised: an x87 exception that is pending comes first, when the instruction waits for it (#MF). */
 void x86_data_fault_check_x87(struct x86_cpu *c);
 
 #endif

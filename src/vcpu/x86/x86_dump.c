@@ -23,7 +23,8 @@ static void dump_flags(const struct x86_cpu *c, FILE *out)
 	static const struct {
 		char letter;
 		uint32_t bit;
-	} flags[] = { { 'D', X86_FL_DF }, { 'O', X86_FL_OF }, { 'S', X86_FL_SF }, { 'Z', X86_FL_ZF }, { 'A', X86_FL_AF }, { 'P', X86_FL_PF }, { 'C', X86_FL_CF } };
+	} flags[] = { { 'D', X86_FL_DF }, { 'O', X86_FL_OF }, { 'S', X86_FL_SF }, { 'Z', X86_FL_ZF },
+		      { 'A', X86_FL_AF }, { 'P', X86_FL_PF }, { 'C', X86_FL_CF } };
 	uint32_t v = (c->eflags & ~X86_FL_ARITH) | (uint32_t)(c->vcpu.env.flags & X86_FL_ARITH) | X86_FL_FIXED1;
 
 	fprintf(out, "RIP=%016" PRIx64 " RFL=%08x [", c->vcpu.env.pc - (x86_code64(c) ? 0 : c->seg[X86_CS].base), v);

@@ -194,6 +194,8 @@ static void reset(struct vcpu *v)
 	c->tsc_offset = 0;
 	reset_common(c);
 	x86_msr_reset(c);
+	if (vcpus[0]->boot.word_bits)
+		c->mtrr_def = 0xc06; /* no firmware runs: enabled, write-back by default, as one would leave them */
 	x86_fpu_reset(c);
 	memset(v->env.vreg, 0, sizeof(v->env.vreg));
 	atomic_store(&v->env.request, 0);

@@ -271,8 +271,10 @@ void x86_mmu_walk(struct tcg_env *env, gva_t va, enum tlb_access access, unsigne
 	struct walk w = { c, va, access, mode, true, 0 };
 	enum walk_result r;
 
+	if (!canonical(c, va) && access == TLB_FETCH)
+		x86_fault_raise_err(c, X86_GP, 0);
 	if (!canonical(c, va))
-		x86_fault_raise_err(c, access == TLB_FETCH ? X86_GP : x86_data_fault_non_canonical(c, va), 0);
+		x86_data_fault_non_canonical(c, va);
 	do
 		r = walk_once(&w, out);
 	while (r == WALK_AGAIN);
@@ -301,6 +303,7 @@ int x86_mmu_probe(struct tcg_env *env, gva_t va, enum tlb_access access, unsigne
 static void __attribute__((noreturn)) alignment_fault(struct tcg_env *env, gva_t va)
 {
 	(void)va;
+	x86_data_fault_check_x87(x86_cpu(env));
 	x86_fault_raise_err(x86_cpu(env), X86_GP, 0);
 }
 

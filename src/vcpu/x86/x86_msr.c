@@ -116,7 +116,8 @@ static int msr_x2apic_write(struct x86_cpu *c, uint32_t n, uint64_t v)
 
 static uint64_t spec_ctrl_valid(const struct x86_cpu *c)
 {
-	return (x86_offers(c, X86_CPUID_SPEC_CTRL) ? 1 : 0) | (x86_offers(c, X86_CPUID_STIBP) ? 2 : 0) | (x86_offers(c, X86_CPUID_SSBD) ? 4 : 0);
+	return (x86_offers(c, X86_CPUID_SPEC_CTRL) ? 1u << 0 : 0) | (x86_offers(c, X86_CPUID_STIBP) ? 1u << 1 : 0) |
+	       (x86_offers(c, X86_CPUID_SSBD) ? 1u << 2 : 0) | (x86_offers(c, X86_CPUID_BHI_CTRL) ? 1u << 10 : 0);
 }
 
 static int msr_spec_ctrl_read(struct x86_cpu *c, uint32_t n, uint64_t *v)

@@ -31,13 +31,13 @@ static struct word word_of(uint64_t w)
 	return o;
 }
 
-/* FNINIT, FNCLEX, FNSTCW, FNSTSW and the old no-operations go on with an exception pending. */
+/* FNINIT, FNCLEX, FNSTCW, FNSTSW, the old no-operations, and CVTPI2Px from memory go on with an exception pending. */
 static bool waits(const struct word *o)
 {
 	unsigned op = o->modrm >> 3 & 7;
 
 	if (o->map)
-		return true;
+		return o->opcode != 0x2a || o->reg_form;
 	if (!o->reg_form)
 		return !((o->opcode == 0xd9 && op == 7) || (o->opcode == 0xdd && op == 7));
 	return !((o->opcode == 0xdb && op == 4) || (o->opcode == 0xdf && o->modrm == 0xe0));
@@ -62,7 +62,8 @@ static bool sets_flags(const struct word *o)
 
 static void image_in(struct fpu_word_regs *r, const struct tcg_env *env, const union tcg_vreg *vec)
 {
-	uint32_t control = env->mxcsr | X86_MXCSR_INIT; /* masked: the guest's masks are looked at afterwards */
+	/* Masked, and no flag set: what this operation raises is looked at afterwards. */
+	uint32_t control = (env->mxcsr & ~0x3fu) | X86_MXCSR_INIT;
 
 	memset(r->image, 0, sizeof(r->image));
 	memcpy(r->image, env->fpu_image, X86_FX_XMM);
@@ -79,8 +80,8 @@ static void vector_exceptions(struct tcg_env *env, const struct fpu_word_regs *r
 	uint32_t after, raised;
 
 	memcpy(&after, r->image + X86_FX_MXCSR, 4);
-	raised = after & 0x3f & ~env->mxcsr;
-	env->mxcsr |= after & 0x3f;
+	raised = after & 0x3f;
+	env->mxcsr |= raised;
 	if (raised & ~(env->mxcsr >> 7))
 		x86_fault_raise(c, c->cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD);
 }
@@ -113,7 +114,7 @@ void x86_fpu_exec(struct tcg_env *env, uint64_t word, void *mem, uint64_t *greg)
 		x86_fault_raise(x86_cpu(env), X86_UD);
 	}
 	image_out(env, &r, vec);
-	if (greg)
+	if (greg && !vec)
 		*greg = r.gpr;
 	if (sets_flags(&o))
 		env->flags = r.flags & X86_FL_ARITH;

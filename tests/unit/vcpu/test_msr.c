@@ -117,7 +117,7 @@ static void test_speculation(void **state)
 	uint64_t caps;
 
 	(void)state;
-	assert_keeps(0x48, 7);
+	assert_keeps(0x48, 0x407);
 	assert_refuses(0x48, 8);
 	assert_int_equal(x86_msr_read(cpu, 0x10a, &caps), 0);
 	assert_true(caps & 1 && caps & 2 && caps >> 62 & 1);

@@ -5,16 +5,20 @@
  *
  * As in interrupt delivery nothing changes before the last step that may fault.
  */
+#include <string.h>
+
 #include "mem/tlb.h"
 #include "tcg/backend.h"
 #include "util/log.h"
 #include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_segment.h"
 
 /* The stack as an instruction pops from it; the CPU's RSP stays until the end. */
 struct stack {
 	struct x86_cpu *c;
 	uint64_t base, sp, mask;
+	unsigned mode; /* as which privilege level it is accessed */
 };
 
 static uint64_t sp_mask(const struct x86_cpu *c)
@@ -28,12 +32,12 @@ static struct stack stack_now(struct x86_cpu *c)
 {
 	uint64_t mask = sp_mask(c);
 
-	return (struct stack){ c, x86_code64(c) ? 0 : c->seg[X86_SS].base, c->vcpu.env.greg[X86_RSP], mask };
+	return (struct stack){ c, x86_code64(c) ? 0 : c->seg[X86_SS].base, c->vcpu.env.greg[X86_RSP], mask, x86_mmu_mode(c) };
 }
 
 static uint64_t peek(const struct stack *s, unsigned off, unsigned size)
 {
-	return tlb_load(&s->c->vcpu.env, s->base + ((s->sp + off) & s->mask), size, x86_mmu_mode(s->c));
+	return tlb_load(&s->c->vcpu.env, s->base + ((s->sp + off) & s->mask), size, s->mode);
 }
 
 static uint64_t pop(struct stack *s, unsigned size)
@@ -48,7 +52,7 @@ static void push(struct stack *s, uint64_t v, unsigned size)
 {
 	uint64_t sp = (s->sp - size) & s->mask;
 
-	tlb_store(&s->c->vcpu.env, s->base + sp, v, size, x86_mmu_mode(s->c));
+	tlb_store(&s->c->vcpu.env, s->base + sp, v, size, s->mode);
 	s->sp = (s->sp & ~s->mask) | sp;
 }
 
@@ -184,6 +188,7 @@ static void gate_call_inner(struct x86_cpu *c, const struct call_gate *g, uint64
 	for (unsigned i = 0; i < g->params; i++)
 		params[i] = peek(&old, i * g->size, g->size);
 	s.c = c;
+	s.mode = X86_MMU_KERNEL; /* the inner level's, which is not yet the CPU's */
 	x86_tss_stack(c, g->dpl, &ss, &s.sp);
 	c->fault.undo_ss = old_ss;
 	if (x86_long_mode(c))
@@ -442,6 +447,12 @@ static void flat_code(struct x86_cpu *c, uint16_t sel, unsigned dpl, bool wide)
 						   dpl << X86_SA_DPL_SHIFT | (wide ? X86_SA_L : X86_SA_DB) };
 }
 
+/* SYSCALL in compatibility mode is AMD's. */
+static bool has_cstar(const struct x86_cpu *c)
+{
+	return !strcmp(c->cpuid->vendor, "AuthenticAMD");
+}
+
 uint64_t x86_rt_syscall(struct tcg_env *env, uint64_t next, uint64_t b, uint64_t unused)
 {
 	struct x86_cpu *c = x86_cpu(env);
@@ -449,7 +460,7 @@ uint64_t x86_rt_syscall(struct tcg_env *env, uint64_t next, uint64_t b, uint64_t
 
 	(void)b;
 	(void)unused;
-	if (!(c->efer & X86_EFER_SCE) || !x86_long_mode(c))
+	if (!(c->efer & X86_EFER_SCE) || !x86_long_mode(c) || (!x86_code64(c) && !has_cstar(c)))
 		x86_fault_raise(c, X86_UD);
 	env->greg[X86_RCX] = next;
 	env->greg[X86_R11] = x86_eflags_get(c) & ~X86_FL_RF;

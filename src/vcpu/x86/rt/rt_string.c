@@ -244,14 +244,15 @@ static bool compare_ends(const struct string_op *s)
 	return s->repne ? zf : !zf;
 }
 
-/* Returns 1 if it stopped for a request before the count ran out. */
+/* Returns 1 if it stopped for a request, or a single step, before the count ran out. */
 static uint64_t repeat(const struct string_op *s)
 {
 	struct tcg_env *env = &s->c->vcpu.env;
 	uint64_t count = reg_get(s, X86_RCX);
+	bool steps = s->c->eflags & X86_FL_TF;
 
 	while (count) {
-		uint64_t n = chunk(s, count);
+		uint64_t n = steps ? 0 : chunk(s, count);
 
 		if (!n) {
 			element(s);
@@ -262,11 +263,9 @@ static uint64_t repeat(const struct string_op *s)
 		reg_set(s, X86_RCX, count);
 		if (compare_ends(s))
 			return 0;
-		if (count && atomic_load_explicit(&env->request, memory_order_relaxed))
+		if (count && (steps || atomic_load_explicit(&env->request, memory_order_relaxed)))
 			return 1;
 	}
-	if (s->addr_mask == 0xffffffff) /* a 32-bit count register is written, and so zero-extended, even for no iteration */
-		reg_set(s, X86_RCX, 0);
 	return 0;
 }
 

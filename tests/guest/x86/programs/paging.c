@@ -83,7 +83,7 @@ static void set_flags(uint8_t *va, uint64_t flags)
 {
 	uint64_t *e = pte_of(va);
 
-	*e = (*e & PTE_ADDR) | flags;
+	*e = (*e & 0xfffffff000) | flags;
 	invlpg(va);
 }
 
@@ -101,7 +101,8 @@ static void fault_errors(void)
 		FAULT(do_store, va + 8, u | PF_W);
 		FAULT(do_rmw, va + 16, u | PF_W);
 		FAULT(do_jump, va, u | PF_I);
-		FAULT(do_push, va, u | PF_W);
+		if (!k) /* the kernel's would be a double fault */
+			FAULT(do_push, va, u | PF_W);
 		set_flags(va, PTE_P | PTE_U);
 		SUCCESS(do_load, va);
 		FAULT(do_store, va + 8, u | PF_W | PF_P);

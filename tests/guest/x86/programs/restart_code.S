@@ -39,7 +39,7 @@ restart_start:
 	R	shl, shlq $3, (%rbx)
 	R	rcr, rcrl $1, 14(%rbx)
 	R	shld, shldq $5, %rax, 10(%rbx)
-	R	bts, btsq %rax, (%rbx)
+	R	bts, btsq %r9, (%rbx)
 	R	setcc, setb (%rbx)
 	R	cmov_not_taken, cmovoq (%rbx), %rax
 	R	mul, mulq (%rbx)
