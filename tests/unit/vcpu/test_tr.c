@@ -27,7 +27,10 @@ static int tear_down(void **state)
 #define REAL (X86_MODE_16 | X86_TB_SEGBASE | X86_TB_IOPL)
 #define BYTES(s) (s), sizeof(s) - 1
 
-/* Patterns separated by |: each is words that a line must hold in that order. */
+/*
+ * Patterns separated by |: each is words that a line must hold in that order. Slots of the pool (indexed and static
+ * accesses) have no number here.
+ */
 static void expect(uint32_t flags, const char *bytes, size_t len, unsigned max_insns, const char *lines)
 {
 	const char *bad;
@@ -59,15 +62,15 @@ static void arithmetic_is_one_op_in_every_operand_form(void **state)
 	expect(M64, BYTES("\x48\x83\xec\x10"), 1, "sub.i64/f g4, g4,");
 	expect(M64, BYTES("\x66\xff\x00"), 1, "inc.i16/f [g0");
 	expect(M64, BYTES("\xf6\xd1"), 1, "not.i8 g1, g1");
-	expect(M64, BYTES("\x3b\x05\x10\x00\x00\x00"), 1, "cmp.i32/f g0, [0x401016 @16]");
+	expect(M64, BYTES("\x3b\x05\x10\x00\x00\x00"), 1, "cmp.i32/f g0, [0x401016 @");
 }
 
 static void addresses_use_slots_and_segments(void **state)
 {
 	(void)state;
-	expect(M64, BYTES("\x65\x48\x8b\x04\x25\x28\x00\x00\x00"), 1, "mov.i64 g0, [seg @18]");
-	expect(M64, BYTES("\x64\x8b\x03"), 1, "mov.i32 g0, [seg g3 @17]");
-	expect(M64, BYTES("\x67\x8b\x44\x8b\x04"), 1, "mov.i32 g0, [g3 + g1*4 + 0x4 @3 a32]");
+	expect(M64, BYTES("\x65\x48\x8b\x04\x25\x28\x00\x00\x00"), 1, "mov.i64 g0, [seg + 0x28 @17]");
+	expect(M64, BYTES("\x64\x8b\x03"), 1, "mov.i32 g0, [seg g3 @16]");
+	expect(M64, BYTES("\x67\x8b\x44\x8b\x04"), 1, "mov.i32 g0, [g3 + g1*4 + 0x4 @ a32]");
 	expect(M64, BYTES("\x64\x48\x8d\x43\x01"), 1, "lea.i64 g0, [g3 + 0x1");
 	expect_not("seg");
 	expect(M32, BYTES("\x8b\x03"), 1, "mov.i32 g0, [g3 @3 a32 lin32]");
@@ -114,7 +117,7 @@ static void single_step_ends_after_one_instruction(void **state)
 	assert_int_equal(f.ir->guest_insns, 1);
 	expect(M64 | X86_TB_SHADOW, BYTES("\x74\x10"), 9,
 	       "brcc|setpc.i64 0x401012|exit 0x2|label|setpc.i64 0x401002|exit 0x2");
-	expect(M64 | X86_TB_TF, BYTES("\xc3"), 9, "setpc.i64 t0|exit 0x2");
+	expect(M64 | X86_TB_TF, BYTES("\xc3"), 9, "mov.i64 t1, [g4 @4]|add.i64 g4, g4, 0x8|setpc.i64 t1|exit 0x2");
 }
 
 static void privileged_and_undefined_instructions_raise(void **state)
@@ -194,7 +197,7 @@ static void exchanges_are_single_ops(void **state)
 	expect(M64, BYTES("\xf0\x0f\xc1\x03"), 1, "xadd.i32/f/lock [g3 @3], g0");
 	expect(M64, BYTES("\xf0\x48\x0f\xb1\x0b"), 1, "cas.i64/f/lock g0, [g3 @3], g1");
 	expect(M64, BYTES("\xf0\x0f\xba\x2b\x25"), 1, "bts.i32/f/lock [g3 @3], [g3 @3], 0x5");
-	expect(M64, BYTES("\x48\x0f\xab\x03"), 1, "sar.i64|and.i64|lea.i64|add.i64|bts.i64/f [t0 @19], [t0 @19], g0");
+	expect(M64, BYTES("\x48\x0f\xab\x03"), 1, "sar.i64|and.i64|lea.i64|add.i64|bts.i64/f [t0 @18], [t0 @18], g0");
 	expect(M64, BYTES("\x87\xc0"), 1, "mov.i32 g0, g0");
 }
 

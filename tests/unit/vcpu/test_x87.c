@@ -293,13 +293,13 @@ static void native_run(struct native *n, unsigned op)
 	memcpy(n->fx + 24, host + 24, 8);
 	memcpy(n->fx + 160, host + 160, 352);
 	switch (op) {
-	case FNSTENV4: RUN("fnstenvl"); break;
+	case FNSTENV4: RUN("fnstenv"); break;
 	case FNSTENV2: RUN("data16 fnstenv"); break;
-	case FLDENV4: RUN("fldenvl"); break;
+	case FLDENV4: RUN("fldenv"); break;
 	case FLDENV2: RUN("data16 fldenv"); break;
-	case FNSAVE4: RUN("fnsavel"); break;
+	case FNSAVE4: RUN("fnsave"); break;
 	case FNSAVE2: RUN("data16 fnsave"); break;
-	case FRSTOR4: RUN("frstorl"); break;
+	case FRSTOR4: RUN("frstor"); break;
 	case FRSTOR2: RUN("data16 frstor"); break;
 	}
 	__asm__ volatile("fxrstor64 %0" : : "m"(host));
