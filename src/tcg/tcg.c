@@ -55,6 +55,7 @@ int tcg_init(const struct guest_isa *isa, const struct tcg_config *config, struc
 void tcg_fini(void)
 {
 	perfmap_close();
+	tb_reclaim_fini();
 	tb_cache_fini();
 	code_region_fini();
 }

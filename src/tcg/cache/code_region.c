@@ -52,6 +52,19 @@ static size_t choose_segment_size(size_t bytes, unsigned nr_vcpus)
 	return size;
 }
 
+/* Block structures live as long as their segment's contents: walkers of the segment's list need no more than live > 0. */
+static void free_blocks(struct code_segment *seg)
+{
+	struct tb *tb = atomic_exchange(&seg->blocks, NULL);
+
+	while (tb) {
+		struct tb *next = tb->segment_next;
+
+		free(tb);
+		tb = next;
+	}
+}
+
 int code_region_init(size_t bytes, unsigned nr_vcpus, struct err *err)
 {
 	unsigned stub_segments;
@@ -75,6 +88,9 @@ int code_region_init(size_t bytes, unsigned nr_vcpus, struct err *err)
 
 void code_region_fini(void)
 {
+	for (unsigned i = 0; i < nr_segments; i++)
+		free_blocks(&segments[i]);
+	nr_segments = 0;
 	munmap(rw_base, region_size);
 	munmap(rx_base, region_size);
 	free(segments);
@@ -113,19 +129,6 @@ bool code_is_short(void)
 	unsigned reserve = nr_segments / 16 > 2 ? nr_segments / 16 : 2;
 
 	return atomic_load_explicit(&nr_free, memory_order_relaxed) < reserve;
-}
-
-/* Block structures live as long as their segment's contents: walkers of the segment's list need no more than live > 0. */
-static void free_blocks(struct code_segment *seg)
-{
-	struct tb *tb = atomic_exchange(&seg->blocks, NULL);
-
-	while (tb) {
-		struct tb *next = tb->segment_next;
-
-		free(tb);
-		tb = next;
-	}
 }
 
 void code_block_gone(struct code_segment *seg)

@@ -144,6 +144,15 @@ void tb_reclaim_poll(bool now)
 		tb_reclaim_kick();
 }
 
+/* No vCPU is left: batches under way end, blocks that wait for one go with the code region. */
+void tb_reclaim_fini(void)
+{
+	rcu_drain(); /* batch_done() */
+	rcu_drain(); /* batch_free() */
+	atomic_store(&retired, NULL);
+	atomic_store(&nr_retired, 0);
+}
+
 bool tb_purge_due(uint64_t seen)
 {
 	return atomic_load(&published) != seen;

@@ -155,13 +155,19 @@ static void lower_block(struct gen *g)
 	cold_emit(g);
 }
 
+static _Thread_local struct gen *gen; /* [owner] */
+
 static struct gen *thread_gen(void)
 {
-	static _Thread_local struct gen *gen;
-
 	if (!gen)
 		gen = malloc(sizeof(*gen));
 	return gen;
+}
+
+void x86_64_compile_thread_fini(void)
+{
+	free(gen);
+	gen = NULL;
 }
 
 static enum backend_status compile(struct gen *g, const struct ir_block *ir, struct tb *tb, uint8_t *rw, const uint8_t *rx,

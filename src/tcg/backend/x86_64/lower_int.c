@@ -335,7 +335,7 @@ static bool alu_as_lea(struct gen *g)
 	if (g->setf || i->type < IR_I32 || (i->op != IR_ADD && i->op != IR_SUB) || !in_reg(g, i->d) || is_k(i->a) || !in_reg(g, i->a))
 		return false;
 	if (is_k(i->b)) {
-		v = i->op == IR_SUB ? -v : v;
+		v = i->op == IR_SUB ? (int64_t)-(uint64_t)v : v;
 		if (!fits32(v) || (same_loc(g, i->d, i->a) && flags_are_free(g)))
 			return false;
 		m = rm_mem(loc(g, i->a).base, R_NONE, 0, (int32_t)v);

@@ -86,6 +86,7 @@ static void native_thread_fini(struct tcg_env *env)
 	env->fpu_in_host = 0;
 	signals_env = NULL;
 	__asm__ volatile("fninit");
+	x86_64_compile_thread_fini();
 	ret_stack_fini(env);
 	signals_thread_fini();
 }

@@ -19,5 +19,6 @@ void x86_64_unpatch_exit(uint8_t *rw_code, const uint8_t *rx_code, const struct 
 void x86_64_kill_entry(uint8_t *rw_code, const uint8_t *rx_code);
 enum backend_status x86_64_compile(const struct ir_block *ir, struct tb *tb, uint8_t *rw, const uint8_t *rx, size_t room,
 				   struct backend_code *out);
+void x86_64_compile_thread_fini(void); /* frees what the thread compiled with */
 
 #endif

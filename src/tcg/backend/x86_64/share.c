@@ -20,6 +20,7 @@
 
 #define MAX_OPEN 8
 #define MAX_RANGE 256
+#define MAX_DISTANCE (1ll << 61) /* of an access from its value: sums of these do not overflow */
 
 /* A value: identity 0 is the constant 0; others are unknown contents of a register. */
 struct value {
@@ -46,6 +47,12 @@ static struct value *value_of(struct scan *s, ir_ref r)
 	if (IR_REF_KIND(r) == IR_KIND_G)
 		return &s->greg[IR_REF_NUM(r)];
 	return IR_REF_KIND(r) == IR_KIND_T ? &s->temp[IR_REF_NUM(r)] : NULL;
+}
+
+/* Addresses wrap. */
+static int64_t plus(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
 static void unknown(struct scan *s, ir_ref r)
@@ -81,14 +88,14 @@ static bool follow(struct scan *s, const struct ir_insn *i)
 	case IR_SUB:
 		if (!a || !is_k(i->b))
 			return false;
-		*d = (struct value){ a->id, i->op == IR_ADD ? a->off + i->imm : a->off - i->imm };
+		*d = (struct value){ a->id, plus(a->off, i->op == IR_ADD ? i->imm : plus(~i->imm, 1)) };
 		return true;
 	case IR_LEA:
 		m = &s->g->ir->mem[IR_REF_NUM(i->a)];
 		a = value_of(s, m->base);
 		if (!a || m->index != IR_NONE || m->addr_bits != 64)
 			return false;
-		*d = (struct value){ a->id, a->off + m->disp };
+		*d = (struct value){ a->id, plus(a->off, m->disp) };
 		return true;
 	default:
 		return false;
@@ -184,11 +191,12 @@ static void access(struct scan *s, unsigned n)
 	const struct ir_mem *m = &g->ir->mem[IR_REF_NUM(ref)];
 	unsigned kind = writes_mem(i, ref) || m->slot == GREG_SP, bytes;
 	const struct value zero = { 0, 0 }, *base = m->base == IR_NONE ? &zero : value_of(s, m->base);
-	int64_t at = base->off + m->disp;
+	int64_t at = plus(base->off, m->disp);
+	bool share = mem_can_share(g, m) && at < MAX_DISTANCE && at > -MAX_DISTANCE;
 
 	g->i = i;
 	bytes = access_bytes(i);
-	if (mem_can_share(g, m)) {
+	if (share) {
 		for (unsigned k = 0; k < s->nr_open; k++) {
 			const struct group *gr = &g->group[s->open[k].group];
 
@@ -197,7 +205,7 @@ static void access(struct scan *s, unsigned n)
 		}
 	}
 	close_slot(s, m->slot, kind);
-	if (mem_can_share(g, m))
+	if (share)
 		open_new(s, n, base->id, m, kind, at, bytes);
 }
 
