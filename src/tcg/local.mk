@@ -61,6 +61,8 @@ src_tcg_libtcg_a_SOURCES += \
 	src/tcg/backend/x86_64/asm.c \
 	src/tcg/backend/x86_64/asm.h \
 	src/tcg/backend/x86_64/cold.c \
+	src/tcg/backend/x86_64/disasm.c \
+	src/tcg/backend/x86_64/disasm.h \
 	src/tcg/backend/x86_64/entry.c \
 	src/tcg/backend/x86_64/flags.c \
 	src/tcg/backend/x86_64/fpu_word.c \

@@ -80,16 +80,21 @@ static void cold_mem(struct gen *g, const struct cold *c)
 {
 	struct as *s = &g->s;
 	const struct ir_mem *m = &g->ir->mem[c->mem];
+	enum slow_kind kind = slow_kind_of(c, m);
+	int64_t param = c->size | m->slot << SLOW_SLOT_SHIFT | (c->align ? SLOW_ALIGN : 0) | (c->access == TLB_RMW ? SLOW_RMW : 0);
 
 	as_patch(s, c->from, as_off(s));
-	if (c->from2)
-		as_patch(s, c->from2, as_off(s));
 	if (!c->addr_in_r13)
 		mem_effective(g, m, R_13); /* form A has no segment */
+	as_mov_imm(s, R_14, param);
+	as_call_abs(s, stubs.probe[g->ir->mmu_mode][kind]);
+	as_patch(s, as_jmp(s), c->back);
+	if (c->from2) /* misaligned; the address is in r13 */
+		as_patch(s, c->from2, as_off(s));
 	v_store_mask(g, c->vec_dirty);
 	put_pc(g, c->pc, R_14);
-	as_mov_imm(s, R_14, c->size | m->slot << SLOW_SLOT_SHIFT | (c->align ? SLOW_ALIGN : 0) | (c->access == TLB_RMW ? SLOW_RMW : 0));
-	as_call_abs(s, stubs.slow[g->ir->mmu_mode][slow_kind_of(c, m)][g->v_used != 0]);
+	as_mov_imm(s, R_14, param);
+	as_call_abs(s, stubs.slow[g->ir->mmu_mode][kind][g->v_used != 0]);
 	as_patch(s, as_jmp(s), c->back);
 	if (c->access != TLB_READ)
 		special_access(g, c);

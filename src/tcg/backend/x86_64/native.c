@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tcg/backend.h"
+#include "tcg/backend/x86_64/disasm.h"
 #include "tcg/backend/x86_64/patch.h"
 #include "tcg/backend/x86_64/ret_stack.h"
 #include "tcg/backend/x86_64/stubs.h"
@@ -122,4 +123,5 @@ const struct backend backend_native = {
 	.chain_entry_off = ENTRY_SLOT_SIZE,
 	.fpu_save = native_fpu_save,
 	.fpu_load = native_fpu_load,
+	.disasm = x86_64_disasm,
 };

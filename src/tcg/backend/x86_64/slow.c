@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slow paths of memory accesses, shared by all blocks: one stub per MMU mode, kind of access, and whether host vector registers hold
- * something.
+ * Slow paths of memory accesses, shared by all blocks. Two steps, both with r13 = linear address, r14d = size | slot << 8 | SLOW_*:
  *
- * In:  r13 = linear address, r14d = size | slot << 8 | SLOW_*; env.pc is stored, live flags are in env.flags, dirty vectors in env.vreg.
- * Out: r13 = host address, r14 = host address - linear address; everything else as before, EFLAGS lost. If the access must be
- *      committed (env.bounce_kind), returns 5 bytes further: behind the jump back to the hot access.
+ * 1. The probe of level 1 (tag = page | context, tlb_layout.h), one stub per MMU mode and kind of access. Nothing needs to be saved for it.
+ *    A hit in the page of the slot's last miss fills the level-0 slot: then a slot that two pages fight for costs little.
+ *    A miss returns 5 bytes further: behind the jump back to the hot access.
+ * 2. tlb_access_slow(): stubs by whether host vector registers hold something besides. env.pc is stored, dirty vectors are in env.vreg.
+ *    If the access must be committed (env.bounce_kind), returns 5 bytes further.
  *
- * Level 1 is probed here (tag = page | context, tlb_layout.h) and a hit fills the level-0 slot; the rest is tlb_access_slow()'s.
+ * Out: r13 = host address, r14 = host address - linear address; everything else as before, EFLAGS lost.
  */
 #include "mem/tlb.h"
 #include "tcg/backend/x86_64/slow.h"
@@ -41,62 +42,72 @@ static void op32(struct slow *w, uint32_t op, unsigned reg, struct rm m)
 	as_op(w->s, op, reg, m);
 }
 
-/* Crosses a page, or is misaligned where it must not be: C. */
-static void emit_shape_checks(struct slow *w)
+/* rax = offset of the level-1 entry in its table, or on to the jumps in to_c. User mode has no global pages to speak of. */
+static void emit_probe(struct slow *w)
 {
 	struct as *s = w->s;
-	uint32_t skip;
-
-	op32(w, OP_MOV_MR, R_13, rm_reg(R_AX));
-	as_alu_imm(s, ALU_AND, 0, rm_reg(R_AX), 0xfff);
-	op32(w, OP_MOVZX8 | OP_M8, R_CX, rm_reg(R_14));
-	op32(w, OP_ADD_RM, R_AX, rm_reg(R_CX));
-	as_alu_imm(s, ALU_CMP, 0, rm_reg(R_AX), GUEST_PAGE_SIZE);
-	to_c_if(w, 7 /* above */);
-	as_op(s, 0xf7, 0, rm_reg(R_14)); /* test r14d, SLOW_ALIGN */
-	as_u32(s, SLOW_ALIGN);
-	skip = as_jcc(s, 4);
-	as_alu_imm(s, ALU_SUB, 0, rm_reg(R_CX), 1);
-	op32(w, 0x85, R_13, rm_reg(R_CX));
-	to_c_if(w, 5);
-	as_patch(s, skip, as_off(s));
-}
-
-/* rax = offset of the level-1 entry in its table; rcx = page ^ tag: 0 (global) or the context. Returns the jump for global ones. */
-static uint32_t emit_probe(struct slow *w)
-{
-	struct as *s = w->s;
-	unsigned k = w->kind == SLOW_WRITE;
+	struct rm tag = rm_gs_base(R_AX, OFF_L1(w->mode, tag) + (w->kind == SLOW_WRITE) * 8);
 	uint32_t global;
 
+	op32(w, OP_MOVZX8 | OP_M8, R_CX, rm_reg(R_14));
 	as_mov(s, R_AX, R_13);
+	as_op(s, OP_LEA | OP_W, R_CX, rm_mem(R_13, R_CX, 0, -1));
 	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_AX), GUEST_PAGE_BITS - 6); /* shr: page number * 64 */
+	as_alu_imm(s, ALU_AND, OP_W, rm_reg(R_CX), -(int32_t)GUEST_PAGE_SIZE); /* of the last byte: page crossing fails by itself */
 	as_alu_imm(s, ALU_AND, 0, rm_reg(R_AX), (int32_t)((TLB_L1_SIZE - 1) << 6));
-	as_mov(s, R_CX, R_13);
-	as_alu_imm(s, ALU_AND, OP_W, rm_reg(R_CX), -(int32_t)GUEST_PAGE_SIZE);
-	as_alu(s, ALU_XOR, R_CX, rm_gs_base(R_AX, OFF_L1(w->mode, tag) + k * 8));
+	if (w->mode == 0) {
+		as_alu(s, ALU_OR, R_CX, rm_gs(OFF_TLB(ctx)));
+		as_alu(s, ALU_CMP, R_CX, tag);
+		to_c_if(w, 5);
+		return;
+	}
+	as_alu(s, ALU_XOR, R_CX, tag);
 	global = as_jcc(s, 4);
 	as_alu(s, ALU_CMP, R_CX, rm_gs(OFF_TLB(ctx)));
 	to_c_if(w, 5);
-	return global;
+	as_patch(s, global, as_off(s));
 }
 
-/* l0_live and l0_global bits of slot number rcx; r14 is free. */
-static void emit_marks(struct slow *w, bool global)
+/* Slot number -> r14. Returns the jump for a second miss in one page. */
+static uint32_t emit_second_miss(struct slow *w)
+{
+	struct as *s = w->s;
+	struct rm last = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_14, .scale = 2,
+			   .disp = (int32_t)offsetof(struct tcg_env, l0_last[w->mode][l0_kind(w)]) };
+
+	op32(w, OP_MOV_MR, R_14, rm_reg(R_CX));
+	as_op_imm8(s, 0xc1, 5, rm_reg(R_CX), SLOW_SLOT_SHIFT);
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_CX), 0x1f);
+	op32(w, OP_MOV_MR, R_CX, rm_reg(R_14));
+	as_mov(s, R_CX, R_13);
+	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_CX), GUEST_PAGE_BITS);
+	op32(w, OP_CMP_RM, R_CX, last);
+	op32(w, OP_MOV_MR, R_CX, last);
+	return as_jcc(s, 4);
+}
+
+/* l0_live and l0_global bits of slot number rcx, for the entry at rax; r14 is free. */
+static void emit_marks(struct slow *w)
 {
 	struct as *s = w->s;
 	size_t at = (w->mode * 2 + l0_kind(w)) * 8;
 	struct rm live = rm_gs(OFF_TLB(l0_live) + at), glob = rm_gs(OFF_TLB(l0_global) + at);
+	uint32_t local;
 
 	as_load(s, R_14, live);
 	as_op(s, OP_W | OP_0F | 0xab, R_CX, rm_reg(R_14)); /* bts */
 	as_store(s, live, R_14);
 	as_load(s, R_14, glob);
-	as_op(s, OP_W | OP_0F | (global ? 0xabu : 0xb3u), R_CX, rm_reg(R_14)); /* bts, btr */
+	as_op(s, OP_W | OP_0F | 0xb3, R_CX, rm_reg(R_14)); /* btr */
+	as_op(s, 0xf7, 0, rm_gs_base(R_AX, OFF_L1(w->mode, tag) + l0_kind(w) * 8)); /* test tag, 0xfff */
+	as_u32(s, GUEST_PAGE_SIZE - 1);
+	local = as_jcc(s, 5);
+	as_op(s, OP_W | OP_0F | 0xab, R_CX, rm_reg(R_14));
+	as_patch(s, local, as_off(s));
 	as_store(s, glob, R_14);
 }
 
-/* Level-0 slot (slot number in rcx) from the entry at rax. */
+/* Level-0 slot (slot number in rcx) from the entry at rax; r14 and rcx are free. */
 static void emit_fill(struct slow *w)
 {
 	struct as *s = w->s;
@@ -121,7 +132,18 @@ static void restore_scratch(struct slow *w)
 	as_load(w->s, R_CX, rm_gs(offsetof(struct tcg_env, be_save[1])));
 }
 
-static void emit_hit(struct slow *w, bool global)
+/* The answer for the entry at rax. */
+static void emit_result(struct slow *w)
+{
+	struct as *s = w->s;
+
+	as_load(s, R_14, rm_gs_base(R_AX, OFF_L1(w->mode, disp)));
+	restore_scratch(w);
+	as_alu(s, ALU_ADD, R_13, rm_reg(R_14));
+	as_u8(s, 0xc3);
+}
+
+static void emit_second_hit(struct slow *w)
 {
 	struct as *s = w->s;
 	uint32_t no_fill = 0;
@@ -132,15 +154,31 @@ static void emit_hit(struct slow *w, bool global)
 		no_fill = as_jcc(s, 5);
 	}
 	op32(w, OP_MOV_MR, R_14, rm_reg(R_CX));
-	as_op_imm8(s, 0xc1, 5, rm_reg(R_CX), SLOW_SLOT_SHIFT);
-	as_alu_imm(s, ALU_AND, 0, rm_reg(R_CX), 0x1f);
-	emit_marks(w, global);
+	emit_marks(w);
 	emit_fill(w);
 	if (no_fill)
 		as_patch(s, no_fill, as_off(s));
-	as_load(s, R_14, rm_gs_base(R_AX, OFF_L1(w->mode, disp)));
-	as_alu(s, ALU_ADD, R_13, rm_reg(R_14));
-	restore_scratch(w);
+	emit_result(w);
+}
+
+static void emit_probe_stub(struct as *s, unsigned mode, enum slow_kind kind)
+{
+	struct slow w = { .s = s, .mode = mode, .kind = kind };
+	uint32_t second;
+
+	as_nops(s, (unsigned)-as_off(s) & 15);
+	stubs.probe[mode][kind] = s->rx + as_off(s);
+	as_store(s, rm_gs(offsetof(struct tcg_env, be_save[0])), R_AX);
+	as_store(s, rm_gs(offsetof(struct tcg_env, be_save[1])), R_CX);
+	emit_probe(&w);
+	second = emit_second_miss(&w);
+	emit_result(&w);
+	as_patch(s, second, as_off(s));
+	emit_second_hit(&w);
+	for (unsigned n = 0; n < w.nr_to_c; n++)
+		as_patch(s, w.to_c[n], as_off(s));
+	restore_scratch(&w);
+	as_alu_imm(s, ALU_ADD, OP_W, rm_mem(R_SP, R_NONE, 0, 0), 5);
 	as_u8(s, 0xc3);
 }
 
@@ -187,9 +225,6 @@ static void emit_c(struct slow *w)
 	struct as *s = w->s;
 	uint32_t plain;
 
-	for (unsigned n = 0; n < w->nr_to_c; n++)
-		as_patch(s, w->to_c[n], as_off(s));
-	restore_scratch(w);
 	stub_save_pins(s, PIN_MASK);
 	vectors(w, OP_MOVAPS_MR);
 	stub_mxcsr_to_c(s);
@@ -214,17 +249,9 @@ static void emit_c(struct slow *w)
 static void emit_slow(struct as *s, unsigned mode, enum slow_kind kind, bool vec)
 {
 	struct slow w = { .s = s, .mode = mode, .kind = kind, .vec = vec };
-	uint32_t global;
 
 	as_nops(s, (unsigned)-as_off(s) & 15);
 	stubs.slow[mode][kind][vec] = s->rx + as_off(s);
-	as_store(s, rm_gs(offsetof(struct tcg_env, be_save[0])), R_AX);
-	as_store(s, rm_gs(offsetof(struct tcg_env, be_save[1])), R_CX);
-	emit_shape_checks(&w);
-	global = emit_probe(&w);
-	emit_hit(&w, false);
-	as_patch(s, global, as_off(s));
-	emit_hit(&w, true);
 	emit_c(&w);
 }
 
@@ -256,8 +283,10 @@ static void emit_commit(struct as *s)
 void slow_emit(struct as *s)
 {
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
-		for (unsigned kind = 0; kind < SLOW_KINDS; kind++)
+		for (unsigned kind = 0; kind < SLOW_KINDS; kind++) {
+			emit_probe_stub(s, mode, (enum slow_kind)kind);
 			for (unsigned vec = 0; vec < 2; vec++)
 				emit_slow(s, mode, (enum slow_kind)kind, vec);
+		}
 	emit_commit(s);
 }

@@ -34,6 +34,7 @@ struct stubs {
 	const uint8_t *unwind;        /* entered from C, rdi = env */
 	const uint8_t *trap;          /* entered from a signal handler on the C stack: rsi = enum guest_trap */
 	const uint8_t *commit;
+	const uint8_t *probe[TLB_NR_MODES][SLOW_KINDS];
 	const uint8_t *slow[TLB_NR_MODES][SLOW_KINDS][2]; /* second index of the last: vectors are in use */
 	const uint8_t *rt[STUB_MAX_RT];
 	void (*enter)(struct tcg_env *env, const void *code);
