@@ -40,9 +40,17 @@ void tlb_store(struct tcg_env *env, gva_t va, uint64_t value, unsigned size, uns
 	tlb_commit(env);
 }
 
-static size_t piece(gva_t va, size_t len)
+static size_t in_page(gva_t va, size_t len)
 {
-	size_t room = 32 - (va & 31);
+	size_t room = GUEST_PAGE_SIZE - (va & ~GUEST_PAGE_MASK);
+
+	return len < room ? len : room;
+}
+
+/* Device memory: by the byte run the slow path takes. */
+static size_t small_piece(gva_t va, size_t len)
+{
+	size_t room = 8 - (va & 7);
 
 	return len < room ? len : room;
 }
@@ -52,26 +60,53 @@ void tlb_load_bytes(struct tcg_env *env, gva_t va, void *buf, size_t len, unsign
 	uint8_t *out = buf;
 
 	while (len) {
-		size_t n = piece(va, len);
+		size_t n = in_page(va, len);
+		const void *p = fast(env, va, 1, 0, mode);
 
-		memcpy(out, tlb_access_slow(env, va, (unsigned)n, TLB_READ, mode, TLB_SLOT_MISC, false), n);
+		if (!p)
+			p = tlb_page_ptr(env, va, TLB_READ, mode);
+		if (!p) {
+			n = small_piece(va, len);
+			p = tlb_access_slow(env, va, (unsigned)n, TLB_READ, mode, TLB_SLOT_MISC, false);
+		}
+		memcpy(out, p, n);
 		va += n;
 		out += n;
 		len -= n;
 	}
 }
 
+/* One page's part of a store; all of it is known to be writable. */
+static size_t store_run(struct tcg_env *env, gva_t va, const uint8_t *in, size_t len, unsigned mode)
+{
+	size_t n = in_page(va, len);
+	void *p = fast(env, va, 1, 1, mode);
+
+	if (p) {
+		memcpy(p, in, n);
+		return n;
+	}
+	p = tlb_store_run(env, va, n, mode);
+	if (!p) {
+		n = small_piece(va, len);
+		p = tlb_access_slow(env, va, (unsigned)n, TLB_WRITE, mode, TLB_SLOT_MISC, false);
+	}
+	memcpy(p, in, n);
+	tlb_commit(env);
+	return n;
+}
+
 void tlb_store_bytes(struct tcg_env *env, gva_t va, const void *buf, size_t len, unsigned mode)
 {
 	const uint8_t *in = buf;
 
+	/* Faults come now, before anything is stored. */
 	for (gva_t page = va & GUEST_PAGE_MASK; page < va + len; page += GUEST_PAGE_SIZE)
-		tlb_page_ptr(env, page < va ? va : page, TLB_WRITE, mode); /* faults now, before anything is stored */
+		if (!fast(env, page < va ? va : page, 1, 1, mode))
+			tlb_page_ptr(env, page < va ? va : page, TLB_WRITE, mode);
 	while (len) {
-		size_t n = piece(va, len);
+		size_t n = store_run(env, va, in, len, mode);
 
-		memcpy(tlb_access_slow(env, va, (unsigned)n, TLB_WRITE, mode, TLB_SLOT_MISC, false), in, n);
-		tlb_commit(env);
 		va += n;
 		in += n;
 		len -= n;

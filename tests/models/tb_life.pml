@@ -17,14 +17,13 @@
  * store to a code page (the first to page FIRST_PAGE, the second to the other), STORES times each; TRANSLATORS vCPUs
  * that enter block 1 once, translating it if need be; liburcu's callback thread.
  *
- * Checked: nothing of a reclaimed block is touched; a runner that has synchronised with a completed store never enters
- * a block made from older bytes (with KILL_FIRST: a runner that has seen the bytes); no jump leads into and no edge
+ * Checked: nothing of a reclaimed block is touched; a runner that has seen new bytes never enters a block made from
+ * older ones; no jump leads into and no edge
  * names a reclaimed block, and no live block refers to one whose kill is complete; no deadlock.
  *
  * Mutations (each must be caught): NO_GEN_CHECK NO_ENTRY_PATCH KEEP_IN_TABLE NO_LIVE_CHECK NO_UNCHAIN_IN
  * NO_UNCHAIN_OUT ONE_LOCK LOCK_UNORDERED NO_RECHECK NO_GRACE NO_PURGE PURGE_FIRST UNLINK_UNNOTICED
- * NO_ONLINE_PURGE RELAXED_ONLINE KILLER_OFFLINE SEE_BYTES
- * Variant (must pass): KILL_FIRST with SEE_BYTES
+ * NO_ONLINE_PURGE RELAXED_ONLINE KILLER_OFFLINE STORE_FIRST
  */
 #ifndef RUNNERS
 #define RUNNERS 1
@@ -95,7 +94,6 @@ byte next_slot = 2;
 byte pc_of[SLOTS]; /* constant once published; and what the bytes of the pages were when it was translated: */
 byte made0[SLOTS];
 byte made1[SLOTS];
-byte completed[2]; /* ghost: the bytes of the last store that is complete */
 
 /* Reclaim. Locked exchanges and a list under a lock: single steps, outside the store buffers. A batch is one block. */
 byte published;        /* sequence number of the newest batch */
@@ -213,14 +211,13 @@ inline kill_spanning(s, p)
 #endif
 }
 
-/* code_watch_store() and tb_kill_locked() for page p, all of whose blocks overlap the store. */
+/* code_watch_store_begin(), the store, code_watch_store_end() for page p, all of whose blocks overlap the store. */
 inline store_slow(p)
 {
-#ifndef KILL_FIRST
-	STORE(BYTES(p), LOAD(BYTES(p)) + 1); /* S1 */
+#ifdef STORE_FIRST
+	STORE(BYTES(p), LOAD(BYTES(p)) + 1);
 #endif
 	LOCK(PAGE_LOCK(p));
-	mem[GEN(p)] = mem[GEN(p)] + 1; /* S2 */
 	do
 	:: mem[BLOCKS(p)] ->
 		d_step { victim = LOWEST(mem[BLOCKS(p)]); TOUCH(victim); }
@@ -231,12 +228,11 @@ inline store_slow(p)
 	:: !mem[BLOCKS(p)] -> break
 	od;
 	victim = 0;
-#ifdef KILL_FIRST
-	STORE(BYTES(p), LOAD(BYTES(p)) + 1); /* S1, under the lock and with no block left */
+	mem[GEN(p)] = mem[GEN(p)] + 1; /* S1, behind the kills: they may have dropped the lock, and somebody armed the page */
+#ifndef STORE_FIRST
+	STORE(BYTES(p), LOAD(BYTES(p)) + 1); /* S2, under the lock and with no block left */
 #endif
 	UNLOCK(PAGE_LOCK(p));
-	/* The store is complete: what the writer stores from now on says so to whoever reads it. */
-	d_step { DRAINED -> completed[p] = mem[BYTES(p)]; }
 }
 
 /* rcu_online(). Pairs with G1: either the grace period sees this reader, or the reader sees what was done before it. */
@@ -409,17 +405,12 @@ inline find(pc)
 	fi
 }
 
-/* Something in the block reads what a writer has stored. */
+/* Something in the block reads the bytes themselves, and is followed by a serialising instruction. */
 inline synchronise()
 {
 	d_step {
-#ifdef SEE_BYTES
-		saw0 = LOAD(BYTES(0)); /* the bytes themselves */
+		saw0 = LOAD(BYTES(0));
 		saw1 = LOAD(BYTES(1));
-#else
-		saw0 = completed[0]; /* what it stored after the code */
-		saw1 = completed[1];
-#endif
 	}
 }
 
