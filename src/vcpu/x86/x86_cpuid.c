@@ -14,6 +14,8 @@
 #define CLFLUSH_UNITS 8u /* of 8 bytes */
 #define HV_LEAF 0x40000000u
 #define HV_SIGNATURE "CohortCohort"
+#define KVM_SIGNATURE "KVMKVMKVM\0\0"
+#define KVM_FEATURES_LEAF 0x40000001u
 
 #define APIC_BASE_MSR 0x1bu
 #define APIC_BASE_ENABLE 0x800u
@@ -252,6 +254,13 @@ static void leaf_extended(struct x86_cpu *c, uint32_t leaf, struct x86_cpuid_reg
 	}
 }
 
+static struct x86_cpuid_regs hypervisor_leaf(const struct x86_cpu *c)
+{
+	const char *sig = x86_offers(c, X86_CPUID_KVM) ? KVM_SIGNATURE : HV_SIGNATURE;
+
+	return (struct x86_cpuid_regs){ x86_offers(c, X86_CPUID_KVM) ? KVM_FEATURES_LEAF : HV_LEAF, text(sig, 0), text(sig, 1), text(sig, 2) };
+}
+
 struct x86_cpuid_regs x86_cpuid(struct x86_cpu *c, uint32_t leaf, uint32_t subleaf)
 {
 	struct x86_cpuid_regs r = { 0 };
@@ -261,6 +270,6 @@ struct x86_cpuid_regs x86_cpuid(struct x86_cpu *c, uint32_t leaf, uint32_t suble
 	else if (leaf >= 0x80000000u && leaf <= c->cpuid->xlevel)
 		leaf_extended(c, leaf, &r);
 	else if (leaf == HV_LEAF && x86_offers(c, X86_CPUID_HYPERVISOR))
-		r = (struct x86_cpuid_regs){ HV_LEAF, text(HV_SIGNATURE, 0), text(HV_SIGNATURE, 1), text(HV_SIGNATURE, 2) };
+		r = hypervisor_leaf(c);
 	return r;
 }

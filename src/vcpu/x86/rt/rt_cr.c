@@ -92,7 +92,7 @@ static void write_cr3(struct x86_cpu *c, uint64_t value)
 
 static uint64_t cr4_valid(const struct x86_cpu *c)
 {
-	uint64_t v = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE |
+	uint64_t v = X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE |
 		     X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
 	static const struct {
 		uint16_t feature; /* enum x86_cpuid_bit */
