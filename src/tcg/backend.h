@@ -24,6 +24,7 @@ struct backend_exit {
 	uint32_t stub_off;  /* where it points while unchained */
 	gva_t pc;
 	uint8_t kind;       /* enum backend_exit_kind */
+	uint32_t loop_off;  /* not 0: leads to the block itself, and then to this offset */
 };
 enum backend_exit_kind { BACKEND_EXIT_JUMP, BACKEND_EXIT_CALL, BACKEND_EXIT_RETURN };
 

@@ -272,6 +272,97 @@ static void make_call(bool indirect)
 	to_jump_cache(FX_PC + 0x100, &made[1]);
 }
 
+/* v2 += v3, v4 = v2 each time round; a side exit to PC + 0x40 when g0 reaches `side`; out when it is 0. */
+static struct made *make_vector_loop(int64_t side)
+{
+	unsigned label;
+
+	begin(FX_PC);
+	ir_emit(&block, IR_VOP, IR_V128, IR_V(2), IR_V(2), IR_V(3))->imm2 = IR_VOP_PADDQ;
+	ir_emit(&block, IR_CMP, IR_I64, IR_NONE, IR_G(0), IR_KONST)->imm = side;
+	op(IR_JCC, FX_PC + 0x40)->cc = IR_CC_Z;
+	ir_emit(&block, IR_VMOV, IR_V128, IR_V(4), IR_V(2), IR_NONE);
+	ir_emit(&block, IR_SUB, IR_I64, IR_G(0), IR_G(0), IR_KONST)->imm = 1;
+	block.insn[block.nr_insns - 1].attr |= IR_SETF;
+	label = ir_label(&block);
+	op(IR_BRCC, label)->cc = IR_CC_Z;
+	op(IR_POLL, FX_PC);
+	op(IR_JMP, FX_PC);
+	op(IR_LABEL, label);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	return finish(0);
+}
+
+static void loop_vectors(uint64_t v2, uint64_t v4)
+{
+	assert_int_equal(fx.env->vreg[2].q[0], v2);
+	assert_int_equal(fx.env->vreg[4].q[0], v4);
+	assert_int_equal(fx.env->vreg[3].q[0], 5);
+}
+
+static void loop_start(int64_t count)
+{
+	fx.env->greg[0] = (uint64_t)count;
+	fx.env->vreg[2].q[0] = 100;
+	fx.env->vreg[3].q[0] = 5;
+	fx.env->vreg[4].q[0] = 7;
+}
+
+static void loop_to_itself_keeps_vectors_in_registers(void **state)
+{
+	struct made *m = make_vector_loop(1000);
+	unsigned back = 0;
+
+	(void)state;
+	while (m->exit[back].pc != FX_PC)
+		back++;
+	assert_true(back < m->nr_exits && m->exit[back].loop_off);
+	loop_start(3);
+	go(m); /* unchained: the exit's stub stores what is in registers */
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_CHAIN);
+	assert_int_equal(fx.env->exit_index, back);
+	assert_int_equal(fx.env->pc, FX_PC);
+	loop_vectors(105, 105);
+	chain(m, back, m);
+	loop_start(3);
+	go(m);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->greg[0], 0);
+	loop_vectors(115, 115);
+	backend_native.unpatch_exit(m->rw, m->rx, &m->exit[back]);
+	loop_start(3);
+	go(m);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_CHAIN);
+	loop_vectors(105, 105);
+}
+
+static void loop_to_itself_stores_vectors_at_side_exits_and_polls(void **state)
+{
+	struct made *m = make_vector_loop(2);
+	unsigned back = 0;
+
+	(void)state;
+	while (m->exit[back].pc != FX_PC)
+		back++;
+	chain(m, back, m);
+	loop_start(3);
+	go(m);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_CHAIN);
+	assert_int_equal(fx.env->pc, FX_PC + 0x40);
+	loop_vectors(110, 105);
+	loop_start(2); /* at once: nothing was written yet but counts as dirty */
+	go(m);
+	assert_int_equal(fx.env->pc, FX_PC + 0x40);
+	loop_vectors(105, 7);
+	fx.env->request = 1;
+	loop_start(100);
+	go(m);
+	fx.env->request = 0;
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
+	assert_int_equal(fx.env->pc, FX_PC);
+	loop_vectors(105, 105);
+}
+
 static void call_returns_to_its_return_site(void **state)
 {
 	(void)state;
@@ -470,6 +561,8 @@ int main(void)
 		cmocka_unit_test_setup(other_pages_are_reached_through_the_jump_cache, reset),
 		cmocka_unit_test_setup(indirect_jump_asks_the_jump_cache_and_polls, reset),
 		cmocka_unit_test_setup(poll_leaves_on_request, reset),
+		cmocka_unit_test_setup(loop_to_itself_keeps_vectors_in_registers, reset),
+		cmocka_unit_test_setup(loop_to_itself_stores_vectors_at_side_exits_and_polls, reset),
 		cmocka_unit_test_setup(call_returns_to_its_return_site, reset),
 		cmocka_unit_test_setup(return_elsewhere_goes_through_the_jump_cache, reset),
 		cmocka_unit_test_setup(return_without_call_goes_through_the_jump_cache, reset),

@@ -110,10 +110,13 @@ static void cold_poll(struct gen *g, const struct cold *c)
 	as_jmp_abs(s, stubs.exit_lookup);
 }
 
-static void cold_far(struct gen *g, const struct cold *c)
+static void cold_exit(struct gen *g, const struct cold *c)
 {
+	gva_t pc = c->pc;
+
 	as_patch(&g->s, c->from, as_off(&g->s));
-	exit_far(g, c->pc);
+	v_store_mask(g, c->vec_dirty);
+	exit_to(g, pc, BACKEND_EXIT_JUMP);
 }
 
 static void cold_one(struct gen *g, const struct cold *c)
@@ -125,8 +128,8 @@ static void cold_one(struct gen *g, const struct cold *c)
 	case COLD_POLL:
 		cold_poll(g, c);
 		break;
-	case COLD_FAR:
-		cold_far(g, c);
+	case COLD_EXIT:
+		cold_exit(g, c);
 		break;
 	case COLD_SHARE:
 		share_copy(g, c);
@@ -148,6 +151,7 @@ static void exit_stubs(struct gen *g)
 	for (unsigned n = 0; n < out->nr_exits; n++) {
 		out->exit[n].stub_off = as_off(s);
 		as_patch(s, out->exit[n].patch_off, as_off(s));
+		v_store_mask(g, g->exit_vec[n]);
 		as_mov_imm(s, R_13, (int64_t)out->exit[n].pc);
 		as_mov_imm(s, R_14, n);
 		as_patch(s, as_jmp(s), common);

@@ -19,7 +19,7 @@
 #define GEN_MAX_FIXUPS 512
 #define GEN_INSN_ROOM 512 /* more than any one IR instruction makes */
 
-enum cold_kind { COLD_MEM, COLD_POLL, COLD_FAR, COLD_SHARE };
+enum cold_kind { COLD_MEM, COLD_POLL, COLD_EXIT, COLD_SHARE };
 
 struct cold {
 	uint8_t kind;
@@ -82,8 +82,18 @@ struct gen {
 	/* vec.c */
 	uint16_t v_used, v_cached, v_dirty;
 	uint8_t vt_reg[4];
+	uint16_t v_globals, v_written; /* that the block mentions; that it writes */
 
 	int32_t label[IR_MAX_LABELS];
+	struct label_use {
+		bool sole;                 /* one branch leads here, and nothing falls through: the state is that of the branch */
+		uint16_t refs;
+		struct share_state state;
+	} label_use[IR_MAX_LABELS];
+
+	/* Loop to the block's own start, see lower_flow.c. */
+	uint32_t loop_head;                /* 0: none */
+	uint16_t exit_vec[BACKEND_MAX_EXITS]; /* vectors that the unchained exit still must store */
 	unsigned nr_fixups, nr_cold;
 	struct { uint32_t rel; uint16_t label; } fixup[GEN_MAX_FIXUPS];
 	struct cold cold[GEN_MAX_COLD];
@@ -164,7 +174,9 @@ void put_pc(struct gen *g, gva_t pc, unsigned scratch); /* env.pc = pc; scratch 
 void trap_here(struct gen *g);                          /* the next instruction emitted may trap */
 
 /* ---- Exits (lower_flow.c) */
-void exit_far(struct gen *g, gva_t pc); /* through the jump cache */
+void exit_to(struct gen *g, gva_t pc, enum backend_exit_kind kind); /* chained, or through the jump cache */
+void flow_plan(struct gen *g);          /* before the first instruction */
+void flow_begin(struct gen *g);         /* at the start of the code */
 
 /* ---- Vector registers (vec.c) */
 unsigned v_src(struct gen *g, ir_ref r);   /* host register with its value */
@@ -174,6 +186,7 @@ void v_flush(struct gen *g);               /* dirty ones to env.vreg; they stay 
 void v_forget(struct gen *g);              /* nothing is cached any more (all flushed) */
 void v_store_mask(struct gen *g, uint32_t mask);
 void v_setup(struct gen *g);
+void v_load_all(struct gen *g); /* all that the block mentions are cached, those it writes count as dirty */
 bool vop_reads_v0(unsigned vop);
 unsigned vop_bytes(const struct ir_insn *i); /* bytes of a vector operation's memory operand */
 

@@ -181,7 +181,9 @@ static enum backend_status compile(struct gen *g, const struct ir_block *ir, str
 	if (g->failed || !ra_run(g))
 		return BACKEND_TOO_LONG;
 	share_plan(g, share);
+	flow_plan(g);
 	entry = entry_slot_emit(&g->s);
+	flow_begin(g);
 	lower_block(g);
 	dead_stub_emit(&g->s, entry, ir->pc);
 	if (g->s.overflow)

@@ -6,8 +6,13 @@
  * into the block's own page are chained: an aligned rel32 that the cache patches. Into other pages, whose mapping may change without
  * this block's knowledge, they look into the jump cache with constant PC.
  *
+ * A loop to the block's own start keeps vectors in their registers: behind the loads of all that the block uses is an inner entry, and
+ * the jump back, an exit like any other as far as chaining and killing go, is patched to lead there. Unchained, its stub stores them.
+ *
  * A guest call is a host call: the return site compares the guest PC that the return brought along in r13 with the one it expects.
  */
+#include <string.h>
+
 #include "tcg/backend/x86_64/gen.h"
 
 static uint32_t exit_flags(const struct gen *g)
@@ -23,7 +28,77 @@ static void exit_prepare(struct gen *g)
 	fl_to_mem(g, exit_flags(g));
 }
 
+/* ---- The plan */
+
+static bool branches(const struct ir_insn *i)
+{
+	return i->op == IR_BR || i->op == IR_BRCC || i->op == IR_BRZ || i->op == IR_BRNZ;
+}
+
+/* "Branch over an exit", which is what a backward conditional jump is: the branch at n goes to a label behind an exit at once. */
+static bool skips_exit(const struct ir_block *b, unsigned n)
+{
+	unsigned k = n + 1;
+
+	while (k < b->nr_insns && (b->insn[k].op == IR_POLL || b->insn[k].op == IR_SETPC))
+		k++;
+	return k + 1 < b->nr_insns && (b->insn[k].op == IR_JMP || b->insn[k].op == IR_EXIT) && b->insn[k + 1].op == IR_LABEL &&
+	       b->insn[k + 1].imm == b->insn[n].imm;
+}
+
+static bool is_loop(const struct gen *g, const struct ir_insn *i)
+{
+	return i->op == IR_JMP && (gva_t)i->imm == g->ir->pc;
+}
+
+/* Which labels are sole, and whether it is worth while to make an inner entry: loop_head is then not 0. */
+void flow_plan(struct gen *g)
+{
+	const struct ir_block *b = g->ir;
+	bool loop = false, forgets = false;
+
+	memset(g->label_use, 0, b->nr_labels * sizeof(g->label_use[0]));
+	for (unsigned n = 0; n < b->nr_insns; n++) {
+		const struct ir_insn *i = &b->insn[n];
+
+		if (branches(i)) {
+			struct label_use *u = &g->label_use[i->imm];
+
+			u->sole = u->refs++ == 0 && i->op != IR_BR && skips_exit(b, n);
+		}
+		loop |= is_loop(g, i);
+		forgets |= i->op == IR_RT;
+	}
+	for (unsigned n = 0; n < b->nr_labels; n++)
+		forgets |= !g->label_use[n].sole;
+	g->loop_head = loop && !forgets && g->v_globals;
+}
+
+void flow_begin(struct gen *g)
+{
+	if (!g->loop_head)
+		return;
+	v_load_all(g);
+	as_nops(&g->s, (unsigned)-as_off(&g->s) & 15);
+	g->loop_head = as_off(&g->s);
+}
+
 /* ---- Labels */
+
+/* At a branch to a label: vectors and live flags go where the label expects them. */
+static void branch_prepare(struct gen *g)
+{
+	if (g->label_use[g->i->imm].sole)
+		return;
+	v_flush(g);
+	fl_to_mem(g, g->i->fl_live);
+}
+
+static void branch_done(struct gen *g)
+{
+	g->label_use[g->i->imm].state =
+		(struct share_state){ .fl_host = g->fl_host, .fl_mem = g->fl_mem, .v_cached = g->v_cached, .v_dirty = g->v_dirty };
+}
 
 static void to_label(struct gen *g, uint32_t rel)
 {
@@ -41,11 +116,20 @@ static void to_label(struct gen *g, uint32_t rel)
 
 void lower_label(struct gen *g)
 {
-	fl_to_mem(g, g->i->fl_live);
-	v_flush(g);
-	v_forget(g);
-	g->fl_host = 0;
-	g->fl_mem = F_ALL; /* whoever comes here has stored what lives */
+	const struct label_use *u = &g->label_use[g->i->imm];
+
+	if (u->sole) {
+		g->fl_host = u->state.fl_host;
+		g->fl_mem = u->state.fl_mem;
+		g->v_cached = u->state.v_cached;
+		g->v_dirty = u->state.v_dirty;
+	} else {
+		fl_to_mem(g, g->i->fl_live);
+		v_flush(g);
+		v_forget(g);
+		g->fl_host = 0;
+		g->fl_mem = F_ALL; /* whoever comes here has stored what lives */
+	}
 	g->label[g->i->imm] = (int32_t)as_off(&g->s);
 }
 
@@ -58,9 +142,9 @@ void lower_br(struct gen *g)
 
 void lower_brcc(struct gen *g)
 {
-	v_flush(g);
 	fl_to_host(g, ir_cc_uses(g->i->cc));
-	fl_to_mem(g, g->i->fl_live);
+	branch_prepare(g);
+	branch_done(g);
 	to_label(g, as_jcc(&g->s, g->i->cc));
 }
 
@@ -70,8 +154,9 @@ void lower_brz(struct gen *g)
 	const struct ir_insn *i = g->i;
 	struct rm a = loc(g, i->a);
 
-	v_flush(g);
+	branch_prepare(g);
 	fl_clobber(g, i->fl_live);
+	branch_done(g);
 	if (a.is_mem)
 		as_alu_imm(&g->s, ALU_CMP, int_op(i->type, 1) & ~0xffu, a, 0);
 	else
@@ -115,6 +200,7 @@ static void chained(struct gen *g, gva_t pc, enum backend_exit_kind kind, const 
 	}
 	as_nops(s, (unsigned)-(as_off(s) + len) & 3);
 	as_bytes(s, opcode, len);
+	g->exit_vec[out->nr_exits] = 0;
 	out->exit[out->nr_exits++] = (struct backend_exit){ .patch_off = as_off(s), .pc = pc, .kind = (uint8_t)kind };
 	as_u32(s, 0);
 }
@@ -136,13 +222,13 @@ static void probe_const(struct gen *g, gva_t pc)
 	as_jcc_abs(s, IR_CC_NZ, stubs.jump_miss);
 }
 
-void exit_far(struct gen *g, gva_t pc)
+static void exit_far(struct gen *g, gva_t pc)
 {
 	probe_const(g, pc);
 	as_op(&g->s, 0xff, 4, jc_const(offsetof(struct tcg_env, jc_code), pc));
 }
 
-static void exit_to(struct gen *g, gva_t pc, enum backend_exit_kind kind)
+void exit_to(struct gen *g, gva_t pc, enum backend_exit_kind kind)
 {
 	if (is_near(g, pc))
 		chained(g, pc, kind, "\xe9", 1);
@@ -175,23 +261,41 @@ void lower_jcc(struct gen *g)
 	struct cold *c;
 	char opcode[2] = { 0x0f };
 
-	exit_prepare(g);
+	fl_to_mem(g, exit_flags(g));
 	if (!test_flag_in_mem(g, &cc)) {
 		fl_to_host(g, ir_cc_uses(i->cc));
 		fl_to_mem(g, exit_flags(g));
 	}
-	if (is_near(g, pc)) {
+	if (is_near(g, pc) && !g->v_dirty) {
 		opcode[1] = (char)(0x80 | cc);
 		chained(g, pc, BACKEND_EXIT_JUMP, opcode, 2);
 	} else {
-		c = cold_new(g, COLD_FAR);
+		c = cold_new(g, COLD_EXIT);
 		c->pc = pc;
+		c->vec_dirty = g->v_dirty;
 		c->from = as_jcc(&g->s, cc);
 	}
 }
 
+/* Everything is cached, and dirty are at most those that are at the inner entry. */
+static void loop_back(struct gen *g)
+{
+	unsigned n = g->out->nr_exits;
+
+	fl_to_mem(g, exit_flags(g));
+	chained(g, g->ir->pc, BACKEND_EXIT_JUMP, "\xe9", 1);
+	if (g->failed)
+		return;
+	g->out->exit[n].loop_off = g->loop_head;
+	g->exit_vec[n] = g->v_dirty;
+}
+
 void lower_jmp(struct gen *g)
 {
+	if (g->loop_head && is_loop(g, g->i)) {
+		loop_back(g);
+		return;
+	}
 	exit_prepare(g);
 	exit_to(g, (gva_t)g->i->imm, BACKEND_EXIT_JUMP);
 }

@@ -34,6 +34,8 @@ static void store_rel(uint8_t *rw_code, const struct backend_exit *exit, uint32_
 
 void x86_64_patch_exit(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit, const void *target_rx)
 {
+	if (exit->loop_off) /* its PC and mode are those of the block, so the target is */
+		target_rx = rx_code + exit->loop_off;
 	store_rel(rw_code, exit, (uint32_t)((const uint8_t *)target_rx - (rx_code + exit->patch_off + 4)));
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Vector registers: global n is host xmm n, loaded from env.vreg at its first use in a stretch of code, stored when dirty before
- * anything leaves it. Temporaries take host registers whose globals the block does not touch.
+ * anything leaves it; across a loop to the block's own start they stay (lower_flow.c). Temporaries take host registers whose globals
+ * the block does not touch.
  */
 #include "tcg/backend/x86_64/gen.h"
 
@@ -58,6 +59,14 @@ void v_forget(struct gen *g)
 	g->v_cached = 0;
 }
 
+void v_load_all(struct gen *g)
+{
+	for (unsigned n = 0; n < TCG_NR_VREG; n++)
+		if (g->v_globals >> n & 1)
+			v_src(g, IR_V(n));
+	g->v_dirty = g->v_written;
+}
+
 static void note(ir_ref r, uint32_t *globals, uint32_t *temps)
 {
 	if (IR_REF_KIND(r) == IR_KIND_V)
@@ -69,15 +78,20 @@ static void note(ir_ref r, uint32_t *globals, uint32_t *temps)
 void v_setup(struct gen *g)
 {
 	const struct ir_block *b = g->ir;
-	uint32_t globals = 0, temps = 0, taken;
+	uint32_t globals = 0, temps = 0, written = 0, unused = 0, taken;
 
 	for (unsigned n = 0; n < b->nr_insns; n++) {
 		note(b->insn[n].d, &globals, &temps);
 		note(b->insn[n].a, &globals, &temps);
 		note(b->insn[n].b, &globals, &temps);
+		note(b->insn[n].d, &written, &unused);
 		if (b->insn[n].op == IR_VFL || (b->insn[n].op == IR_VOP && vop_reads_v0((unsigned)b->insn[n].imm2)))
 			globals |= 1;
+		if (b->insn[n].op == IR_VFL) /* string compares */
+			written |= 1;
 	}
+	g->v_globals = (uint16_t)globals;
+	g->v_written = (uint16_t)(written & globals);
 	taken = globals;
 	for (unsigned n = 0; n < 4; n++) {
 		if (!(temps >> n & 1))
