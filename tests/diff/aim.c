@@ -141,7 +141,7 @@ static void poke_x87(struct program *p, const struct x86_insn *in, uint64_t at, 
 			value_f80(r, b);
 		}
 	}
-	program_poke(p, at, b, in->op[0].size);
+	program_poke(p, at, b, in->op[0].size > 10 ? 0 : in->op[0].size); /* not the images of FNSAVE and its kin */
 }
 
 static void poke_fxrstor(struct program *p, uint64_t at, struct rng *r)
@@ -190,7 +190,7 @@ static void poke_operand(struct program *p, const struct x86_insn *in, uint64_t 
 		program_poke(p, at, &q, size);
 	} else {
 		value_vec(r, b);
-		program_poke(p, at, b, size);
+		program_poke(p, at, b, size > sizeof(b) ? sizeof(b) : size);
 	}
 }
 
@@ -247,9 +247,7 @@ static void string(struct program *p, struct insn *i, struct rng *r)
 	uint64_t source = pick_target(r, in->opsize, in), dest = pick_target(r, in->opsize, in);
 	bool rep = in->pfx & (X86_PFX_REP | X86_PFX_REPNE);
 
-	if (in->id == X86_I_CMPS) /* which of two bad addresses faults first is not said */
-		source = DIFF_DATA + DIFF_PAGE + rng_below(r, DIFF_PAGE);
-	else if (rng_percent(r, 20))
+	if (rng_percent(r, 20))
 		dest = source + rng_below(r, 64) - 32;
 	GPR(p, RSI) = garbage_above(source - seg_base(p, in), in, r);
 	GPR(p, RDI) = garbage_above(dest, in, r);
@@ -257,6 +255,8 @@ static void string(struct program *p, struct insn *i, struct rng *r)
 		GPR(p, RSI) = value_int(r);
 	if (rep)
 		GPR(p, RCX) = garbage_above(rng_percent(r, 90) ? rng_below(r, 40) : rng_below(r, 1500), in, r);
+	if (rep && in->addrsize == 4 && !(uint32_t)GPR(p, RCX)) /* whether no iteration clears the upper half is up to the CPU */
+		GPR(p, RCX) = 0;
 	if (rep && (in->id == X86_I_CMPS || in->id == X86_I_SCAS)) { /* runs of equal bytes */
 		uint8_t run[64];
 		uint64_t v = rng_percent(r, 50) ? 0 : GPR(p, RAX) & 0xff;
@@ -365,6 +365,10 @@ static void prepare(struct program *p, struct insn *i, struct rng *r)
 	case X86_I_PCMPESTRI: case X86_I_PCMPESTRM:
 		GPR(p, RAX) = rng_percent(r, 80) ? rng_below(r, 40) - 20ull : value_int(r);
 		GPR(p, RDX) = rng_percent(r, 80) ? rng_below(r, 40) - 20ull : value_int(r);
+		break;
+	case X86_I_CVTPI2PS: case X86_I_CVTPI2PD: /* from memory: a pending x87 exception is reported (Intel) or not (AMD) */
+		if (insn_mem_operand(&i->in) >= 0)
+			p->c.in.fx.fsw &= 0x7f00;
 		break;
 	case X86_I_LOOP: case X86_I_LOOPE: case X86_I_LOOPNE: case X86_I_JCXZ:
 		GPR(p, RCX) = rng_percent(r, 60) ? rng_below(r, 3) : GPR(p, RCX);

@@ -73,6 +73,11 @@ struct diff_hole {
 	uint32_t addr, len;
 };
 
+#define DIFF_FLUSH 1    /* start with an empty TLB */
+#define DIFF_NAG 2      /* a request is always pending: every poll leaves, REP is interrupted */
+#define DIFF_STEPWISE 4 /* each instruction in a block of its own that runs once */
+#define DIFF_FLAT 8     /* with FLUSH: from here on the arena is contiguous in guest-physical memory; without this bit: scattered */
+
 struct diff_case {
 	uint32_t image;     /* which arena image */
 	uint32_t code_off;  /* of the code in the code pages */
@@ -81,7 +86,7 @@ struct diff_case {
 	uint8_t code[DIFF_MAX_CODE];
 	uint8_t nr_pokes, nr_holes;
 	bool twice;         /* engines: run it again, warm, and expect the same */
-	bool flush;         /* engines: with an empty TLB */
+	uint8_t how;        /* engines: DIFF_* bits below */
 	struct diff_poke poke[DIFF_MAX_POKES];
 	uint8_t poke_bytes[DIFF_POKE_BYTES];
 	struct diff_hole hole[2];

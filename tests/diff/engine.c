@@ -25,6 +25,7 @@
 #define RAM_BYTES (16ull << 20)
 #define CODE_BYTES (64ull << 20)
 #define TABLES 0x1000u          /* page tables: one page per level and region */
+#define DATA_TABLE (TABLES + 0x5000)
 #define CODE_GPA 0x400000u      /* in a region of its own */
 #define STUBS_GPA 0x600000u
 #define PTE_P 1ull
@@ -33,8 +34,15 @@
 #define PTE_NX (1ull << 63)
 #define MAX_BLOCKS 100000       /* blocks a case may run before it counts as hung */
 
-/* Guest-physical pages of the arena: not contiguous, so that accesses over a page end are in two places. */
-static const uint32_t data_gpa[DIFF_DATA_PAGES] = { 0x205000, 0x203000, 0x209000, 0x201000 };
+/*
+ * Guest-physical pages of the arena: scattered, so that accesses over a page end are in two places, or contiguous, so that a TLB entry may
+ * cover them all.
+ */
+static const uint32_t layouts[2][DIFF_DATA_PAGES] = {
+	{ 0x205000, 0x203000, 0x209000, 0x201000 },
+	{ 0x210000, 0x211000, 0x212000, 0x213000 },
+};
+static const uint32_t *data_gpa = layouts[0];
 
 static struct x86_cpu *cpu;
 static uint32_t old_off, old_len;
@@ -46,24 +54,29 @@ static void pte(uint32_t table, unsigned index, uint64_t entry)
 	memcpy(ram_ptr(table + index * 8), &entry, 8);
 }
 
+static void map_arena(uint32_t table, const uint32_t *pages)
+{
+	data_gpa = pages;
+	for (unsigned i = 0; i < DIFF_DATA_PAGES; i++)
+		pte(table, (DIFF_DATA >> 12 & 511) + i,
+		    pages[i] | PTE_P | PTE_U | PTE_NX | (DIFF_DATA + i * DIFF_PAGE == DIFF_DATA_RO ? 0 : PTE_W));
+}
+
 /* One last-level table each for code, stubs and data, all in the first GiB. */
 static void make_tables(void)
 {
-	const uint32_t pml4 = TABLES, pdpt = TABLES + 0x1000, pd = TABLES + 0x2000, code = TABLES + 0x3000, data = TABLES + 0x4000;
-	const uint32_t stubs = TABLES + 0x5000;
+	const uint32_t pml4 = TABLES, pdpt = TABLES + 0x1000, pd = TABLES + 0x2000, code = TABLES + 0x3000, stubs = TABLES + 0x4000;
 	const uint64_t open = PTE_P | PTE_W | PTE_U;
 
 	pte(pml4, 0, pdpt | open);
 	pte(pdpt, 0, pd | open);
 	pte(pd, DIFF_CODE >> 21, code | open);
 	pte(pd, DIFF_STUBS >> 21, stubs | open);
-	pte(pd, DIFF_DATA >> 21, data | open);
+	pte(pd, DIFF_DATA >> 21, DATA_TABLE | open);
 	pte(stubs, DIFF_STUBS >> 12 & 511, STUBS_GPA | PTE_P | PTE_U);
 	for (unsigned i = 0; i < DIFF_CODE_PAGES; i++)
 		pte(code, (DIFF_CODE >> 12 & 511) + i, (CODE_GPA + i * DIFF_PAGE) | PTE_P | PTE_U);
-	for (unsigned i = 0; i < DIFF_DATA_PAGES; i++)
-		pte(data, (DIFF_DATA >> 12 & 511) + i,
-		    data_gpa[i] | PTE_P | PTE_U | PTE_NX | (DIFF_DATA + i * DIFF_PAGE == DIFF_DATA_RO ? 0 : PTE_W));
+	map_arena(DATA_TABLE, layouts[0]);
 }
 
 /* Selectors as Linux gives them to a process. */
@@ -101,8 +114,10 @@ static int start_thread(struct err *err)
 
 int engine_init(bool interp, const char *log, struct err *err)
 {
-	struct vcpu_config config = { .nr = 1, .sockets = 1, .cores = 1, .threads = 1, .cpu_model = "max", .interp = interp, .tb_size = CODE_BYTES };
+	struct vcpu_config config = { .nr = 1, .sockets = 1, .cores = 1, .threads = 1, .cpu_model = "max" };
 
+	config.interp = interp;
+	config.tb_size = CODE_BYTES;
 	rcu_register();
 	if (log && log_parse_items(log, err) < 0)
 		return -1;
@@ -207,12 +222,12 @@ static void store_state(struct diff_outcome *o)
 
 /* ---- Running */
 
-static struct tb *find(struct vcpu *v)
+static struct tb *find(struct vcpu *v, bool stepwise)
 {
 	struct tb *tb;
 
 	for (;;) {
-		if (v->exec->one_shot) {
+		if (v->exec->one_shot || stepwise) {
 			v->exec->one_shot = false;
 			tb = tcg_one_shot_block(&v->exec->tcg, &v->env);
 			v->exec->in_one_shot = true;
@@ -229,7 +244,7 @@ static struct tb *find(struct vcpu *v)
 }
 
 /* Until a fault is pending; false: it never came. */
-static bool run_to_fault(struct vcpu *v)
+static bool run_to_fault(struct vcpu *v, uint8_t how)
 {
 	static volatile unsigned blocks; /* survives the unwinding */
 	struct tb *tb, *last = NULL;
@@ -245,9 +260,11 @@ static bool run_to_fault(struct vcpu *v)
 			return false;
 		if (atomic_exchange(&v->env.request, 0))
 			last = NULL;
-		tb = find(v);
+		tb = find(v, how & DIFF_STEPWISE);
 		if (last)
 			tb_chain(last, (unsigned)v->env.exit_index, tb);
+		if (how & DIFF_NAG)
+			atomic_store(&v->env.request, VCPU_REQ_QUIESCE);
 		v->exec->in_run = true;
 		tcg_backend->run(&v->env, tb->code);
 		v->exec->in_run = false;
@@ -275,7 +292,7 @@ static void run_once(const struct diff_case *c, struct diff_outcome *o, uint8_t 
 	write_arena(c);
 	load_state(&c->in);
 	tcg_safepoint(&v->exec->tcg, &v->env);
-	if (!run_to_fault(v)) {
+	if (!run_to_fault(v, c->how)) {
 		o->vector = DIFF_HANG;
 	} else if (at_terminator(c)) {
 		o->vector = DIFF_END;
@@ -299,8 +316,10 @@ void engine_run(const struct diff_case *c, struct diff_outcome out[2], uint8_t *
 
 	memset(out, 0, 2 * sizeof(*out));
 	out[1].vector = DIFF_NOT_RUN;
-	if (c->flush)
+	if (c->how & DIFF_FLUSH) {
+		map_arena(DATA_TABLE, layouts[c->how & DIFF_FLAT ? 1 : 0]);
 		tlb_flush_all(&cpu->vcpu.env);
+	}
 	write_code(c);
 	for (unsigned k = 0; k < (c->twice ? 2 : 1); k++) {
 		run_once(c, &out[k], arena);

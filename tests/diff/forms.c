@@ -118,6 +118,8 @@ static void add_one(const struct path *p, const struct x86_row *row, unsigned op
 		f->skip = "undefined with 16-bit operands (SDM volume 2, BSWAP)";
 	if (row->id == X86_I_MOV_SEG && x86_oc_info[row->oc[0]].method == X86_M_SD)
 		f->skip = "the host's descriptor table";
+	if (row->id == X86_I_MOVSXD && opsize == 2 && mem == FORM_MEM)
+		f->skip = "vendors differ: 16 bits of memory (Intel SDM volume 2, MOVSXD) or 32 (AMD)";
 	if (row->id == X86_I_NOP && p->map == 1 && p->opcode == 0x0d && mem == FORM_REG)
 		f->skip = "vendors differ: #UD (AMD) or a reserved NOP (Intel SDM volume 2, table A-6)";
 	if (row->id == X86_I_POP && x86_oc_info[row->oc[0]].method == X86_M_SEGF)

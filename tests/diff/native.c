@@ -3,7 +3,8 @@
  * Cases on the host CPU.
  *
  * Code pages are one file mapped twice, executable where the case wants them and writable elsewhere. A terminator jumps to a stub in
- * low memory that notes which one it was. Faults come as signals, whose context has the registers, vector, error code and address.
+ * low memory and from there to its own entry of native_entry.S. Faults come as signals, whose context has the
+ * registers, vector, error code and address.
  */
 #define _GNU_SOURCE
 #include "diff/native.h"
@@ -22,19 +23,22 @@
 /* Of native_entry.S. */
 extern uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs, native_target;
 extern uint64_t native_out_gpr[16], native_out_flags, native_out_fs, native_out_gs, native_host_sp, native_host_fs;
+extern uint32_t native_term;
 extern struct diff_fx native_in_fx, native_out_fx;
 void native_enter(void);
-void native_leave(void);
+void native_leave0(void);
+void native_leave1(void);
+void native_leave2(void);
 void native_abort(void) __attribute__((noreturn));
 void native_signal(int sig, siginfo_t *info, void *context);
 void native_on_signal(int sig, siginfo_t *info, void *context);
 
 uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs, native_target;
 uint64_t native_out_gpr[16], native_out_flags, native_out_fs, native_out_gs, native_host_sp, native_host_fs;
+uint32_t native_term; /* terminator that was reached */
 struct diff_fx native_in_fx, native_out_fx;
 
 static uint8_t *code_rw;                /* the code pages, writable */
-static volatile uint32_t *term_reached; /* in low memory */
 static struct diff_outcome *current;    /* of the case that runs; NULL otherwise */
 static uint32_t old_off, old_len;       /* what the last case left in the code pages */
 
@@ -59,24 +63,22 @@ static uint8_t *map_at(uint64_t addr, size_t len, int prot, int flags, int fd, o
 	return p;
 }
 
-/* Each stub: mov dword [term_reached], k; jmp [address of native_leave] */
+/* Each stub: jmp [pointer]; the pointers stand behind the stubs. Nothing here can be written by a case. */
 static void make_stubs(void)
 {
-	uint8_t *s = map_at(DIFF_STUBS, DIFF_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint32_t word = DIFF_STUBS + 0x800, pointer = DIFF_STUBS + 0x808;
-	uint64_t leave = (uintptr_t)native_leave;
+	void (*const leave[DIFF_NR_TERMS])(void) = { native_leave0, native_leave1, native_leave2 };
+	uint8_t *s = map_at(DIFF_STUBS, DIFF_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	for (uint32_t k = 0; k < DIFF_NR_TERMS; k++) {
 		uint8_t *p = s + k * DIFF_STUB_LEN;
+		uint32_t pointer = DIFF_STUBS + 0x800 + k * 8;
 
-		memcpy(p, "\xc7\x04\x25", 3);
-		memcpy(p + 3, &word, 4);
-		memcpy(p + 7, &k, 4);
-		memcpy(p + 11, "\xff\x24\x25", 3);
-		memcpy(p + 14, &pointer, 4);
+		memcpy(p, "\xff\x24\x25", 3);
+		memcpy(p + 3, &pointer, 4);
+		memcpy(s + 0x800 + k * 8, &leave[k], 8);
 	}
-	memcpy(s + 0x808, &leave, 8);
-	term_reached = (volatile uint32_t *)(void *)(s + 0x800);
+	if (mprotect(s, DIFF_PAGE, PROT_READ | PROT_EXEC))
+		die("mprotect");
 }
 
 static void catch_signals(void)
@@ -171,7 +173,7 @@ static void store_state(const struct diff_case *c, struct diff_outcome *o)
 	o->out.fs_base = native_out_fs;
 	o->out.gs_base = native_out_gs;
 	o->out.fx = native_out_fx;
-	o->out.rip = c->term[*term_reached % DIFF_NR_TERMS];
+	o->out.rip = c->term[native_term % DIFF_NR_TERMS];
 	o->vector = DIFF_END;
 	o->error = 0;
 	o->cr2 = 0;

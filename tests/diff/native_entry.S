@@ -3,8 +3,8 @@
  * Into and out of a case on the real CPU. All state goes through the variables of native.c; the C stack pointer and C's FS base are
  * kept in two of them, because while a case runs nothing else of C's is left.
  *
- *   native_enter    loads native_in_* and jumps to native_target; returns when native_leave or native_abort is reached
- *   native_leave    a terminator jumps here: stores everything to native_out_*
+ *   native_enter    loads native_in_* and jumps to native_target; returns when native_leave0..2 or native_abort is reached
+ *   native_leave0.. terminators lead here: store everything to native_out_*, and which one it was to native_term
  *   native_signal   signal handler: gives C its FS base back, then goes on in native_on_signal() on the alternate stack
  *   native_abort    from C: back to the caller of native_enter
  */
@@ -47,9 +47,23 @@ native_enter:
 	mov native_in_gpr + 15 * 8(%rip), %r15
 	jmp *native_target(%rip)
 
-	.globl native_leave
-	.type native_leave, @function
-native_leave:
+	.globl native_leave0
+	.type native_leave0, @function
+native_leave0:
+	movl $0, native_term(%rip)
+	jmp leave
+
+	.globl native_leave1
+	.type native_leave1, @function
+native_leave1:
+	movl $1, native_term(%rip)
+	jmp leave
+
+	.globl native_leave2
+	.type native_leave2, @function
+native_leave2:
+	movl $2, native_term(%rip)
+leave:
 	mov %rax, native_out_gpr + 0 * 8(%rip)
 	mov %rcx, native_out_gpr + 1 * 8(%rip)
 	mov %rdx, native_out_gpr + 2 * 8(%rip)

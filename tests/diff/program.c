@@ -16,7 +16,7 @@ void program_poke(struct program *p, uint64_t addr, const void *bytes, size_t le
 		len -= DIFF_DATA - addr;
 		addr = DIFF_DATA;
 	}
-	if (addr < DIFF_DATA || addr >= DIFF_DATA + DIFF_DATA_SIZE || p->c.nr_pokes == DIFF_MAX_POKES)
+	if (!len || addr < DIFF_DATA || addr >= DIFF_DATA + DIFF_DATA_SIZE || p->c.nr_pokes == DIFF_MAX_POKES)
 		return;
 	if (addr + len > DIFF_DATA + DIFF_DATA_SIZE)
 		len = DIFF_DATA + DIFF_DATA_SIZE - addr;

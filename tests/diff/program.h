@@ -81,6 +81,7 @@ int insn_mem_operand(const struct x86_insn *in);     /* number of the memory ope
 
 /* ---- Generation */
 void state_random(struct diff_state *s, struct rng *r);                       /* state.c */
+uint8_t how_random(struct rng *r);                                            /* DIFF_* bits; state.c */
 void single_generate(struct program *p, uint64_t seed, unsigned form);        /* single.c */
 /* aim.c: makes the state fit one instruction; false: its memory operand landed where it must not be. */
 bool aim(struct program *p, struct insn *i, struct rng *r);

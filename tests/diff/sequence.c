@@ -21,6 +21,7 @@ struct plan {
 	uint8_t base[2], index, counter;
 	uint32_t reserved; /* mask of registers that nothing may write */
 	bool edge;         /* bases near page ends */
+	bool strings;      /* the bases are RSI and RDI, and string instructions move them */
 	unsigned profile;  /* PROFILE_* */
 };
 
@@ -48,8 +49,8 @@ static bool unsuitable(const struct form *f)
 	switch (f->id) {
 	case X86_I_POPF: case X86_I_ENTER: case X86_I_LEAVE: case X86_I_XLAT: case X86_I_FXRSTOR: case X86_I_FLDENV: case X86_I_FRSTOR:
 	case X86_I_FXSAVE: case X86_I_FNSAVE: case X86_I_FNSTENV: case X86_I_FLDCW: case X86_I_LDMXCSR: case X86_I_WRFSBASE:
-	case X86_I_WRGSBASE: case X86_I_UD0: case X86_I_UD1: case X86_I_UD2: case X86_I_MOVS: case X86_I_CMPS: case X86_I_STOS:
-	case X86_I_LODS: case X86_I_SCAS: case X86_I_CMPXCHG16B: case X86_I_MASKMOVQ: case X86_I_MASKMOVDQU:
+	case X86_I_WRGSBASE: case X86_I_UD0: case X86_I_UD1: case X86_I_UD2: case X86_I_CMPXCHG16B: case X86_I_MASKMOVQ:
+	case X86_I_MASKMOVDQU:
 		return true;
 	case X86_I_JMP: case X86_I_CALL: /* direct ones only */
 		return f->modrm;
@@ -83,27 +84,37 @@ static void choose_memory(const struct plan *s, struct mem_choice *m)
 	}
 }
 
-/* Does the access, if it is a locked one, stay in its cache line? */
-static bool lock_is_harmless(const struct plan *s, const struct insn *i)
+/* Linear address of the memory operand as it will be, or 0 if only the run can tell (RSP moves). */
+static uint64_t known_address(const struct plan *s, const struct insn *i)
 {
 	const struct x86_memref *m = &i->in.mem;
-	int n = insn_mem_operand(&i->in);
 	uint64_t at;
 
-	if (!insn_is_locked(&i->in))
-		return true;
-	if (m->base == X86_RSP)
-		return false;
+	if (m->base == X86_RSP || m->base == X86_REG_NONE)
+		return 0;
 	at = m->base == X86_REG_RIP ? i->rip_target : s->p->c.in.gpr[m->base] + (uint64_t)m->disp;
-	if (m->index != X86_REG_NONE)
-		at += s->p->c.in.gpr[m->index] * m->scale;
-	return at % 64 + i->in.op[n].size <= 64;
+	return m->index == X86_REG_NONE ? at : at + s->p->c.in.gpr[m->index] * m->scale;
+}
+
+/* No locked access over the end of a cache line, ever; misaligned vectors only now and then, because they end the run. */
+static bool is_aligned_enough(const struct plan *s, const struct insn *i)
+{
+	int n = insn_mem_operand(&i->in);
+	uint64_t at = known_address(s, i);
+
+	if (n < 0)
+		return true;
+	if (insn_is_locked(&i->in))
+		return at && at % 64 + i->in.op[n].size <= 64;
+	return !(i->in.attr & X86_A_ALIGN) || (at && at % 16 == 0) || rng_percent(s->r, 2);
 }
 
 static bool keeps_reserved(const struct plan *s, const struct x86_insn *in)
 {
 	uint32_t writes = insn_writes_gpr(in);
 
+	if (in->attr & X86_A_STRING)
+		return s->strings && !(in->pfx & X86_PFX_67);
 	switch (in->id) {
 	case X86_I_POP: /* into a register: fine, but for those with a duty */
 		if (in->op[0].kind == X86_OPK_GPR && in->op[0].reg == X86_RSP)
@@ -150,7 +161,7 @@ static bool choose_insn(struct plan *s, unsigned at, unsigned nr, uint16_t undef
 		if (!insn_encode(i, n, &m, s->r))
 			continue;
 		i->rip_target = DIFF_DATA + rng_below(s->r, DIFF_DATA_SIZE - 64);
-		if (!keeps_reserved(s, &i->in) || reads_undefined(&i->in, undefined) || !lock_is_harmless(s, i))
+		if (!keeps_reserved(s, &i->in) || reads_undefined(&i->in, undefined) || !is_aligned_enough(s, i))
 			continue;
 		if (i->rel_size)
 			i->branch = branch_target(s, i, at, nr);
@@ -189,14 +200,18 @@ static void assign_registers(struct plan *s)
 	uint8_t stack[8 * 8];
 
 	s->reserved = 1u << X86_RSP;
-	s->base[0] = take_register(s);
-	s->base[1] = take_register(s);
+	s->strings = rng_percent(s->r, 20);
+	s->base[0] = s->strings ? X86_RSI : take_register(s);
+	s->base[1] = s->strings ? X86_RDI : take_register(s);
+	s->reserved |= 1u << s->base[0] | 1u << s->base[1];
 	s->index = take_register(s);
 	s->counter = take_register(s);
 	s->edge = rng_percent(s->r, 25);
 	gpr[s->base[0]] = base_value(s);
 	gpr[s->base[1]] = rng_percent(s->r, 30) ? gpr[s->base[0]] + rng_below(s->r, 64) : base_value(s);
-	gpr[s->index] = rng_below(s->r, 32);
+	gpr[s->index] = rng_percent(s->r, 50) ? rng_below(s->r, 32) : rng_below(s->r, 4) * 16;
+	if (s->strings)
+		gpr[X86_RCX] = rng_below(s->r, 64);
 	gpr[s->counter] = 2 + rng_below(s->r, 4);
 	gpr[X86_RSP] = DIFF_DATA + 0x800 + rng_below(s->r, 0x100) * 8;
 	for (unsigned i = 0; i < 8; i++)
@@ -272,7 +287,7 @@ void sequence_generate(struct program *p, uint64_t seed, const uint16_t *pool, u
 		assign_registers(&s);
 		p->c.image = rng_below(&r, DIFF_NR_IMAGES);
 		p->c.twice = rng_percent(&r, 30);
-		p->c.flush = rng_percent(&r, 10);
+		p->c.how = how_random(&r);
 		p->c.code_off = rng_percent(&r, 15) ? DIFF_PAGE - rng_below(&r, 300) : 16 + rng_below(&r, DIFF_PAGE - 1024);
 		p->c.in.rip = DIFF_CODE + p->c.code_off;
 	} while (!build(&s, 2 + rng_below(&r, 39)));

@@ -86,7 +86,7 @@ void single_generate(struct program *p, uint64_t seed, unsigned form)
 			i->branch = 2;
 		p->c.image = rng_below(&r, DIFF_NR_IMAGES);
 		p->c.twice = rng_percent(&r, 30);
-		p->c.flush = rng_percent(&r, 10);
+		p->c.how = how_random(&r);
 		p->c.code_off = code_offset(&r, i->len);
 		p->c.in.rip = DIFF_CODE + p->c.code_off;
 		if (program_layout(p, KEEP_ALL))

@@ -65,3 +65,16 @@ void state_random(struct diff_state *s, struct rng *r)
 	x87_random(&s->fx, r);
 	sse_random(&s->fx, r);
 }
+
+uint8_t how_random(struct rng *r)
+{
+	uint8_t how = 0;
+
+	if (rng_percent(r, 10))
+		how |= DIFF_FLUSH | (rng_percent(r, 50) ? DIFF_FLAT : 0);
+	if (rng_percent(r, 10))
+		how |= DIFF_NAG;
+	if (rng_percent(r, 8))
+		how |= DIFF_STEPWISE;
+	return how;
+}

@@ -17,12 +17,15 @@ static const struct flag_effect rows[X86_I_COUNT] = {
 
 int insn_count(const struct x86_insn *in)
 {
-	const struct x86_operand *op = &in->op[in->nr_ops - 1];
+	const struct x86_operand *op = &in->op[in->nr_ops ? in->nr_ops - 1 : 0];
 
-	return op->kind == X86_OPK_IMM ? (int)(in->imm & 0xff) : -1;
+	return in->nr_ops && op->kind == X86_OPK_IMM ? (int)(in->imm & 0xff) : -1;
 }
 
-/* SDM volume 2, SAL/SAR/SHL/SHR, SHLD, SHRD: count 0 changes nothing; OF is defined for 1 only; AF is undefined; CF is, too, if count >= size. */
+/*
+ * SDM volume 2, SAL/SAR/SHL/SHR, SHLD, SHRD: count 0 changes nothing; OF is defined for 1 only; AF is undefined; CF is, too, if
+ * count >= size.
+ */
 static struct flag_effect shift(const struct x86_insn *in, int count)
 {
 	unsigned bits = in->opsize * 8u;
@@ -110,6 +113,20 @@ static bool is_dead(const struct insn *i, uint16_t live_behind)
 	return i->in.id == X86_I_CMC && !(live_behind & F_C);
 }
 
+/* A return may go on behind any call. */
+static bool spread_return(struct program *p, uint64_t keep, uint16_t out)
+{
+	bool changed = false;
+
+	for (unsigned i = 0; i < p->nr; i++) {
+		if (!insn_kept(keep, i) || p->insn[i].in.id != X86_I_CALL)
+			continue;
+		changed |= (p->undef_in[i + 1] | out) != p->undef_in[i + 1];
+		p->undef_in[i + 1] |= out;
+	}
+	return changed;
+}
+
 /* One pass forward; true if something changed. */
 static bool spread_undefined(struct program *p, uint64_t keep, bool *bad)
 {
@@ -125,6 +142,8 @@ static bool spread_undefined(struct program *p, uint64_t keep, bool *bad)
 			*bad = true;
 		if (insn_kept(keep, i) && is_exit(in))
 			p->undef_end |= out;
+		if (insn_kept(keep, i) && in->in.id == X86_I_RET)
+			changed |= spread_return(p, keep, out);
 		for (unsigned k = 0; k < 2; k++) {
 			changed |= (p->undef_in[to[k]] | out) != p->undef_in[to[k]];
 			p->undef_in[to[k]] |= out;
