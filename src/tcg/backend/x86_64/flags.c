@@ -5,32 +5,11 @@
  * Invariant: between two IR instructions every live flag is valid in host EFLAGS (fl_host) or every live flag is valid in env.flags
  * (fl_mem), or both. An op that writes some flags and passes others through gets the others into EFLAGS first.
  *
- * Cost, cycles on a Zen 4 class host (Intel SDM volume 2 for the instructions): save by pushfq + pop 2.1 (10 bytes, no scratch register),
- * by lahf + seto 0.8 (33 bytes); restore by sahf 2.4 against 14 for popfq; save and restore in sequence 12 against 35. So the raw
- * image is stored with pushfq (bits outside F_ALL are rubbish) and loaded with sahf, its overflow bit through an addition.
+ * Cost, cycles on a Zen 4 class host (Intel SDM volume 2 for the instructions): save by pushfq + pop 2.1 (10 bytes, no scratch register), but
+ * 5 or more where the front end or a jump waits for it; by lahf + seto 0.8 (36 bytes); restore by sahf 2.4 against 14 for popfq. Image
+ * and overflow bit are stored and loaded as bytes, so that loads are forwarded from the stores.
  */
 #include "tcg/backend/x86_64/gen.h"
-
-static void save(struct gen *g)
-{
-	struct as *s = &g->s;
-
-	as_u8(s, 0x9c);                       /* pushfq */
-	as_op(s, 0x8f, 0, RM_ENV(flags));     /* pop */
-	g->fl_mem = g->fl_host;
-}
-
-void fl_to_mem(struct gen *g, uint32_t mask)
-{
-	if ((mask & ~g->fl_mem) && (mask & g->fl_host))
-		save(g);
-}
-
-void fl_clobber(struct gen *g, uint32_t live)
-{
-	fl_to_mem(g, live);
-	g->fl_host = 0;
-}
 
 /* rax is moved out of the way: to the scratch register, or, if that is taken, to memory. */
 static void rax_out(struct gen *g)
@@ -47,6 +26,38 @@ static void rax_back(struct gen *g)
 		as_load(&g->s, R_AX, RM_ENV(be_save[3]));
 	else
 		as_mov(&g->s, R_AX, g->scratch);
+}
+
+/* By lahf, and seto if overflow is wanted. */
+static void save(struct gen *g, uint32_t mask)
+{
+	struct as *s = &g->s;
+	struct rm high = rm_gs(offsetof(struct tcg_env, flags) + 1);
+
+	rax_out(g);
+	as_u8(s, 0x9f);
+	as_op(s, 0x88, R_SP, RM_ENV(flags)); /* mov flags, ah */
+	g->fl_mem = g->fl_host & ~F_O;
+	if (mask & g->fl_host & F_O) {
+		as_bytes(s, "\x0f\x90\xc0", 3); /* seto al */
+		as_op(s, OP_MOVZX8 | OP_M8, R_AX, rm_reg(R_AX));
+		as_op(s, OP_LEA, R_AX, (struct rm){ .is_mem = 1, .base = R_NONE, .index = R_AX, .scale = 3 });
+		as_op(s, 0x88, R_AX, high);
+		g->fl_mem = g->fl_host;
+	}
+	rax_back(g);
+}
+
+void fl_to_mem(struct gen *g, uint32_t mask)
+{
+	if ((mask & ~g->fl_mem) && (mask & g->fl_host))
+		save(g, mask);
+}
+
+void fl_clobber(struct gen *g, uint32_t live)
+{
+	fl_to_mem(g, live);
+	g->fl_host = 0;
 }
 
 /* All but overflow: bits 7:0 of the image are what SAHF takes. */
@@ -66,11 +77,11 @@ static void restore_all(struct gen *g)
 	struct as *s = &g->s;
 
 	rax_out(g);
-	as_op(s, OP_MOV_RM, R_AX, RM_ENV(flags));
-	as_bytes(s, "\x80\xe4\x08", 3); /* and ah, 8: overflow is bit 11 */
-	as_bytes(s, "\x80\xc4\x78", 3); /* add ah, 0x78: overflows with that bit only */
-	as_bytes(s, "\x88\xc4", 2);     /* mov ah, al */
-	as_u8(s, 0x9e);                 /* sahf leaves overflow alone */
+	as_op(s, 0x8a, R_AX, rm_gs(offsetof(struct tcg_env, flags) + 1)); /* mov al */
+	as_bytes(s, "\x24\x08", 2);         /* and al, 8: overflow is bit 11 */
+	as_bytes(s, "\x04\x78", 2);         /* add al, 0x78: overflows with that bit only */
+	as_op(s, 0x8a, R_SP, RM_ENV(flags)); /* mov ah */
+	as_u8(s, 0x9e);                      /* sahf leaves overflow alone */
 	rax_back(g);
 	g->fl_host = g->fl_mem;
 }
@@ -115,9 +126,17 @@ void fl_check(struct gen *g)
 		fl_to_mem(g, ir_flags_use(g->ir, g->i) | g->i->fl_live);
 }
 
+/* By pushfq: the scratch registers may be taken. */
 void fl_spill(struct gen *g)
 {
-	fl_clobber(g, ir_flags_use(g->ir, g->i) | passed_through(g));
+	uint32_t mask = ir_flags_use(g->ir, g->i) | passed_through(g);
+
+	if ((mask & ~g->fl_mem) && (mask & g->fl_host)) {
+		as_u8(&g->s, 0x9c);
+		as_op(&g->s, 0x8f, 0, RM_ENV(flags)); /* pop */
+		g->fl_mem = g->fl_host;
+	}
+	g->fl_host = 0;
 }
 
 void fl_ready(struct gen *g)
