@@ -13,7 +13,7 @@
 #include "vcpu/vcpu.h"
 
 #define MIB (1u << 20)
-#define TB_SIZE_MIN_MIB 8
+#define TB_SIZE_MIN_MIB 1
 #define TB_SIZE_MAX_MIB 2047 /* code memory is reached by 32-bit displacements */
 #define PORT_MAX 0xffff
 

@@ -318,14 +318,15 @@ void tcg_safepoint(struct tcg_thread *t, struct tcg_env *env)
 	if (unlikely(tb_purge_due(t->purged)))
 		tb_purge(&t->purged, jc_drop, env);
 	tb_reclaim_poll(false);
-	if (unlikely(code_is_short()))
-		tb_evict();
+	if (unlikely(code_is_short()) && tb_evict())
+		tb_reclaim_poll(true);
 }
 
 void tcg_make_room(struct tcg_thread *t)
 {
 	(void)t;
-	tb_evict();
+	if (code_is_short())
+		tb_evict();
 	tb_reclaim_poll(true);
 	rcu_offline();
 	rcu_drain();

@@ -48,7 +48,7 @@ static inline bool rcu_is_online(void)
 	return urcu_qsbr_read_ongoing() != 0;
 }
 
-/* Runs fn(head) on liburcu's own thread after a grace period. Registered thread, any lock. */
+/* Runs fn(head) on the worker thread (rcu.c) after a grace period, in order. Any thread, any lock. fn is no RCU reader. */
 void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 /* Waits for a grace period; the caller is quiescent meanwhile. No lock held. */
 void rcu_synchronize(void);

@@ -23,6 +23,7 @@ static struct ranked_lock code_lock = RANKED_LOCK_INIT(CODE);
 static struct list free_list = LIST_INIT(free_list); /* [lock code_lock] */
 static struct list full_list = LIST_INIT(full_list); /* [lock code_lock] oldest first */
 static _Atomic unsigned nr_free;                     /* written under code_lock */
+static _Atomic unsigned nr_evicting;                 /* likewise: full segments whose blocks are dead or dying */
 
 static int map_region(size_t bytes, struct err *err)
 {
@@ -126,9 +127,10 @@ static uint8_t *segment_start(const struct code_segment *seg)
 
 bool code_is_short(void)
 {
-	unsigned reserve = nr_segments / 16 > 2 ? nr_segments / 16 : 2;
+	unsigned reserve = nr_segments / 8 > 2 ? nr_segments / 8 : 2;
 
-	return atomic_load_explicit(&nr_free, memory_order_relaxed) < reserve;
+	/* What is on its way counts: a grace period takes its time, and emptying more meanwhile would empty everything. */
+	return atomic_load_explicit(&nr_free, memory_order_relaxed) + atomic_load_explicit(&nr_evicting, memory_order_relaxed) < reserve;
 }
 
 void code_block_gone(struct code_segment *seg)
@@ -139,7 +141,8 @@ void code_block_gone(struct code_segment *seg)
 	list_remove(&seg->link); /* from the full list */
 	free_blocks(seg);
 	seg->used = 0;
-	atomic_store(&seg->evicting, false);
+	if (atomic_exchange(&seg->evicting, false))
+		atomic_fetch_sub(&nr_evicting, 1);
 	list_push_back(&free_list, &seg->link);
 	atomic_fetch_add(&nr_free, 1);
 	lock_release(&code_lock);
@@ -189,6 +192,7 @@ struct code_segment *code_segment_oldest(void)
 		if (atomic_load(&seg->evicting) || !get_unless_gone(seg))
 			continue;
 		atomic_store(&seg->evicting, true);
+		atomic_fetch_add(&nr_evicting, 1);
 		found = seg;
 		break;
 	}

@@ -65,7 +65,6 @@ static void batch_done(struct rcu_head *head)
 		code_block_gone(b->dead[i].segment);
 	stat_add(STAT_blocks_reclaimed, b->nr);
 	lock_acquire(&batch_lock);
-	/* Callbacks of one queue run in order, but several queues may exist: unlink wherever it stands. */
 	for (struct batch **p = &oldest, *prev = NULL; *p; prev = *p, p = &(*p)->next) {
 		if (*p != b)
 			continue;

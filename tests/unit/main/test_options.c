@@ -89,7 +89,7 @@ static void bad_lines_name_the_option_and_the_remedy(void **state)
 		{ "-kernel k -accel tcg,thread=banana", "-accel: thread: 'banana' should be multi" },
 		{ "-kernel k -accel tcg,engine=banana", "-accel: engine: 'banana' should be jit or interp" },
 		{ "-kernel k -accel tcg,tb-size=x", "-accel: tb-size: 'x' is not a number" },
-		{ "-kernel k -accel tcg,tb-size=1", "-accel: tb-size: 1 MiB is too small" },
+		{ "-kernel k -accel tcg,tb-size=0", "-accel: tb-size: 0 MiB is too small" },
 		{ "-kernel k -accel tcg,tb-size=9999999", "-accel: tb-size: 9999999 is too large" },
 		{ "-kernel k -accel tcg,nonsense=1", "-accel: 'nonsense' is unknown here" },
 		{ "-kernel k -machine isapc", "-machine: type: there is no machine 'isapc'" },
