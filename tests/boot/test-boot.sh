@@ -105,5 +105,6 @@ test_sigterm() {
 	await_markers "$work/console" 1 $pid
 	kill -TERM $pid
 	wait $pid || code=$?
-	[ $code -lt 137 ] || failed "had to be killed"
+	# Cohort dies of the signal after it has tidied up, as shells and supervisors like it; QEMU leaves with 0.
+	[ $code = 143 ] || [ $code = 0 ] || failed "exit status $code"
 }
