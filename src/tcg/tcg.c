@@ -254,6 +254,19 @@ static bool second_page_matches(struct tcg_env *env, const struct tb *tb)
 	return tb->page2 == TB_NO_PAGE || tlb_fetch(env, (tb->pc & GUEST_PAGE_MASK) + GUEST_PAGE_SIZE, &global) == tb->page2;
 }
 
+/*
+ * A block with a second page may be in the jump cache if both pages leave it together: a flush of the second page drops what starts right in
+ * front of it (tlb_flush.c), and flushes of address spaces treat both alike.
+ */
+static bool jump_cache_may_hold(struct tcg_env *env, const struct tb *tb, bool global)
+{
+	bool global2 = global;
+
+	if (tb->page2 != TB_NO_PAGE)
+		tlb_fetch(env, (tb->pc & GUEST_PAGE_MASK) + GUEST_PAGE_SIZE, &global2);
+	return !global || global2;
+}
+
 struct tb *tcg_find_block(struct tcg_thread *t, struct tcg_env *env)
 {
 	bool global;
@@ -272,7 +285,7 @@ struct tb *tcg_find_block(struct tcg_thread *t, struct tcg_env *env)
 		stat_inc(STAT_table_hits);
 	else
 		tb = build(env, t, phys);
-	if (tb && tb->page2 == TB_NO_PAGE)
+	if (tb && jump_cache_may_hold(env, tb, global))
 		tlb_jc_insert(env, tb->pc, tb->code, global);
 	return tb;
 }

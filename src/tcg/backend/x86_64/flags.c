@@ -5,8 +5,8 @@
  * Invariant: between two IR instructions every live flag is valid in host EFLAGS (fl_host) or every live flag is valid in env.flags
  * (fl_mem), or both. An op that writes some flags and passes others through gets the others into EFLAGS first.
  *
- * Cost, cycles on a Zen 4 class host (Intel SDM volume 2 for the instructions): save by pushfq + pop 2.1 (10 bytes, no scratch register), but
- * 5 or more where the front end or a jump waits for it; by lahf + seto 0.8 (36 bytes); restore by sahf 2.4 against 14 for popfq. Image
+ * Cost, cycles on a Zen 4 class host (Intel SDM volume 2 for the instructions): save by pushfq + pop 2.1 (10 bytes, no scratch
+ * register), but 5 or more where the front end or a jump waits for it; by lahf + seto 0.8 (36 bytes); restore by sahf 2.4 against 14 for popfq. Image
  * and overflow bit are stored and loaded as bytes, so that loads are forwarded from the stores.
  */
 #include "tcg/backend/x86_64/gen.h"

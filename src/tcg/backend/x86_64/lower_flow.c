@@ -46,9 +46,20 @@ static bool skips_exit(const struct ir_block *b, unsigned n)
 	       b->insn[k + 1].imm == b->insn[n].imm;
 }
 
+/* An instruction that crosses the page's end. Its block is never chained to, but the jump cache may know it. */
+static bool may_cross(gva_t pc)
+{
+	return (pc & ~GUEST_PAGE_MASK) > GUEST_PAGE_SIZE - 15;
+}
+
+static bool is_near(const struct gen *g, gva_t pc)
+{
+	return ((pc ^ g->ir->pc) & GUEST_PAGE_MASK) == 0 && !may_cross(pc);
+}
+
 static bool is_loop(const struct gen *g, const struct ir_insn *i)
 {
-	return i->op == IR_JMP && (gva_t)i->imm == g->ir->pc;
+	return i->op == IR_JMP && (gva_t)i->imm == g->ir->pc && is_near(g, g->ir->pc);
 }
 
 /* Which labels are sole, and whether it is worth while to make an inner entry: loop_head is then not 0. */
@@ -181,11 +192,6 @@ void lower_poll(struct gen *g)
 	c->from = as_jcc(&g->s, IR_CC_NZ);
 	c->pc = (gva_t)g->i->imm;
 	c->vec_dirty = g->v_dirty;
-}
-
-static bool is_near(const struct gen *g, gva_t pc)
-{
-	return ((pc ^ g->ir->pc) & GUEST_PAGE_MASK) == 0;
 }
 
 /* A patchable branch: opcode bytes, then an aligned rel32, registered as an exit. */
