@@ -10,7 +10,7 @@
  *  a: op   [base + r14 + d]                                      add  r13, slot.disp
  *                                                             a: op   [r13]
  *
- * The cold path (cold.c) comes back to `a` with r13 = host address and r14 = host address - linear address, which serve both forms.
+ * Accesses that wander use level 1 instead, see wanders(). The cold path (cold.c) comes back to `a` with r13 = host address and r14 = host address - linear address, which serve both forms.
  * Form A keeps the check off the address's critical path.
  */
 #include "tcg/backend/x86_64/gen.h"
@@ -155,6 +155,67 @@ static struct rm checked_access(struct gen *g, const struct ir_mem *m, unsigned 
 	return form_a_operand(g, m);
 }
 
+/*
+ * Accesses that wander: the level-0 slot, one range, would miss most of the time. They look into level 1 at once, in user mode, whose pages are
+ * never global: their tag is page | context. The page is that of the last byte, the index that of the first: crossing fails by itself.
+ *
+ *     lea r14, [ea] / shr r14, 6 / and r14d, index mask / lea r13, [ea + size - 1] / and r13, -4096 / or r13, ctx / cmp r13, tag[r14] / jne cold
+ *     lea r13, [ea] / add r13, disp[r14]
+ *  a: op  [r13]
+ */
+static bool wanders(const struct gen *g, const struct ir_mem *m)
+{
+	const struct ir_insn *i = g->i;
+
+	if (g->ir->mmu_mode || m->seg_base || m->addr_bits != 64 || m->lin32 || m->align || !fits32(m->disp + 64))
+		return false;
+	if ((m->base == IR_NONE && m->index == IR_NONE) || (m->base != IR_NONE && !in_reg(g, m->base)) ||
+	    (m->index != IR_NONE && !in_reg(g, m->index)))
+		return false;
+	return m->slot >= TLB_SLOT_POOL || (i->op == IR_MOV && i->type == IR_I64 && i->d == m->base); /* p = p->next */
+}
+
+static void effective_plus(struct gen *g, const struct ir_mem *m, unsigned more, unsigned d)
+{
+	unsigned base = m->base == IR_NONE ? R_NONE : loc(g, m->base).base, index = m->index == IR_NONE ? R_NONE : loc(g, m->index).base;
+
+	if (base == R_NONE && m->scale == 1) {
+		base = index;
+		index = R_NONE;
+	}
+	as_op(&g->s, OP_W | OP_LEA, d, rm_mem(base, index, log2_scale(m->scale), (int32_t)(m->disp + more)));
+}
+
+static void probe_level1(struct gen *g, const struct ir_mem *m, unsigned bytes, unsigned kind, struct cold *c)
+{
+	const size_t l1 = offsetof(struct tcg_env, tlb) + offsetof(struct tlb, l1);
+	struct as *s = &g->s;
+
+	effective_plus(g, m, 0, R_14);
+	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_14), GUEST_PAGE_BITS - 6);
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_14), (int32_t)((TLB_L1_SIZE - 1) << 6));
+	effective_plus(g, m, bytes - 1, R_13);
+	as_alu_imm(s, ALU_AND, OP_W, rm_reg(R_13), -(int32_t)GUEST_PAGE_SIZE);
+	as_alu(s, ALU_OR, R_13, rm_gs(offsetof(struct tcg_env, tlb) + offsetof(struct tlb, ctx)));
+	as_alu(s, ALU_CMP, R_13, rm_gs_base(R_14, l1 + offsetof(struct tlb_entry, tag) + kind * 8));
+	c->from = as_jcc(s, IR_CC_NZ);
+	effective_plus(g, m, 0, R_13);
+	as_alu(s, ALU_ADD, R_13, rm_gs_base(R_14, l1 + offsetof(struct tlb_entry, disp)));
+}
+
+/* What the cold path has to know. */
+static void describe(struct gen *g, struct cold *c, ir_ref ref, unsigned bytes, unsigned access)
+{
+	c->access = (uint8_t)access;
+	c->size = (uint8_t)bytes;
+	c->align = g->ir->mem[IR_REF_NUM(ref)].align;
+	c->mem = (uint16_t)IR_REF_NUM(ref);
+	c->vec_dirty = g->v_dirty;
+	c->back = as_off(&g->s);
+	g->fl_host = 0;
+	g->access = c;
+}
+
 struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, unsigned how)
 {
 	const struct ir_mem *m = &g->ir->mem[IR_REF_NUM(ref)];
@@ -168,6 +229,13 @@ struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, 
 	if (share_is_checked(g))
 		return checked_access(g, m, kind, how);
 	c = cold_new(g, COLD_MEM);
+	if (wanders(g, m)) {
+		probe_level1(g, m, bytes, access != TLB_READ, c);
+		g->scratch = R_14;
+		c->addr_in_r13 = false;
+		describe(g, c, ref, bytes, access);
+		return rm_mem(R_13, R_NONE, 0, 0);
+	}
 
 	/* Vector operations check their alignment themselves: the host's fault becomes the guest's. */
 	check_align = m->align && bytes > 1 && !(ir_op_info[g->i->op].attr & IR_AT_V);
@@ -186,16 +254,9 @@ struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, 
 		as_load(s, R_14, rm_gs(slot + offsetof(struct tlb_slot, disp)));
 	else
 		as_alu(s, ALU_ADD, R_13, rm_gs(slot + offsetof(struct tlb_slot, disp)));
-	g->fl_host = 0;
 	g->scratch = a ? R_13 : R_14;
-	c->access = (uint8_t)access;
-	c->size = (uint8_t)bytes;
-	c->align = m->align;
 	c->addr_in_r13 = !a;
-	c->mem = (uint16_t)IR_REF_NUM(ref);
-	c->vec_dirty = g->v_dirty;
-	c->back = as_off(s);
-	g->access = c;
+	describe(g, c, ref, bytes, access);
 	return a ? form_a_operand(g, m) : rm_mem(R_13, R_NONE, 0, 0);
 }
 
