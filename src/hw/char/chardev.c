@@ -341,6 +341,11 @@ struct chardev *chardev_open(const char *spec, struct err *err)
 	return cd;
 }
 
+static void free_call(void *opaque)
+{
+	free(opaque);
+}
+
 void chardev_close(struct chardev *cd)
 {
 	if (!cd)
@@ -352,5 +357,10 @@ void chardev_close(struct chardev *cd)
 	if (cd->out_fd >= 0)
 		close(cd->out_fd);
 	chardev_restore_tty();
-	free(cd);
+	/* Calls may be on their way: they find nothing to do, and the one queued behind them frees. */
+	cd->out_polled = false;
+	cd->in_fd = cd->out_fd = -1;
+	cd->out_len = cd->in_len = 0;
+	cd->nr_fe = 0;
+	evloop_call(free_call, cd);
 }

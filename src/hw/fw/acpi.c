@@ -154,7 +154,7 @@ static void build_fadt(struct builder *b, gpa_t facs, gpa_t dsdt)
 		       FADT_NO_FIXED_RTC | FADT_RESET_REG, 4);
 	gas_io(t + 116, PC_PORT_RESET, 8, 1);
 	t[128] = PC_RESET_VALUE;
-	put_le(t + 132, facs, 8);
+	/* The FACS has one address only: its 64-bit field stays 0 when the 32-bit one is set. */
 	put_le(t + 140, dsdt, 8);
 	gas_io(t + 148, PC_PORT_PM, 32, 2);
 	gas_io(t + 172, PC_PORT_PM + 4, 16, 2);
