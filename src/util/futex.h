@@ -5,11 +5,14 @@
 #ifndef COHORT_UTIL_FUTEX_H
 #define COHORT_UTIL_FUTEX_H
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "util/tsan.h"
 
 /*
  * Sleeps while *word == value, until a wake-up, a signal or the absolute CLOCK_MONOTONIC deadline (NULL: none). May
@@ -17,8 +20,26 @@
  */
 static inline int futex_wait(const uint32_t *word, uint32_t value, const struct timespec *deadline)
 {
+#ifdef COHORT_TSAN
+	/* ThreadSanitizer runs signal handlers when its own wrappers are called, and does not interrupt a raw system call for them. */
+	struct timespec soon = { 0, 5000000 };
+	int ret = (int)syscall(SYS_futex, word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, value, &soon);
+	int error = errno;
+
+	usleep(0);
+	if (ret && error == ETIMEDOUT && deadline) {
+		clock_gettime(CLOCK_MONOTONIC, &soon);
+		if (soon.tv_sec < deadline->tv_sec || (soon.tv_sec == deadline->tv_sec && soon.tv_nsec < deadline->tv_nsec))
+			error = EINTR;
+	} else if (error == ETIMEDOUT) {
+		error = EINTR;
+	}
+	errno = error;
+	return ret;
+#else
 	return (int)syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, deadline, NULL,
 			    FUTEX_BITSET_MATCH_ANY);
+#endif
 }
 
 static inline void futex_wake(const uint32_t *word, int nr)

@@ -19,4 +19,5 @@ src_util_libutil_a_SOURCES = \
 	src/util/stats.c \
 	src/util/stats.def \
 	src/util/stats.h \
+	src/util/tsan.h \
 	src/util/types.h

@@ -10,6 +10,9 @@
 #include "util/log.h"
 
 static _Thread_local bool registered;
+#ifdef COHORT_TSAN
+char rcu_tsan_readers;
+#endif
 
 void rcu_register(void)
 {
@@ -23,6 +26,7 @@ void rcu_unregister(void)
 {
 	if (!registered)
 		return;
+	tsan_release(&rcu_tsan_readers);
 	urcu_qsbr_unregister_thread();
 	registered = false;
 }
@@ -89,6 +93,7 @@ static void *worker(void *arg)
 		if (!list)
 			continue;
 		urcu_qsbr_synchronize_rcu(); /* this thread is no reader */
+		tsan_acquire(&rcu_tsan_readers);
 		run_callbacks(reversed(list));
 	}
 	return arg;
@@ -122,9 +127,25 @@ void rcu_synchronize(void)
 {
 	assert_no_locks("waiting for a grace period");
 	urcu_qsbr_synchronize_rcu();
+	tsan_acquire(&rcu_tsan_readers);
 }
 
-void rcu_drain(void)
+#define NUDGE_NS 1000000
+
+static struct timespec after_ns(long ns)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += ns;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_nsec -= 1000000000;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+void rcu_drain_nudging(void (*nudge)(void))
 {
 	uint32_t target = __atomic_load_n(&nr_submitted, __ATOMIC_SEQ_CST), done;
 	bool online = registered && rcu_is_online();
@@ -132,10 +153,19 @@ void rcu_drain(void)
 	assert_no_locks("waiting for RCU callbacks");
 	if (online)
 		rcu_offline();
-	while ((int32_t)(target - (done = __atomic_load_n(&nr_done, __ATOMIC_ACQUIRE))) > 0)
-		futex_wait(&nr_done, done, NULL);
+	while ((int32_t)(target - (done = __atomic_load_n(&nr_done, __ATOMIC_ACQUIRE))) > 0) {
+		struct timespec deadline = after_ns(NUDGE_NS);
+
+		if (futex_wait(&nr_done, done, nudge ? &deadline : NULL) && errno == ETIMEDOUT && nudge)
+			nudge();
+	}
 	if (online)
 		rcu_online();
+}
+
+void rcu_drain(void)
+{
+	rcu_drain_nudging(NULL);
 }
 
 void rcu_check_reader(const char *where)

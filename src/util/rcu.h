@@ -14,10 +14,25 @@
 #ifndef COHORT_UTIL_RCU_H
 #define COHORT_UTIL_RCU_H
 
+#include "util/tsan.h"
+
+#ifndef COHORT_TSAN
 #define _LGPL_SOURCE 1 /* inline read side */
+#endif
 #include <urcu/urcu-qsbr.h>
 
 #include "util/types.h"
+
+#ifdef COHORT_TSAN
+/* liburcu's own are plain accesses between barriers that ThreadSanitizer does not know. */
+#undef rcu_dereference
+#undef rcu_assign_pointer
+#undef rcu_set_pointer
+#define rcu_dereference(p) __atomic_load_n(&(p), __ATOMIC_ACQUIRE)
+#define rcu_assign_pointer(p, v) __atomic_store_n(&(p), (v), __ATOMIC_RELEASE)
+#define rcu_set_pointer(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+extern char rcu_tsan_readers; /* stands for: all read sections that ended */
+#endif
 
 #define RCU_FLAVOR (&urcu_qsbr_flavor) /* for cds_lfht_new_flavor() */
 
@@ -29,12 +44,14 @@ bool rcu_is_registered(void);
 /* The thread holds no RCU pointer at this point. Cheap (a load and a compare; a store when a grace period waits). */
 static inline void rcu_quiescent(void)
 {
+	tsan_release(&rcu_tsan_readers);
 	urcu_qsbr_quiescent_state();
 }
 
 /* Around anything that may block. While offline the thread must not touch RCU data. */
 static inline void rcu_offline(void)
 {
+	tsan_release(&rcu_tsan_readers);
 	urcu_qsbr_thread_offline();
 }
 
@@ -54,6 +71,11 @@ void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 void rcu_synchronize(void);
 /* Waits until all callbacks given to rcu_call() so far have run. No lock held. */
 void rcu_drain(void);
+/*
+ * The same where readers may need to be asked for a quiescent state: calls nudge() every millisecond. Asking once, before the wait, is not enough,
+ * because a grace period starts later than the callback is handed over, and may be followed by another.
+ */
+void rcu_drain_nudging(void (*nudge)(void));
 
 #ifdef COHORT_DEBUG
 #define assert_rcu_reader() rcu_check_reader(__func__)

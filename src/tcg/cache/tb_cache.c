@@ -5,6 +5,7 @@
 #include "tcg/cache/tb_private.h"
 
 #include "util/stats.h"
+#include "util/tsan.h"
 
 static struct cds_lfht *table;
 
@@ -28,6 +29,7 @@ static int key_match(struct cds_lfht_node *node, const void *key)
 	const struct tb *tb = container_of(node, struct tb, node);
 	const struct key *k = key;
 
+	tsan_acquire(node);
 	return tb->phys == k->phys && tb->pc == k->pc && tb->flags == k->flags;
 }
 
@@ -145,6 +147,7 @@ struct tb *tb_publish(struct tb *tb, uint64_t gen, uint64_t gen2)
 		use = NULL;
 	} else {
 		atomic_store_explicit(&tb->state, TB_LIVE, memory_order_relaxed);
+		tsan_release(&tb->node);
 		node = cds_lfht_add_unique(table, key_hash(&k), key_match, &k, &tb->node);
 		if (node != &tb->node) {
 			stat_inc(STAT_blocks_lost_race);

@@ -160,10 +160,14 @@ static void test_extended(void **state)
 	assert_int_equal(x86_cpuid(cpu, 0x80000007, 0).edx, 0x100);
 	assert_int_equal(x86_cpuid(cpu, 0x80000000, 0).eax, 0x80000008);
 	assert_int_equal(x86_cpuid(cpu, 0x80000009, 0).eax, 0);
-	assert_int_equal(x86_cpuid(cpu, 0x40000000, 0).eax, 0x40000000);
+	/* KVM's name, and none of its features. */
+	assert_int_equal(x86_cpuid(cpu, 0x40000000, 0).eax, 0x40000001);
+	assert_int_equal(x86_cpuid(cpu, 0x40000001, 0).eax, 0);
 	assert_int_equal(x86_cpuid(cpu, 7, 0).eax, 2);
 	assert_int_equal(x86_cpuid(cpu, 7, 1).ebx, 0);
 	assert_int_equal(x86_cpuid(cpu, 7, 2).edx, 0x30);
+	assert_int_equal(cpu_model("max,-kvm"), 0);
+	assert_int_equal(x86_cpuid(cpu, 0x40000000, 0).eax, 0x40000000);
 	assert_int_equal(cpu_model("max,-hypervisor,model-id=Mine"), 0);
 	assert_int_equal(x86_cpuid(cpu, 0x40000000, 0).eax, 0);
 	r = x86_cpuid(cpu, 0x80000002, 0);

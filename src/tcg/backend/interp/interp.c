@@ -6,6 +6,7 @@
 
 #include "tcg/backend/interp/interp.h"
 #include "util/log.h"
+#include "util/tsan.h"
 
 const struct guest_isa *interp_isa;
 
@@ -69,6 +70,7 @@ static void interp_patch_exit(uint8_t *rw_code, const uint8_t *rx_code, const st
 			      const void *target_rx)
 {
 	(void)rx_code;
+	tsan_release(target_rx); /* the other mapping is another address */
 	__atomic_store_n(link_of(rw_code, exit), (uint64_t)(uintptr_t)target_rx, __ATOMIC_RELEASE);
 }
 

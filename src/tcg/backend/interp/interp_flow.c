@@ -6,6 +6,7 @@
  * kill_entry() marks a program dead before its memory can be reused, and whoever enters looks at the mark each time.
  */
 #include "tcg/backend/interp/interp.h"
+#include "util/tsan.h"
 
 static const struct iop *leave(struct tcg_env *env, enum tcg_exit code)
 {
@@ -28,6 +29,7 @@ static const struct iop *follow(struct tcg_env *env, const struct iop *op, gva_t
 {
 	uint64_t link = __atomic_load_n(&op->link, __ATOMIC_ACQUIRE);
 
+	tsan_acquire(link);
 	env->pc = pc;
 	if (likely(link))
 		return interp_enter(env, (const void *)(uintptr_t)link);
