@@ -92,8 +92,12 @@ static uint32_t take_requests(struct vcpu *v)
 		timer_check(v);
 	if (req & VCPU_REQ_EXIT)
 		v->exec->stop = true;
-	if (req & VCPU_REQ_PAUSE)
+	if (req & VCPU_REQ_PAUSE) {
+		/* Back to where a reset during the pause finds and drops them: an old SIPI must not start a CPU that was reset. */
+		atomic_fetch_or(&v->env.request, req & ARCH_REQS);
 		wait_while_paused(v);
+		return 0;
+	}
 	return req & ARCH_REQS;
 }
 

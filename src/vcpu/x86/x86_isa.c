@@ -76,7 +76,7 @@ static uint32_t privilege_flags(const struct x86_cpu *c)
 		f |= X86_TB_TSD;
 	if (c->cpl && (c->cr4 & X86_CR4_UMIP))
 		f |= X86_TB_UMIP;
-	if (c->cpl < 3 && (c->cr4 & X86_CR4_SMAP) && (c->eflags & X86_FL_AC))
+	if ((c->eflags & X86_FL_AC) && (c->cpl < 3 ? c->cr4 & X86_CR4_SMAP : c->cr0 & X86_CR0_AM))
 		f |= X86_TB_AC;
 	return f;
 }

@@ -302,9 +302,12 @@ int x86_mmu_probe(struct tcg_env *env, gva_t va, enum tlb_access access, unsigne
 
 static void __attribute__((noreturn)) alignment_fault(struct tcg_env *env, gva_t va)
 {
+	struct x86_cpu *c = x86_cpu(env);
+
 	(void)va;
-	x86_data_fault_check_x87(x86_cpu(env));
-	x86_fault_raise_err(x86_cpu(env), X86_GP, 0);
+	x86_data_fault_check_x87(c);
+	/* Vector operands that must be aligned are #GP in either case; only they come here when alignment is not checked. */
+	x86_fault_raise_err(c, c->cpl == 3 && (c->tb_flags & X86_TB_AC) ? X86_AC : X86_GP, 0);
 }
 
 const struct tlb_ops x86_tlb_ops = {

@@ -23,7 +23,7 @@ static ir_ref reference(struct x86_tr *c, unsigned n, bool write)
 	case X86_OPK_MEM: {
 		ir_ref m = x86_tr_mem(c, o->size, write);
 
-		x86_tr_mem_desc(c, m)->align = (c->in.attr & X86_A_ALIGN) && o->size == 16;
+		x86_tr_mem_desc(c, m)->align |= (c->in.attr & X86_A_ALIGN) && o->size == 16;
 		return m;
 	}
 	default:

@@ -135,18 +135,30 @@ static void set_segment(struct x86_tr *c, struct ir_mem *m, unsigned seg)
 		m->seg_base = (uint32_t)seg_base_off(seg);
 }
 
+/* Code segments of protected mode are never writable, flat or not. */
+static bool writes_code_segment(const struct x86_tr *c, unsigned seg, bool write)
+{
+	return write && seg == X86_CS && (c->flags & X86_TB_PE) && !(c->flags & X86_TB_VM);
+}
+
 /* Outside 64-bit mode, where some segment is not flat: limit and type check of this access. */
 static void check_segment(struct x86_tr *c, ir_ref mem, unsigned seg, unsigned size, bool write)
 {
 	unsigned flag = seg >= X86_FS ? X86_TB_FGLIM : X86_TB_SEGLIM;
 	ir_ref off;
 
-	if (c->mode == X86_MODE_64 || !(c->flags & flag) || !size)
+	if (c->mode == X86_MODE_64 || !size || (!(c->flags & flag) && !writes_code_segment(c, seg, write)))
 		return;
 	off = ir_temp(c->ir);
 	ir_emit(c->ir, IR_LEA, IR_I64, off, mem, IR_NONE);
 	x86_tr_rt(c, X86_RT_seg_check, X86_TR_NO_RESULT, x86_tr_const(c, seg | size << 8 | (unsigned)write << 16), off,
 		  IR_NONE);
+}
+
+/* CR0.AM and EFLAGS.AC at CPL 3: every access of 2, 4 or 8 bytes (SDM volume 3A, 6.15, #AC). */
+static bool alignment_is_checked(const struct x86_tr *c, unsigned size)
+{
+	return (c->flags & X86_TB_AC) && (c->flags & X86_TB_CPL) == X86_TB_CPL && (size == 2 || size == 4 || size == 8);
 }
 
 /* The address of the instruction's memory operand + off, without segment. */
@@ -173,6 +185,7 @@ ir_ref x86_tr_mem_off(struct x86_tr *c, int64_t off, unsigned size, bool write)
 	ir_ref ref;
 
 	set_segment(c, &m, c->in.mem.seg);
+	m.align = alignment_is_checked(c, size);
 	ref = ir_mem(c->ir, &m);
 	check_segment(c, ref, c->in.mem.seg, size, write);
 	return ref;
@@ -192,6 +205,7 @@ ir_ref x86_tr_mem_at(struct x86_tr *c, ir_ref base, int64_t disp, unsigned addr_
 	ir_ref ref;
 
 	set_segment(c, &m, seg);
+	m.align = alignment_is_checked(c, size);
 	ref = ir_mem(c->ir, &m);
 	check_segment(c, ref, seg, size, write);
 	return ref;

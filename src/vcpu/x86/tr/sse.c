@@ -57,7 +57,7 @@ static ir_ref vmem(struct x86_tr *c, unsigned size, bool write)
 {
 	ir_ref m = x86_tr_mem(c, size, write);
 
-	x86_tr_mem_desc(c, m)->align = (c->in.attr & X86_A_ALIGN) && size == 16;
+	x86_tr_mem_desc(c, m)->align |= (c->in.attr & X86_A_ALIGN) && size == 16;
 	return m;
 }
 
