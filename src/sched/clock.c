@@ -25,6 +25,8 @@ static int64_t host_ns(void)
 #if defined(__x86_64__) || defined(__i386__)
 uint64_t clock_tsc(void)
 {
+	/* Not before earlier loads: what a guest orders by its own fences must stay ordered through our C in between. */
+	__builtin_ia32_lfence();
 	return __builtin_ia32_rdtsc();
 }
 
