@@ -342,6 +342,6 @@ void tcg_make_room(struct tcg_thread *t)
 		tb_evict();
 	tb_reclaim_poll(true);
 	rcu_offline();
-	rcu_drain();
+	rcu_drain_nudging(tb_reclaim_kick);
 	rcu_online();
 }

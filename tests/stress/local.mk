@@ -1,2 +1,8 @@
 # SPDX-License-Identifier: MIT
 EXTRA_DIST += tests/stress/guest tests/stress/run
+
+# Part of "make stress"; STRESS_SECONDS and STRESS_SEED reach it too.
+.PHONY: stress-guest
+stress: stress-guest
+stress-guest: cohort
+	COHORT_BUILD='$(abs_top_builddir)' $(top_srcdir)/tests/stress/run

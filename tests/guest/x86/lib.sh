@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 #
-# Runs freestanding test programs (sourced by run and by tests/stress/run). The caller has set `emulator` and `images`.
+# Runs freestanding test programs (sourced by run and by tests/stress/run). The caller has set `emulator` and
+# `images`, a directory of its own.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
 
 passed=0 failed=0
 
-# run_program LABEL SECONDS CPUS PROGRAM APPEND [EMULATOR_ARG...]: runs it to its end; prints "ok LABEL" or "FAIL LABEL: why".
+# run_program LABEL SECONDS CPUS PROGRAM APPEND [EMULATOR_ARG...]: runs it to its end; prints "ok LABEL" or
+# "FAIL LABEL: why".
 # The output stays in $images/LABEL.log.
 run_program() {
 	local label=$1 seconds=$2 cpus=$3 program=$4 append=$5 log=$images/${1//[ \/]/-}.log status=0 why start=$SECONDS
@@ -46,7 +48,9 @@ failure_of() {
 	fi
 }
 
+# Keeps images and logs only if something failed.
 report_and_exit() {
+	[ "$failed" != 0 ] || rm -rf "$images"
 	printf '%d passed, %d failed\n' "$passed" "$failed"
 	[ "$failed" = 0 ]
 	exit

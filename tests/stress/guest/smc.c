@@ -36,7 +36,7 @@ static uint32_t call_function(const uint8_t *p)
 {
 	uint32_t v;
 
-	asm volatile("call *%1" : "=a"(v) : "r"(p) : "memory", "cc");
+	asm volatile("xorl %%eax, %%eax\n\tcall *%1" : "=&a"(v) : "r"(p) : "memory", "cc");
 	return v;
 }
 
@@ -103,7 +103,8 @@ static void data_beside_code(void)
 	}
 }
 
-/* Code that comes into a page by other ways than a plain store: remapping, a large page, the page's write-protection. */
+/* Code that comes into a page by other ways than a plain store: remapping, a large page, the page's write-protection.
+ */
 static void remapped(void)
 {
 	uint8_t *va = code_area(1), *a = (uint8_t *)page_alloc(), *b = (uint8_t *)page_alloc();
@@ -125,7 +126,7 @@ static void remapped(void)
 
 /* ---- Several CPUs */
 
-#define NR_FUNCTIONS 64
+#define NR_FUNCTIONS   64
 #define FUNCTION_BYTES 64
 
 /*
@@ -153,7 +154,8 @@ static void lock_read(struct function *f)
 	for (;;) {
 		int32_t v = f->lock;
 
-		if (v >= 0 && __atomic_compare_exchange_n(&f->lock, &v, v + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if (v >= 0 &&
+		    __atomic_compare_exchange_n(&f->lock, &v, v + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return;
 		cpu_pause();
 	}
@@ -220,7 +222,8 @@ static void count(volatile uint64_t *to, uint64_t n)
 static void report_stale(const struct function *f, uint32_t got, uint32_t should)
 {
 	count(&s.stale, 1);
-	test_fail("stale execution on CPU %u: function %u returned %x, not %x", this_cpu()->index, (unsigned)(f - s.f), got, should);
+	test_fail("stale execution on CPU %u: function %u returned %x, not %x", this_cpu()->index, (unsigned)(f - s.f),
+		  got, should);
 }
 
 static void writer_turn(uint32_t *seed)
@@ -295,14 +298,14 @@ static void prepare(unsigned cpus)
 	s.start = (struct spin_barrier){0};
 	s.runs = s.rewrites = s.stale = 0;
 	s.end = rdtsc() + (opt_number("seconds", 0) ? (uint64_t)tsc_per_ms() * 1000 * opt_number("seconds", 0)
-						      : (uint64_t)tsc_per_ms() * opt_number("ms", 300));
+						    : (uint64_t)tsc_per_ms() * opt_number("ms", 300));
 }
 
 static void run_workers(const char *name, void (*fn)(void *))
 {
 	smp_run(s.cpus, fn, NULL);
-	print("# %s: %u CPUs, %u writers, %lu rewrites, %lu runs, %lu stale\n", name, s.cpus, s.writers, s.rewrites, s.runs,
-	      s.stale);
+	print("# %s: %u CPUs, %u writers, %lu rewrites, %lu runs, %lu stale\n", name, s.cpus, s.writers, s.rewrites,
+	      s.runs, s.stale);
 	CHECK_EQ(s.stale, 0);
 }
 
@@ -389,7 +392,8 @@ static void live_runner(void)
 			got = call_function(live.code[i]);
 			if (got < before || got < seen[i] || got > live.published[i] + 1) {
 				count(&s.stale, 1);
-				test_fail("function %u returned %u; published %u before, seen %u", i, got, before, seen[i]);
+				test_fail("function %u returned %u; published %u before, seen %u", i, got, before,
+					  seen[i]);
 			}
 			seen[i] = got;
 		}
@@ -461,18 +465,19 @@ static void sync_all(void)
 	serialize();
 }
 
+/* One instruction in another's place, of the same length: MOV, ADD, OR or XOR of an immediate to EAX, which is 0. */
 static void poke_writer(void)
 {
+	static const uint8_t opcodes[] = {0xb8, 0x05, 0x0d, 0x35};
+
 	while (!time_is_up()) {
 		uint32_t v = poke_version + 1;
-		bool push = v & 1;
 
 		*(volatile uint8_t *)poke_site = 0xcc;
 		sync_all();
 		*(volatile uint32_t *)(poke_site + 1) = v;
-		poke_site[5] = push ? 0x58 : 0x90;
 		sync_all();
-		*(volatile uint8_t *)poke_site = push ? 0x68 : 0xb8;
+		*(volatile uint8_t *)poke_site = opcodes[v % 4];
 		sync_all();
 		poke_version = v;
 		count(&s.rewrites, 1);
@@ -515,8 +520,6 @@ static void breakpoint_patching(void)
 		return test_skip("needs 2 CPUs");
 	poke_site = code_area(2) + PAGE - 3;
 	put_function(poke_site, 0);
-	poke_site[5] = 0x90;
-	poke_site[6] = 0xc3;
 	poke_version = poke_hits = 0;
 	trap_set_handler(VEC_BP, on_breakpoint);
 	trap_set_handler(VEC_SYNC, on_sync);
@@ -565,8 +568,8 @@ static void own_code_in_shared_pages(void)
 }
 
 /*
- * A JIT compiler's way: fresh code into a ring of slots, published by a pointer, run by the others once, then reused after
- * everyone has moved on and serialized.
+ * A JIT compiler's way: fresh code into a ring of slots, published by a pointer, run by the others once, then reused
+ * after everyone has moved on and serialized.
  */
 #define RING 256
 
@@ -620,7 +623,8 @@ static void ring_consumer(unsigned index)
 
 			if (got != ring_value(n)) {
 				count(&s.stale, 1);
-				test_fail("stale execution on CPU %u: number %u returned %x, not %x", index, n, got, ring_value(n));
+				test_fail("stale execution on CPU %u: number %u returned %x, not %x", index, n, got,
+					  ring_value(n));
 			}
 			count(&s.runs, 1);
 		}

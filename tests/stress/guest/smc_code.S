@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bodies of self-modifying code that must lie where they are: the changed byte right behind the store, across a page end,
- * in the same loop.
+ * Bodies of self-modifying code that must lie where they are: the changed byte right behind the store,
+ * across a page end, in the same loop.
  */
 	.text
 	.globl	smc_next_insn, smc_loop, smc_backward, smc_rep, smc_page_cross, smc_locked

@@ -5,8 +5,8 @@
  */
 #include "rt64.h"
 
-#define NR_GDT (SEL_TSS / 8 + 2 * MAX_CPUS)
-#define IST_DF 1
+#define NR_GDT	(SEL_TSS / 8 + 2 * MAX_CPUS)
+#define IST_DF	1
 #define IST_NMI 2
 
 extern const uint8_t trap_entries[], catch_resume[];
@@ -27,12 +27,9 @@ struct table_pointer {
 } __attribute__((packed));
 
 static uint64_t gdt[NR_GDT] __attribute__((aligned(16))) = {
-	[SEL_KCODE32 / 8] = 0x00cf9a000000ffff,
-	[SEL_KCODE / 8] = 0x00af9a000000ffff,
-	[SEL_KDATA / 8] = 0x00cf92000000ffff,
-	[SEL_UCODE32 / 8] = 0x00cffa000000ffff,
-	[SEL_UDATA / 8] = 0x00cff2000000ffff,
-	[SEL_UCODE / 8] = 0x00affa000000ffff,
+	[SEL_KCODE32 / 8] = 0x00cf9a000000ffff, [SEL_KCODE / 8] = 0x00af9a000000ffff,
+	[SEL_KDATA / 8] = 0x00cf92000000ffff,	[SEL_UCODE32 / 8] = 0x00cffa000000ffff,
+	[SEL_UDATA / 8] = 0x00cff2000000ffff,	[SEL_UCODE / 8] = 0x00affa000000ffff,
 };
 static struct gate idt[256] __attribute__((aligned(16)));
 static trap_handler handlers[256];
@@ -75,7 +72,9 @@ void idt_reset_gate(unsigned vector)
 	bool user = vector == VEC_BP || vector == VEC_OF || vector == 0x80;
 
 	idt_set_gate(vector, trap_entries + 16 * vector, SEL_KCODE, user ? 0xee : 0x8e,
-		     vector == VEC_DF ? IST_DF : vector == VEC_NMI ? IST_NMI : 0);
+		     vector == VEC_DF	 ? IST_DF
+		     : vector == VEC_NMI ? IST_NMI
+					 : 0);
 }
 
 /* Per CPU, on its own stack. */
@@ -118,11 +117,11 @@ void trap_set_handler(unsigned vector, trap_handler fn)
 
 static void panic(const struct regs *r)
 {
-	test_fail("CPU %u: unexpected trap %lu, error %lx, at %lx:%lx, flags %lx, stack %lx:%lx, CR2 %lx", this_cpu()->index,
-		  r->vector, r->error, r->cs, r->rip, r->rflags, r->ss, r->rsp, read_cr2());
+	test_fail("CPU %u: unexpected trap %lu, error %lx, at %lx:%lx, flags %lx, stack %lx:%lx, CR2 %lx",
+		  this_cpu()->index, r->vector, r->error, r->cs, r->rip, r->rflags, r->ss, r->rsp, read_cr2());
 	print("trap %lu, error %lx, at %lx:%lx, CR2 %lx\n", r->vector, r->error, r->cs, r->rip, read_cr2());
-	print("rax %lx rbx %lx rcx %lx rdx %lx rsi %lx rdi %lx rbp %lx r8 %lx\n", r->rax, r->rbx, r->rcx, r->rdx, r->rsi,
-	      r->rdi, r->rbp, r->r8);
+	print("rax %lx rbx %lx rcx %lx rdx %lx rsi %lx rdi %lx rbp %lx r8 %lx\n", r->rax, r->rbx, r->rcx, r->rdx,
+	      r->rsi, r->rdi, r->rbp, r->r8);
 	print("r9 %lx r10 %lx r11 %lx r12 %lx r13 %lx r14 %lx r15 %lx\n", r->r9, r->r10, r->r11, r->r12, r->r13, r->r14,
 	      r->r15);
 	rt_exit(1);
@@ -195,7 +194,6 @@ void user_regs(struct regs *r, const void *code, bool compat)
 	r->rsp = USER_ADDR(stack + sizeof(stack) - 64);
 	r->rflags = FL_FIXED;
 }
-
 
 /* First C code of the boot CPU. */
 void rt64_start(const void *boot_params)

@@ -5,8 +5,8 @@
 #include "rt64.h"
 
 #define POOL_START 0x2000000ul /* 32 MiB */
-#define POOL_END 0x6000000ul
-#define LARGE 0x200000ul
+#define POOL_END   0x6000000ul
+#define LARGE	   0x200000ul
 
 uint64_t kernel_root[512] __attribute__((aligned(4096)));
 static uint64_t pool = POOL_START;

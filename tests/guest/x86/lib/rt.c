@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Text output on COM1, command line, the loop over the tests, time. Shared by 32-bit and 64-bit programs, so nothing here
- * divides 64-bit numbers.
+ * Text output on COM1, command line, the loop over the tests, time. Shared by 32-bit and 64-bit programs, so nothing
+ * here divides 64-bit numbers.
  */
 #include "rt.h"
 
 #include <stdarg.h>
 
-#define COM1 0x3f8
+#define COM1	   0x3f8
 #define DEBUG_EXIT 0x501
-#define PM_TIMER 0x608
+#define PM_TIMER   0x608
 
 #define BP_CMD_LINE_PTR 0x228
 
@@ -239,7 +239,8 @@ static void run_test(const struct rt_test *t)
 
 void rt_run_tests(const void *boot_params)
 {
-	const char *from = (const char *)(unsigned long)*(const uint32_t *)((const char *)boot_params + BP_CMD_LINE_PTR);
+	const char *from =
+		(const char *)(unsigned long)*(const uint32_t *)((const char *)boot_params + BP_CMD_LINE_PTR);
 
 	for (size_t i = 0; from && i < sizeof(cmdline) - 1 && from[i]; i++)
 		cmdline[i] = from[i];
@@ -255,19 +256,23 @@ uint32_t pm_timer(void)
 	return inl(PM_TIMER) & 0xffffff;
 }
 
+/* Over at least 20 ms of the PM timer; the time between the two clocks' readings is what makes it inexact. */
 unsigned long tsc_per_ms(void)
 {
 	static unsigned long rate;
-	uint32_t start;
+	uint32_t start, ticks;
+	unsigned long cycles;
 	uint64_t tsc;
 
 	if (rate)
 		return rate;
 	start = pm_timer();
 	tsc = rdtsc();
-	while (((pm_timer() - start) & 0xffffff) < TICKS_PER_SECOND / 100)
-		;
-	rate = (unsigned long)(rdtsc() - tsc) / 10;
+	do {
+		ticks = (pm_timer() - start) & 0xffffff;
+		cycles = (unsigned long)(rdtsc() - tsc);
+	} while (ticks < TICKS_PER_SECOND / 50);
+	rate = cycles / ticks * (TICKS_PER_SECOND / 1000) + cycles % ticks * (TICKS_PER_SECOND / 1000) / ticks;
 	return rate;
 }
 

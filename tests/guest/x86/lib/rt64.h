@@ -13,10 +13,10 @@
 #include "rt.h"
 #include "selectors.h"
 
-#define PAGE 4096ul
-#define USER_BASE 0xc0000000ul
+#define PAGE	     4096ul
+#define USER_BASE    0xc0000000ul
 #define USER_ADDR(p) ((unsigned long)(p) + USER_BASE)
-#define FREE_BASE 0x10000000000ul /* 1 TiB: nothing is mapped from here on */
+#define FREE_BASE    0x10000000000ul /* 1 TiB: nothing is mapped from here on */
 
 /* What a trap saved, in the order it lies on the stack (trap64.S). */
 struct regs {
@@ -77,8 +77,8 @@ typedef bool (*trap_handler)(struct regs *r);
 void trap_set_handler(unsigned vector, trap_handler fn); /* NULL: none */
 
 /*
- * Calls fn(arg). If it ends in a trap that no handler takes, fills in *t and returns true; else false. Flags come back as
- * they were. Nests.
+ * Calls fn(arg). If it ends in a trap that no handler takes, fills in *t and returns true; else false. Flags come back
+ * as they were. Nests.
  */
 bool trap_catch(struct trap *t, void (*fn)(void *), void *arg);
 
@@ -92,40 +92,41 @@ void user_regs(struct regs *r, const void *code, bool compat);
 int trap_of(void (*fn)(void), struct trap *t);
 
 void idt_set_gate(unsigned vector, const void *entry, uint16_t sel, unsigned type_dpl, unsigned ist);
-void idt_reset_gate(unsigned vector); /* back to the runtime's own */
+void idt_reset_gate(unsigned vector);		      /* back to the runtime's own */
 void gdt_set(uint16_t sel, uint64_t lo, uint64_t hi); /* hi is stored only for 16-byte system descriptors (non-zero) */
 uint64_t gdt_segment(uint32_t base, uint32_t limit_pages_or_bytes, unsigned access, unsigned flags);
 uint64_t gdt_get(uint16_t sel);
 
 /* Page tables. */
 
-#define PTE_P 0x1ul
-#define PTE_W 0x2ul
-#define PTE_U 0x4ul
-#define PTE_PCD 0x10ul
-#define PTE_A 0x20ul
-#define PTE_D 0x40ul
-#define PTE_PS 0x80ul
-#define PTE_G 0x100ul
-#define PTE_NX 0x8000000000000000ul
+#define PTE_P	 0x1ul
+#define PTE_W	 0x2ul
+#define PTE_U	 0x4ul
+#define PTE_PCD	 0x10ul
+#define PTE_A	 0x20ul
+#define PTE_D	 0x40ul
+#define PTE_PS	 0x80ul
+#define PTE_G	 0x100ul
+#define PTE_NX	 0x8000000000000000ul
 #define PTE_ADDR 0x000ffffffffff000ul
 
-uint64_t *page_entry(uint64_t *root, uint64_t va, unsigned level, bool make); /* level 1: 4K, 2: 2M, 3: 1G; NULL: none */
-uint64_t *pte_of(const volatile void *va);                                    /* present 4K entry in the current tables */
-void map_page(void *va, uint64_t pa, uint64_t flags);                         /* 4K in the kernel's tables; no flush */
-void unmap_page(void *va);                                                    /* no flush */
-uint64_t page_alloc(void); /* physical = virtual; zeroed */
+uint64_t *page_entry(uint64_t *root, uint64_t va, unsigned level,
+		     bool make);		      /* level 1: 4K, 2: 2M, 3: 1G; NULL: none */
+uint64_t *pte_of(const volatile void *va);	      /* present 4K entry in the current tables */
+void map_page(void *va, uint64_t pa, uint64_t flags); /* 4K in the kernel's tables; no flush */
+void unmap_page(void *va);			      /* no flush */
+uint64_t page_alloc(void);			      /* physical = virtual; zeroed */
 uint64_t pages_alloc(unsigned count, uint64_t align);
 void *free_area(unsigned long bytes); /* unused addresses, aligned to 2 MiB, page tables present down to level 1 */
 extern uint64_t kernel_root[512];
 uint64_t *address_space_new(void); /* a root that shares all of the kernel's present entries */
-void tlb_flush_all(void);          /* globals too */
+void tlb_flush_all(void);	   /* globals too */
 
 /* CPUs. */
 
 unsigned smp_start(void); /* starts "cpus=N" - 1 others (default 1 CPU in all); returns how many run; repeatable */
 void smp_run(unsigned count, void (*fn)(void *), void *arg); /* on the first `count` CPUs, this one included; waits */
-void cpu_reset_to_idle(struct cpu *c);                       /* INIT-SIPI-SIPI to one that runs */
+void cpu_reset_to_idle(struct cpu *c);			     /* INIT-SIPI-SIPI to one that runs */
 
 struct spin_barrier {
 	volatile uint32_t count, phase;
@@ -134,33 +135,33 @@ void spin_barrier_wait(struct spin_barrier *b, unsigned count);
 
 /* Local APIC, in xAPIC mode. */
 
-#define APIC_ID 0x20
-#define APIC_TPR 0x80
-#define APIC_EOI 0xb0
-#define APIC_SVR 0xf0
-#define APIC_ISR 0x100
-#define APIC_IRR 0x200
-#define APIC_ICR_LOW 0x300
-#define APIC_ICR_HIGH 0x310
-#define APIC_LVT_TIMER 0x320
-#define APIC_LVT_LINT0 0x350
-#define APIC_LVT_LINT1 0x360
-#define APIC_TIMER_COUNT 0x380
-#define APIC_TIMER_NOW 0x390
+#define APIC_ID		  0x20
+#define APIC_TPR	  0x80
+#define APIC_EOI	  0xb0
+#define APIC_SVR	  0xf0
+#define APIC_ISR	  0x100
+#define APIC_IRR	  0x200
+#define APIC_ICR_LOW	  0x300
+#define APIC_ICR_HIGH	  0x310
+#define APIC_LVT_TIMER	  0x320
+#define APIC_LVT_LINT0	  0x350
+#define APIC_LVT_LINT1	  0x360
+#define APIC_TIMER_COUNT  0x380
+#define APIC_TIMER_NOW	  0x390
 #define APIC_TIMER_DIVIDE 0x3e0
 
-#define ICR_NMI 0x400u
-#define ICR_INIT 0x500u
-#define ICR_SIPI 0x600u
-#define ICR_ASSERT 0x4000u
-#define ICR_SELF 0x40000u
-#define ICR_ALL 0x80000u
-#define ICR_OTHERS 0xc0000u
-#define LVT_MASKED 0x10000u
+#define ICR_NMI	     0x400u
+#define ICR_INIT     0x500u
+#define ICR_SIPI     0x600u
+#define ICR_ASSERT   0x4000u
+#define ICR_SELF     0x40000u
+#define ICR_ALL	     0x80000u
+#define ICR_OTHERS   0xc0000u
+#define LVT_MASKED   0x10000u
 #define LVT_PERIODIC 0x20000u
 #define LVT_DEADLINE 0x40000u
 
-#define VEC_WAKE 0xf0 /* the runtime's own */
+#define VEC_WAKE     0xf0 /* the runtime's own */
 #define VEC_SPURIOUS 0xff
 
 static inline uint32_t apic_read(unsigned reg)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The other CPUs and the local APIC (Intel SDM vol. 3, 9.4 and chapter 11). An idle CPU halts until it is given work and
- * an interrupt.
+ * The other CPUs and the local APIC (Intel SDM vol. 3, 9.4 and chapter 11). An idle CPU halts until it is given work
+ * and an interrupt.
  */
 #include "rt64.h"
 
@@ -100,7 +100,7 @@ unsigned smp_start(void)
 	wait_ready(want);
 	nr_cpus = ap_ready;
 	if (nr_cpus != want)
-		test_fail("%u CPUs came up, not %u", nr_cpus, want);
+		test_fail("%u CPUs came up, not %u; %u starts", nr_cpus, want, ap_count);
 	return nr_cpus;
 }
 

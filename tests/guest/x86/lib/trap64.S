@@ -75,7 +75,7 @@ enter_regs:
 	rep movsq
 	jmp	load_regs
 
-	/* catch_enter(struct catch_frame *, fn, arg): 0 when fn returns, 1 when trap_dispatch() goes to catch_resume. */
+	/* catch_enter(struct catch_frame *, fn, arg): 0 when fn returns, 1 by way of catch_resume. */
 	.globl	catch_enter, catch_resume
 catch_enter:
 	pushq	%rbx

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x87 and SSE state seen by a kernel: saving and restoring it, lazily and across interrupts, and the exceptions that guest
- * code unmasks (Intel SDM vol. 1, chapters 8, 11 and 13).
+ * x87 and SSE state seen by a kernel: saving and restoring it, lazily and across interrupts, and the exceptions that
+ * guest code unmasks (Intel SDM vol. 1, chapters 8, 11 and 13).
  */
 #include "rt64.h"
 
@@ -161,7 +161,8 @@ static void ldmxcsr(uint32_t v)
 }
 
 static const uint64_t d_one = 0x3ff0000000000000, d_zero, d_three = 0x4008000000000000, d_snan = 0x7ff0000000000001;
-static const uint64_t d_max = 0x7fefffffffffffff, d_tiny = 0x0010000000000000, d_half = 0x3fe0000000000000, d_denormal = 1;
+static const uint64_t d_max = 0x7fefffffffffffff, d_tiny = 0x0010000000000000, d_half = 0x3fe0000000000000,
+		      d_denormal = 1;
 
 asm(".text\n"
     "sse_divide: divsd %xmm1, %xmm0; ret\n"
@@ -192,7 +193,8 @@ static void sse_case(const char *what, void (*fn)(void), const uint64_t *a, cons
 	sse_load(a, b);
 	asm volatile("movq %%xmm0, %0" : "=r"(before));
 	if (trap_of(fn, &t) != VEC_XM || t.r.rip != (uint64_t)fn || !(stmxcsr() & flag))
-		test_fail("%s, unmasked: vector %lu at +%ld, MXCSR %x", what, t.r.vector, t.r.rip - (uint64_t)fn, stmxcsr());
+		test_fail("%s, unmasked: vector %lu at +%ld, MXCSR %x", what, t.r.vector, t.r.rip - (uint64_t)fn,
+			  stmxcsr());
 	asm volatile("movq %%xmm0, %0" : "=r"(after));
 	if (before != after)
 		test_fail("%s, unmasked: the destination changed", what);
@@ -374,13 +376,7 @@ static void extended_state(void)
 }
 
 const struct rt_test rt_tests[] = {
-	RT_TEST(save_and_restore),
-	RT_TEST(across_interrupts),
-	RT_TEST(lazy_switching),
-	RT_TEST(sse_exceptions),
-	RT_TEST(sse_flags),
-	RT_TEST(x87_exceptions),
-	RT_TEST(x87_state_ops),
-	RT_TEST(extended_state),
-	{0},
+	RT_TEST(save_and_restore), RT_TEST(across_interrupts), RT_TEST(lazy_switching),
+	RT_TEST(sse_exceptions),   RT_TEST(sse_flags),	       RT_TEST(x87_exceptions),
+	RT_TEST(x87_state_ops),	   RT_TEST(extended_state),    {0},
 };

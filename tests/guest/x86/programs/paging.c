@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Paging: page-fault error codes and CR2, accessed and dirty bits, page sizes, protection features, and what each kind of
- * invalidation must invalidate (Intel SDM vol. 3, 4.6 to 4.10). What a CPU may keep cached is not tested, only what it
- * must not.
+ * Paging: page-fault error codes and CR2, accessed and dirty bits, page sizes, protection features, and what each kind
+ * of invalidation must invalidate (Intel SDM vol. 3, 4.6 to 4.10). What a CPU may keep cached is not tested, only what
+ * it must not.
  */
 #include "rt64.h"
 
-#define PF_P 1
-#define PF_W 2
-#define PF_U 4
+#define PF_P	1
+#define PF_W	2
+#define PF_U	4
 #define PF_RSVD 8
-#define PF_I 16
+#define PF_I	16
 
 /* ---- One access each, as a function of its address in RDI; ends with INT 0x80 so that user code can run it too. */
 
@@ -58,12 +58,12 @@ static void expect_success(const char *what, const uint8_t *code, const volatile
 	struct trap t;
 
 	if (access_at(code, addr, &t) != 0x80)
-		test_fail("%s in %s mode: vector %lu error %lx CR2 %lx, should succeed", what, kernel_mode ? "kernel" : "user",
-			  t.r.vector, t.r.error, t.cr2);
+		test_fail("%s in %s mode: vector %lu error %lx CR2 %lx, should succeed", what,
+			  kernel_mode ? "kernel" : "user", t.r.vector, t.r.error, t.cr2);
 }
 
 #define FAULT(code, addr, error) expect_fault(#code, code, addr, error)
-#define SUCCESS(code, addr) expect_success(#code, code, addr)
+#define SUCCESS(code, addr)	 expect_success(#code, code, addr)
 
 static uint8_t *new_page(uint64_t flags)
 {
@@ -518,24 +518,24 @@ static void pair_prepare(void)
 		map_page(pair + i * PAGE, pair_frames[i], PTE_P | PTE_W | PTE_U);
 }
 
-#define CROSS_WIDTH(type)                                                                       \
-	do {                                                                                    \
-		for (unsigned off = 1; off < sizeof(type); off++) {                             \
-			volatile type *p = (volatile type *)(pair + PAGE - off);                \
-			uint8_t bytes[sizeof(type)];                                            \
-			type value = (type)0x8877665544332211ull, seen;                         \
-                                                                                                \
-			*p = value;                                                             \
-			memcpy(bytes, (uint8_t *)pair_frames[0] + PAGE - off, off);             \
-			memcpy(bytes + off, (uint8_t *)pair_frames[1], sizeof(type) - off);     \
-			CHECK_EQ(memcmp(bytes, &value, sizeof(type)), 0);                       \
-			seen = *p;                                                              \
-			CHECK_EQ(seen, value);                                                  \
-			*p += 3;                                                                \
-			CHECK_EQ(*p, (type)(value + 3));                                        \
-			__atomic_fetch_sub(p, 3, __ATOMIC_SEQ_CST);                             \
-			CHECK_EQ(*p, value);                                                    \
-		}                                                                               \
+#define CROSS_WIDTH(type)                                                                   \
+	do {                                                                                \
+		for (unsigned off = 1; off < sizeof(type); off++) {                         \
+			volatile type *p = (volatile type *)(pair + PAGE - off);            \
+			uint8_t bytes[sizeof(type)];                                        \
+			type value = (type)0x8877665544332211ull, seen;                     \
+                                                                                            \
+			*p = value;                                                         \
+			memcpy(bytes, (uint8_t *)pair_frames[0] + PAGE - off, off);         \
+			memcpy(bytes + off, (uint8_t *)pair_frames[1], sizeof(type) - off); \
+			CHECK_EQ(memcmp(bytes, &value, sizeof(type)), 0);                   \
+			seen = *p;                                                          \
+			CHECK_EQ(seen, value);                                              \
+			*p += 3;                                                            \
+			CHECK_EQ(*p, (type)(value + 3));                                    \
+			__atomic_fetch_sub(p, 3, __ATOMIC_SEQ_CST);                         \
+			CHECK_EQ(*p, value);                                                \
+		}                                                                           \
 	} while (0)
 
 static void crossing_data(void)
@@ -549,10 +549,16 @@ static void crossing_data(void)
 
 		for (unsigned i = 0; i < 16; i++)
 			value[i] = (uint8_t)(off * 16 + i);
-		asm volatile("movups %1, %%xmm3; movups %%xmm3, %0" : "=m"(*(uint8_t(*)[16])(pair + PAGE - off)) : "m"(value) : "memory");
+		asm volatile("movups %1, %%xmm3; movups %%xmm3, %0"
+			     : "=m"(*(uint8_t(*)[16])(pair + PAGE - off))
+			     : "m"(value)
+			     : "memory");
 		CHECK_EQ(memcmp((uint8_t *)pair_frames[0] + PAGE - off, value, off), 0);
 		CHECK_EQ(memcmp((uint8_t *)pair_frames[1], value + off, 16 - off), 0);
-		asm volatile("movups %1, %%xmm3; movups %%xmm3, %0" : "=m"(seen) : "m"(*(uint8_t(*)[16])(pair + PAGE - off)) : "memory");
+		asm volatile("movups %1, %%xmm3; movups %%xmm3, %0"
+			     : "=m"(seen)
+			     : "m"(*(uint8_t(*)[16])(pair + PAGE - off))
+			     : "memory");
 		CHECK_EQ(memcmp(seen, value, 16), 0);
 	}
 }
@@ -588,7 +594,8 @@ static void crossing_faults(void)
 /* An instruction across a page end: runs; faults with CR2 at the second page when that is missing. */
 static void crossing_fetch(void)
 {
-	static const uint8_t code[] = {0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, 0xcd, 0x80}; /* mov $imm64, %rax; int $0x80 */
+	static const uint8_t code[] = {0x48, 0xb8, 1, 2, 3,    4,
+				       5,    6,	   7, 8, 0xcd, 0x80}; /* mov $imm64, %rax; int $0x80 */
 	struct trap t;
 
 	pair_prepare();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Restart after page faults: every instruction of restart_code.S runs once with all pages present, then again with the
- * pages it touches absent or read-only, each coming back when it faults. At a fault nothing may have changed (but for the
- * finished part of string instructions); in the end registers and memory must be what they were without faults.
+ * pages it touches absent or read-only, each coming back when it faults. At a fault nothing may have changed (but for
+ * the finished part of string instructions); in the end registers and memory must be what they were without faults.
  */
 #include "rt64.h"
 
@@ -12,7 +12,7 @@ extern const uint8_t restart_start[], restart_end[];
 
 static uint8_t *area;
 static uint64_t frames[NR_PAGES];
-static uint64_t repair_flags;  /* of a page that faulted */
+static uint64_t repair_flags; /* of a page that faulted */
 static unsigned nr_faults;
 static struct regs before, at_fault;
 static bool is_string;
@@ -67,7 +67,8 @@ static void load_vector_state(void)
 	static const double one = 1.5, two = 1e9;
 
 	asm volatile("fninit; fldl %0; fldl %1; movups %2, %%xmm1; movups %2, %%xmm0"
-		     : : "m"(one), "m"(two), "m"(image_before[0]));
+		     :
+		     : "m"(one), "m"(two), "m"(image_before[0]));
 }
 
 /* Memory that RET, IRET, CALL and DIV take sense from. */
@@ -99,12 +100,14 @@ static void run(const uint8_t *code, struct trap *t)
 static void check_run(const char *name, const struct trap *t, const struct trap *ref)
 {
 	if (at_fault.rip)
-		test_fail("%s: changed before the fault: rax %lx rcx %lx rdx %lx rsp %lx rip %lx flags %lx", name, at_fault.rax,
-			  at_fault.rcx, at_fault.rdx, at_fault.rsp, at_fault.rip, at_fault.rflags);
+		test_fail("%s: changed before the fault: rax %lx rcx %lx rdx %lx rsp %lx rip %lx flags %lx", name,
+			  at_fault.rax, at_fault.rcx, at_fault.rdx, at_fault.rsp, at_fault.rip, at_fault.rflags);
 	if (!same_regs(&t->r, &ref->r) || t->r.vector != 0x80)
-		test_fail("%s: ended with vector %lu rax %lx rcx %lx rdi %lx rsp %lx flags %lx; without faults %lx %lx %lx %lx %lx",
-			  name, t->r.vector, t->r.rax, t->r.rcx, t->r.rdi, t->r.rsp, t->r.rflags, ref->r.rax, ref->r.rcx, ref->r.rdi,
-			  ref->r.rsp, ref->r.rflags);
+		test_fail(
+			"%s: ended with vector %lu rax %lx rcx %lx rdi %lx rsp %lx flags %lx; "
+			"without faults %lx %lx %lx %lx %lx",
+			name, t->r.vector, t->r.rax, t->r.rcx, t->r.rdi, t->r.rsp, t->r.rflags, ref->r.rax, ref->r.rcx,
+			ref->r.rdi, ref->r.rsp, ref->r.rflags);
 	if (memcmp(image_before, image_after, sizeof(image_after)) != 0)
 		test_fail("%s: other memory contents than without faults, after %u faults", name, nr_faults);
 }
@@ -132,7 +135,8 @@ static void check_code(const char *name, const uint8_t *code, const uint8_t *end
 		}
 		reference = t;
 		if (t.r.vector != 0x80)
-			return test_fail("%s: vector %lu error %lx at %lx, CR2 %lx", name, t.r.vector, t.r.error, t.r.rip, t.cr2);
+			return test_fail("%s: vector %lu error %lx at %lx, CR2 %lx", name, t.r.vector, t.r.error,
+					 t.r.rip, t.cr2);
 	}
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Instructions with memory operands at RBX (16 bytes before a page end), RSI and RDI (other pages), RSP (a page's middle).
+ * Instructions with memory operands at RBX (16 bytes before a page end), RSI, RDI and RSP (other pages).
  * Each ends with INT 0x80.
  */
 	.macro	R name, insn:vararg
