@@ -655,6 +655,7 @@ static void generated_code(void)
 	run_workers("generated code", ring_worker);
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(self_modifying),
 	RT_TEST(through_alias),

@@ -509,6 +509,7 @@ static void acpi_tables(void)
 	CHECK_EQ(listed, opt_number("cpus", 1));
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(pit_counts),
 	RT_TEST(clocks_agree),

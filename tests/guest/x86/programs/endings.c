@@ -49,6 +49,7 @@ static void ending(void)
 	leave();
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(ending),
 	{0},

@@ -384,6 +384,7 @@ static void device_not_available(void)
 	CHECK_EQ(trap_of(code_sse, &t), -1);
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(divide_error),
 	RT_TEST(software_interrupts),
@@ -391,7 +392,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(non_canonical),
 	RT_TEST_KNOWN(branch_to_non_canonical),
 	RT_TEST(misaligned),
-	RT_TEST_KNOWN(alignment_check),
+	RT_TEST(alignment_check),
 	RT_TEST(segments),
 	RT_TEST(privileged),
 	RT_TEST(user_restrictions),

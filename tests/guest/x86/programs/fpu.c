@@ -375,8 +375,15 @@ static void extended_state(void)
 	write_cr4(read_cr4() & ~CR4_OSXSAVE);
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
-	RT_TEST(save_and_restore), RT_TEST(across_interrupts), RT_TEST(lazy_switching),
-	RT_TEST(sse_exceptions),   RT_TEST(sse_flags),	       RT_TEST(x87_exceptions),
-	RT_TEST(x87_state_ops),	   RT_TEST(extended_state),    {0},
+	RT_TEST(save_and_restore),
+	RT_TEST(across_interrupts),
+	RT_TEST(lazy_switching),
+	RT_TEST(sse_exceptions),
+	RT_TEST(sse_flags),
+	RT_TEST(x87_exceptions),
+	RT_TEST(x87_state_ops),
+	RT_TEST(extended_state),
+	{0},
 };

@@ -418,9 +418,18 @@ static void v86_mode(void)
 	idt_reset(0x40);
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
-	RT_TEST(exceptions),   RT_TEST(ring3),	    RT_TEST(segment_limits),
-	RT_TEST(call_gate),    RT_TEST(conforming), RT_TEST(sysenter),
-	RT_TEST(paging_32bit), RT_TEST(paging_pae), RT_TEST_KNOWN(pae_pointer_check),
-	RT_TEST(real_mode),    RT_TEST(v86_mode),   {0},
+	RT_TEST(exceptions),
+	RT_TEST(ring3),
+	RT_TEST(segment_limits),
+	RT_TEST(call_gate),
+	RT_TEST(conforming),
+	RT_TEST(sysenter),
+	RT_TEST(paging_32bit),
+	RT_TEST(paging_pae),
+	RT_TEST_KNOWN(pae_pointer_check),
+	RT_TEST(real_mode),
+	RT_TEST(v86_mode),
+	{0},
 };

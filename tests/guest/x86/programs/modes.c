@@ -624,15 +624,26 @@ static void flags_by_privilege(void)
 	CHECK_EQ(t.r.rax, 0x207cd7);
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
-	RT_TEST(syscall_sysret),      RT_TEST(sysret_to_compat),
-	RT_TEST(syscall_from_compat), RT_TEST(sysenter_sysexit),
-	RT_TEST(far_jumps),	      RT_TEST(far_calls),
-	RT_TEST(call_gates),	      RT_TEST(iret),
-	RT_TEST(gs_and_fs),	      RT_TEST(fsgsbase),
-	RT_TEST(segment_limits),      RT_TEST_KNOWN(code_segment_limit),
-	RT_TEST(sixteen_bit),	      RT_TEST(compat_instructions),
-	RT_TEST(local_table),	      RT_TEST(descriptor_queries),
-	RT_TEST(address_size),	      RT_TEST(io_permission),
-	RT_TEST(flags_by_privilege),  {0},
+	RT_TEST(syscall_sysret),
+	RT_TEST(sysret_to_compat),
+	RT_TEST(syscall_from_compat),
+	RT_TEST(sysenter_sysexit),
+	RT_TEST(far_jumps),
+	RT_TEST(far_calls),
+	RT_TEST(call_gates),
+	RT_TEST(iret),
+	RT_TEST(gs_and_fs),
+	RT_TEST(fsgsbase),
+	RT_TEST(segment_limits),
+	RT_TEST_KNOWN(code_segment_limit),
+	RT_TEST(sixteen_bit),
+	RT_TEST(compat_instructions),
+	RT_TEST(local_table),
+	RT_TEST(descriptor_queries),
+	RT_TEST(address_size),
+	RT_TEST(io_permission),
+	RT_TEST(flags_by_privilege),
+	{0},
 };

@@ -660,6 +660,7 @@ static void many_pages(void)
 		CHECK_EQ(*(volatile uint64_t *)(va + i * PAGE), (i % 7 ? i : i + 1) % 16);
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(fault_errors),
 	RT_TEST(upper_levels),

@@ -169,6 +169,7 @@ static void restart_after_fault(void)
 	print("# %u instructions\n", n);
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(restart_after_fault),
 	{0},

@@ -28,6 +28,7 @@ static void triple_fault(void)
 	test_fail("still alive");
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(triple_fault),
 	{0},

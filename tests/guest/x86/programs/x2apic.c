@@ -187,6 +187,7 @@ static void timer(void)
 	wrmsr(X2(APIC_LVT_TIMER), LVT_MASKED | VEC_TIMER);
 }
 
+/* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(interrupts),
 	RT_TEST(rules),
