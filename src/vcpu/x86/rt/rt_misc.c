@@ -188,14 +188,7 @@ uint64_t x86_rt_cmpxchg8b(struct tcg_env *env, uint64_t va, uint64_t b, uint64_t
 
 typedef unsigned __int128 u128;
 
-#ifdef COHORT_HAVE_BACKEND_NATIVE
-/* Part of what the back end needs of its host anyway. Clang inlines across this difference and then misses it. */
-#define WIDE_ATOMICS __attribute__((noinline, target("cx16")))
-#else
-#define WIDE_ATOMICS
-#endif
-
-WIDE_ATOMICS static u128 cas128(void *p, u128 old, u128 new)
+static u128 cas128(void *p, u128 old, u128 new)
 {
 	return __sync_val_compare_and_swap((u128 *)p, old, new);
 }
