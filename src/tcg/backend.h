@@ -24,7 +24,7 @@ struct backend_exit {
 	uint32_t stub_off;  /* where it points while unchained */
 	gva_t pc;
 	uint8_t kind;       /* enum backend_exit_kind */
-	uint32_t loop_off;  /* not 0: leads to the block itself, and then to this offset */
+	uint8_t vec;        /* back end: the vectors that surely are in host registers there, as env.vec_live */
 };
 enum backend_exit_kind { BACKEND_EXIT_JUMP, BACKEND_EXIT_CALL, BACKEND_EXIT_RETURN };
 
@@ -32,7 +32,7 @@ enum backend_exit_kind { BACKEND_EXIT_JUMP, BACKEND_EXIT_CALL, BACKEND_EXIT_RETU
 struct backend_trap {
 	uint32_t host_off;
 	uint32_t pc_off;     /* guest PC - block PC */
-	uint32_t vec_dirty;  /* bit n: host register of vector n holds the guest's value */
+	uint16_t vec_out;    /* bit n: vector n is in env whatever env.vec_live says */
 	uint8_t flags_in_host; /* guest flags are in host EFLAGS at this point, else env.flags (or dead) */
 };
 
@@ -45,27 +45,10 @@ struct backend_code {
 
 enum backend_status { BACKEND_OK, BACKEND_NO_ROOM /* code buffer too small */, BACKEND_TOO_LONG /* too many exits, ...: fewer insns please */ };
 
-/* Groups of operations that code for some hosts cannot do. The guest offers nothing that needs one of them there. */
-#define BACKEND_AES 0x001u
-#define BACKEND_CLMUL 0x002u
-#define BACKEND_SHA 0x004u
-#define BACKEND_BITS 0x008u     /* blsr, blsmsk, blsi, bextr */
-#define BACKEND_DEPOSIT 0x010u  /* bzhi, pdep, pext */
-#define BACKEND_ADX 0x020u
-#define BACKEND_COUNT 0x040u    /* lzcnt */
-#define BACKEND_AVX 0x080u      /* vex and its kin, floating point */
-#define BACKEND_AVX2 0x100u     /* integers of 256 bits */
-#define BACKEND_FMA 0x200u
-#define BACKEND_F16C 0x400u
-#define BACKEND_GFNI 0x800u
-#define BACKEND_VAES 0x1000u
-#define BACKEND_VCLMUL 0x2000u
-
 struct backend {
 	const char *name;
 	bool native;      /* makes host code in code memory; keeps stack-FPU state in the host while running */
 	size_t entry_align;
-	uint32_t (*lacks)(void); /* BACKEND_* that this host cannot do; NULL: none. Any thread. */
 	/* One-time set-up; emits shared stubs into code memory at (rx, rw) of `size` bytes; returns bytes used or -1 with err. */
 	long (*init)(const struct guest_isa *isa, uint8_t *rw, const uint8_t *rx, size_t size, struct err *err);
 	/* Per vCPU thread, on that thread: GS base, return stack, signal alternate stack. */
@@ -82,11 +65,10 @@ struct backend {
 	 * that of the faulting instruction.
 	 */
 	void (*unwind)(struct tcg_env *env) __attribute__((noreturn));
-	/* One atomic store each; any thread holding the block's lock. rw addresses. */
+	/* One atomic store each; any thread holding the block's lock. rw addresses; target_rx is the entry of a live block. */
 	void (*patch_exit)(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit, const void *target_rx);
 	void (*unpatch_exit)(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit);
 	void (*kill_entry)(uint8_t *rw_code, const uint8_t *rx_code); /* entry slot becomes a jump to the dead-block exit */
-	uint32_t chain_entry_off; /* chained jumps go to code + this, behind the entry slot */
 	/* Stack-FPU and vector-control state between host registers and env (fpu_image, mxcsr); owner thread. */
 	void (*fpu_save)(struct tcg_env *env); /* env image becomes current; the host copy stays */
 	void (*fpu_load)(struct tcg_env *env); /* env image -> host */

@@ -42,6 +42,7 @@ struct tcg_env {
 	_Atomic uint32_t request; /* [atomic] non-zero: leave generated code at the next poll */
 	uint32_t irq_waiting;     /* [owner] an interrupt waits until the guest enables it; behind `request`, so that one load reads both */
 	uint32_t exit_code;       /* enum tcg_exit */
+	uint32_t vec_live;        /* [owner] back end: which part of vreg lives in host registers instead; 0 outside generated code */
 	uint64_t pc;              /* guest PC: valid outside generated code, and where generated code stored it before a call */
 	uint64_t flags;           /* guest arithmetic flags as an EFLAGS image (bits 0 2 4 6 7 11 only, others 0) when not in host flags */
 	uint64_t jc_salt;         /* added to a PC to make its jump-cache tag: names address space and CPU mode, in bits 63:48 */
@@ -74,7 +75,7 @@ struct tcg_env {
 	uint32_t mxcsr;               /* guest vector control/status while not in the host's register */
 	uint32_t fpu_in_host;         /* the host FPU holds the guest's stack-FPU state (this thread runs a native engine) */
 	uint8_t fpu_image[512] __attribute__((aligned(64))); /* FXSAVE-format image of the stack FPU otherwise (x87 part only) */
-	uint8_t vsave[TCG_NR_VREG][TCG_VREG_BYTES] __attribute__((aligned(64))); /* back end: host vectors around slow paths */
+	uint8_t vsave[TCG_NR_VREG][TCG_VREG_BYTES] __attribute__((aligned(64))); /* back end: vector temporaries */
 
 	/* [owner] level-0 TLB slots, by MMU mode, access kind (0 read, 1 write) and slot number */
 	struct tlb_slot l0[TLB_NR_MODES][2][TLB_L0_SLOTS] __attribute__((aligned(64)));

@@ -91,5 +91,6 @@ src_tcg_libtcg_a_SOURCES += \
 	src/tcg/backend/x86_64/slow.h \
 	src/tcg/backend/x86_64/stubs.h \
 	src/tcg/backend/x86_64/vec.c \
+	src/tcg/backend/x86_64/vec.h \
 	src/tcg/backend/x86_64/vec_enc.def
 endif

@@ -61,7 +61,7 @@ static struct made *finish(unsigned n)
 
 static void chain(struct made *from, unsigned index, struct made *to)
 {
-	backend_native.patch_exit(from->rw, from->rx, &from->exit[index], to->rx + backend_native.chain_entry_off);
+	backend_native.patch_exit(from->rw, from->rx, &from->exit[index], to->rx);
 }
 
 static void to_jump_cache(gva_t pc, const struct made *m)
@@ -308,17 +308,24 @@ static void loop_start(int64_t count)
 	fx.env->vreg[4].q[0] = 7;
 }
 
+static unsigned exit_to_pc(const struct made *m, gva_t pc)
+{
+	unsigned n = 0;
+
+	while (n < m->nr_exits && m->exit[n].pc != pc)
+		n++;
+	assert_true(n < m->nr_exits);
+	return n;
+}
+
 static void loop_to_itself_keeps_vectors_in_registers(void **state)
 {
 	struct made *m = make_vector_loop(1000);
-	unsigned back = 0;
+	unsigned back = exit_to_pc(m, FX_PC);
 
 	(void)state;
-	while (m->exit[back].pc != FX_PC)
-		back++;
-	assert_true(back < m->nr_exits && m->exit[back].loop_off);
 	loop_start(3);
-	go(m); /* unchained: the exit's stub stores what is in registers */
+	go(m);
 	assert_int_equal(fx.env->exit_code, TCG_EXIT_CHAIN);
 	assert_int_equal(fx.env->exit_index, back);
 	assert_int_equal(fx.env->pc, FX_PC);
@@ -336,21 +343,19 @@ static void loop_to_itself_keeps_vectors_in_registers(void **state)
 	loop_vectors(105, 105);
 }
 
-static void loop_to_itself_stores_vectors_at_side_exits_and_polls(void **state)
+static void vectors_are_in_env_behind_side_exits_and_polls(void **state)
 {
 	struct made *m = make_vector_loop(2);
-	unsigned back = 0;
+	unsigned back = exit_to_pc(m, FX_PC);
 
 	(void)state;
-	while (m->exit[back].pc != FX_PC)
-		back++;
 	chain(m, back, m);
 	loop_start(3);
 	go(m);
 	assert_int_equal(fx.env->exit_code, TCG_EXIT_CHAIN);
 	assert_int_equal(fx.env->pc, FX_PC + 0x40);
 	loop_vectors(110, 105);
-	loop_start(2); /* at once: nothing was written yet but counts as dirty */
+	loop_start(2);
 	go(m);
 	assert_int_equal(fx.env->pc, FX_PC + 0x40);
 	loop_vectors(105, 7);
@@ -361,6 +366,80 @@ static void loop_to_itself_stores_vectors_at_side_exits_and_polls(void **state)
 	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
 	assert_int_equal(fx.env->pc, FX_PC);
 	loop_vectors(105, 105);
+}
+
+/* v5 += v6, then on to `next` or out. */
+static struct made *make_adder(unsigned n, gva_t pc, gva_t next)
+{
+	begin(pc);
+	ir_emit(&block, IR_VOP, IR_V128, IR_V(5), IR_V(5), IR_V(6))->imm2 = IR_VOP_PADDQ;
+	if (next)
+		op(IR_JMP, (int64_t)next);
+	else
+		op(IR_EXIT, TCG_EXIT_EVENT);
+	return finish(n);
+}
+
+static const uint8_t *chained_to(const struct made *m, unsigned index)
+{
+	int32_t rel;
+
+	memcpy(&rel, m->rx + m->exit[index].patch_off, 4);
+	return m->rx + m->exit[index].patch_off + 4 + rel;
+}
+
+static void chains_between_vector_blocks_skip_the_check(void **state)
+{
+	struct made *a = make_adder(0, FX_PC, FX_PC + 0x40), *b = make_adder(1, FX_PC + 0x40, 0), *c;
+
+	(void)state;
+	begin(FX_PC + 0x80);
+	op(IR_JMP, FX_PC + 0x40);
+	c = finish(2); /* without vectors */
+	chain(a, 0, b);
+	chain(c, 0, b);
+	assert_true(chained_to(a, 0) > chained_to(c, 0));
+	fx.env->vreg[5].q[0] = 1;
+	fx.env->vreg[6].q[0] = 10;
+	go(a);
+	assert_int_equal(fx.env->vreg[5].q[0], 21);
+	go(c);
+	assert_int_equal(fx.env->vreg[5].q[0], 31);
+	assert_int_equal(fx.env->vec_live, 0);
+}
+
+/* Vectors live; a block without them calls a routine that wants them in env and changes them; a block that uses what it left. */
+static void vectors_pass_blocks_and_calls_to_c(void **state)
+{
+	struct made *a = make_adder(0, FX_PC, FX_PC + 0x40), *b, *c = make_adder(2, FX_PC + 0x80, FX_PC + 0xc0), *d;
+
+	(void)state;
+	begin(FX_PC + 0x40);
+	ir_emit(&block, IR_RT, IR_I64, IR_G(0), IR_NONE, IR_NONE)->imm = FX_RT_VECTORS;
+	op(IR_JMP, FX_PC + 0x80);
+	b = finish(1);
+	begin(FX_PC + 0xc0);
+	ir_emit(&block, IR_VOP, IR_V128, IR_V(5), IR_V(5), IR_V(6))->imm2 = IR_VOP_PADDQ;
+	ir_emit(&block, IR_VMOV, IR_V128, IR_VT(0), IR_V(5), IR_NONE);
+	ir_emit(&block, IR_VOP, IR_V128, IR_VT(0), IR_VT(0), IR_V(6))->imm2 = IR_VOP_PADDQ;
+	ir_emit(&block, IR_RT, IR_I64, IR_G(0), IR_NONE, IR_NONE)->imm = FX_RT_VECTORS;
+	ir_emit(&block, IR_VOP, IR_V128, IR_V(7), IR_NONE, IR_VT(0))->imm2 = IR_VOP_MOVQ;
+	ir_emit(&block, IR_VOP, IR_V128, IR_V(5), IR_V(5), IR_V(6))->imm2 = IR_VOP_PADDQ;
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	d = finish(3);
+	chain(a, 0, b);
+	chain(b, 0, c);
+	chain(c, 0, d);
+	for (unsigned n = 0; n < TCG_NR_VREG; n++)
+		fx.env->vreg[n].q[0] = n;
+	fx.env->vreg[5].q[0] = 1;
+	fx.env->vreg[6].q[0] = 10;
+	go(a); /* 11; the routine: 12 and 11; 23; 34; temporary 45; the routine: 35 and 12; 47 */
+	assert_int_equal(fx.env->vreg[5].q[0], 47);
+	assert_int_equal(fx.env->vreg[6].q[0], 12);
+	assert_int_equal(fx.env->vreg[7].q[0], 45);
+	for (unsigned n = 8; n < TCG_NR_VREG; n++) /* all, also the one the temporary displaced */
+		assert_int_equal(fx.env->vreg[n].q[0], n + 2);
 }
 
 static void call_returns_to_its_return_site(void **state)
@@ -562,7 +641,9 @@ int main(void)
 		cmocka_unit_test_setup(indirect_jump_asks_the_jump_cache_and_polls, reset),
 		cmocka_unit_test_setup(poll_leaves_on_request, reset),
 		cmocka_unit_test_setup(loop_to_itself_keeps_vectors_in_registers, reset),
-		cmocka_unit_test_setup(loop_to_itself_stores_vectors_at_side_exits_and_polls, reset),
+		cmocka_unit_test_setup(vectors_are_in_env_behind_side_exits_and_polls, reset),
+		cmocka_unit_test_setup(chains_between_vector_blocks_skip_the_check, reset),
+		cmocka_unit_test_setup(vectors_pass_blocks_and_calls_to_c, reset),
 		cmocka_unit_test_setup(call_returns_to_its_return_site, reset),
 		cmocka_unit_test_setup(return_elsewhere_goes_through_the_jump_cache, reset),
 		cmocka_unit_test_setup(return_without_call_goes_through_the_jump_cache, reset),

@@ -92,7 +92,7 @@ static void gen_move(struct ir_block *b)
 	bool align = t == IR_V128 && pick(2);
 	ir_ref v = IR_V(pick(16));
 
-	switch (pick(4)) {
+	switch (pick(7)) {
 	case 0:
 		ir_emit(b, IR_VMOV, t, v, memory(b, 16, align), IR_NONE);
 		break;
@@ -101,6 +101,22 @@ static void gen_move(struct ir_block *b)
 		break;
 	case 2:
 		ir_emit(b, IR_VMOV, t, v, IR_V(pick(16)), IR_NONE);
+		break;
+	case 3: /* temporaries across accesses that reach C */
+		ir_emit(b, IR_VMOV, IR_I64, IR_VT(0), memory(b, 16, false), IR_NONE);
+		ir_emit(b, IR_VOP, IR_V128, IR_VT(0), IR_VT(0), memory(b, 16, true))->imm2 = IR_VOP_PADDW;
+		ir_emit(b, IR_VMOV, t, memory(b, 16, align), IR_VT(0), IR_NONE);
+		break;
+	case 4:
+		ir_emit(b, IR_VOP, IR_V128, IR_VT(0), IR_NONE, v)->imm2 = IR_VOP_MOVDDUP;
+		ir_emit(b, IR_VOP, IR_V128, v, IR_NONE, IR_VT(0))->imm2 = IR_VOP_MOVSHDUP;
+		ir_emit(b, IR_VMOV, IR_V128, IR_VT(2), memory(b, 16, false), IR_NONE);
+		ir_emit(b, IR_VMOV, t, memory(b, 16, false), IR_VT(2), IR_NONE);
+		break;
+	case 5:
+		ir_emit(b, IR_VMOV, IR_V128, IR_VT(3), v, IR_NONE);
+		ir_emit(b, IR_RT, IR_I64, IR_G(pick(16)), IR_NONE, IR_NONE)->imm = FX_RT_VECTORS;
+		ir_emit(b, IR_VMOV, t, memory(b, 16, align), IR_VT(3), IR_NONE);
 		break;
 	default:
 		ir_emit(b, IR_VMOV, IR_V128, IR_VT(1), v, IR_NONE);

@@ -107,7 +107,6 @@ const struct backend backend_interp = {
 	.patch_exit = interp_patch_exit,
 	.unpatch_exit = interp_unpatch_exit,
 	.kill_entry = interp_kill_entry,
-	.chain_entry_off = 0,
 	.fpu_save = interp_fpu_nothing,
 	.fpu_load = interp_fpu_nothing,
 };

@@ -3,6 +3,7 @@
  * Cold code of a block: slow paths of memory accesses, taken polls; and the record of instructions that may trap.
  */
 #include "tcg/backend/x86_64/gen.h"
+#include "tcg/backend/x86_64/vec.h"
 
 struct cold *cold_new(struct gen *g, enum cold_kind kind)
 {
@@ -45,7 +46,7 @@ static void trap_add(struct gen *g, struct backend_trap t)
 
 void trap_here(struct gen *g)
 {
-	trap_add(g, (struct backend_trap){ .host_off = as_off(&g->s), .pc_off = (uint32_t)(g->pc - g->ir->pc), .vec_dirty = g->v_dirty,
+	trap_add(g, (struct backend_trap){ .host_off = as_off(&g->s), .pc_off = (uint32_t)(g->pc - g->ir->pc), .vec_out = g->v_out,
 					   .flags_in_host = (g->fl_host & ~g->fl_mem) != 0 });
 }
 
@@ -65,8 +66,27 @@ static void special_access(struct gen *g, const struct cold *c)
 		t.host_off += at - c->back;
 		trap_add(g, t);
 	}
-	as_call_abs(s, stubs.commit);
+	v_temps_store(g, c->vec_out);
+	as_call_abs(s, stubs.commit[g->v_level != VEC_NONE]);
+	v_temps_load(g, c->vec_out);
 	as_patch(s, as_jmp(s), c->end);
+}
+
+/* Where the second step returns: a jump of 5 bytes, then the way of accesses that must be committed. */
+static void slow_return(struct gen *g, const struct cold *c)
+{
+	struct as *s = &g->s;
+	uint32_t to_back = as_jmp(s);
+
+	if (c->access != TLB_READ) {
+		v_temps_load(g, c->vec_out);
+		special_access(g, c);
+	}
+	as_patch(s, to_back, c->vec_out ? as_off(s) : c->back);
+	if (c->vec_out) {
+		v_temps_load(g, c->vec_out);
+		as_patch(s, as_jmp(s), c->back);
+	}
 }
 
 static enum slow_kind slow_kind_of(const struct cold *c, const struct ir_mem *m)
@@ -91,13 +111,11 @@ static void cold_mem(struct gen *g, const struct cold *c)
 	as_patch(s, as_jmp(s), c->back);
 	if (c->from2) /* misaligned; the address is in r13 */
 		as_patch(s, c->from2, as_off(s));
-	v_store_mask(g, c->vec_dirty);
+	v_temps_store(g, c->vec_out);
 	put_pc(g, c->pc, R_14);
 	as_mov_imm(s, R_14, param);
-	as_call_abs(s, stubs.slow[g->ir->mmu_mode][kind][g->v_used != 0]);
-	as_patch(s, as_jmp(s), c->back);
-	if (c->access != TLB_READ)
-		special_access(g, c);
+	as_call_abs(s, stubs.slow[g->ir->mmu_mode][kind][g->v_level != VEC_NONE]);
+	slow_return(g, c);
 }
 
 static void cold_poll(struct gen *g, const struct cold *c)
@@ -105,7 +123,6 @@ static void cold_poll(struct gen *g, const struct cold *c)
 	struct as *s = &g->s;
 
 	as_patch(s, c->from, as_off(s));
-	v_store_mask(g, c->vec_dirty);
 	as_mov_imm(s, R_13, (int64_t)c->pc);
 	as_jmp_abs(s, stubs.exit_lookup);
 }
@@ -115,7 +132,6 @@ static void cold_exit(struct gen *g, const struct cold *c)
 	gva_t pc = c->pc;
 
 	as_patch(&g->s, c->from, as_off(&g->s));
-	v_store_mask(g, c->vec_dirty);
 	exit_to(g, pc, BACKEND_EXIT_JUMP);
 }
 
@@ -134,6 +150,9 @@ static void cold_one(struct gen *g, const struct cold *c)
 	case COLD_SHARE:
 		share_copy(g, c);
 		break;
+	case COLD_VEC:
+		v_fill_cold(g, c);
+		break;
 	}
 }
 
@@ -151,7 +170,6 @@ static void exit_stubs(struct gen *g)
 	for (unsigned n = 0; n < out->nr_exits; n++) {
 		out->exit[n].stub_off = as_off(s);
 		as_patch(s, out->exit[n].patch_off, as_off(s));
-		v_store_mask(g, g->exit_vec[n]);
 		as_mov_imm(s, R_13, (int64_t)out->exit[n].pc);
 		as_mov_imm(s, R_14, n);
 		as_patch(s, as_jmp(s), common);

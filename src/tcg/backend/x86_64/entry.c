@@ -5,7 +5,7 @@
  * While generated code runs, rsp is the return-prediction stack and env.host_sp the C stack. Stubs never push: the prediction stack's
  * overflow drops all of it (signals.c), so nothing on it may be needed but return addresses of blocks, whose loss only costs a
  * jump-cache lookup, and the one of the stub itself, which a call instruction that faulted pushes again when it is resumed.
- * Whenever C runs, the vector control word is C's and env.mxcsr the guest's.
+ * Whenever C runs, the vector control word is C's and env.mxcsr the guest's, and the guest's vectors are in env (vec.c).
  */
 #include "tcg/backend/x86_64/slow.h"
 #include "tcg/guest.h"
@@ -102,6 +102,7 @@ static void emit_leave(struct as *s)
 	stub_mxcsr_to_c(s);
 	tail = as_off(s);
 	as_load(s, R_SP, RM_ENV(host_sp));
+	stub_vec_spill(s);
 	as_alu_imm(s, ALU_ADD, OP_W, rm_reg(R_SP), 8);
 	for (unsigned n = ARRAY_LEN(callee_saved); n-- > 0;)
 		push_pop(s, 0x58, callee_saved[n]);
@@ -166,17 +167,20 @@ static void emit_jump(struct as *s)
 
 /* ---- Runtime calls: arguments in env.be_arg, function in r13, result to r13. */
 
-static void emit_rt_variant(struct as *s, uint32_t save, uint32_t load, bool mxcsr)
+static void emit_rt_variant(struct as *s, uint32_t save, uint32_t load, bool mxcsr, bool vec)
 {
 	stub_save_pins(s, save);
 	if (mxcsr)
 		stub_mxcsr_to_c(s);
 	stub_to_c_stack(s);
+	stub_vec_spill(s);
 	as_load(s, R_DI, RM_ENV(self));
 	as_load(s, R_SI, rm_gs(offsetof(struct tcg_env, be_arg[0])));
 	as_load(s, R_DX, rm_gs(offsetof(struct tcg_env, be_arg[1])));
 	as_load(s, R_CX, rm_gs(offsetof(struct tcg_env, be_arg[2])));
 	stub_call_reg(s, R_13);
+	if (vec)
+		stub_vec_fill(s);
 	stub_from_c_stack(s);
 	as_mov(s, R_13, R_AX);
 	if (mxcsr)
@@ -196,7 +200,7 @@ static enum rt_variant variant_of(unsigned effects)
 	return (effects & (RT_FPU | RT_READS_VEC | RT_WRITES_VEC)) ? RT_VARIANT_VECTOR : RT_VARIANT_PURE;
 }
 
-static void emit_rt(struct as *s, const struct guest_isa *isa)
+static void emit_rt(struct as *s, const struct guest_isa *isa, bool vec)
 {
 	static const struct { uint32_t save, load; bool mxcsr; } of[RT_VARIANTS] = {
 		[RT_VARIANT_PURE] = { PIN_CALLER_SAVED, PIN_CALLER_SAVED, false },
@@ -208,10 +212,10 @@ static void emit_rt(struct as *s, const struct guest_isa *isa)
 
 	for (unsigned v = 0; v < RT_VARIANTS; v++) {
 		variant[v] = begin(s);
-		emit_rt_variant(s, of[v].save, of[v].load, of[v].mxcsr);
+		emit_rt_variant(s, of[v].save, of[v].load, of[v].mxcsr, vec);
 	}
 	for (unsigned n = 0; n < isa->nr_rt && n < STUB_MAX_RT; n++) {
-		stubs.rt[n] = here(s);
+		stubs.rt[vec][n] = here(s);
 		as_mov_imm(s, R_13, (int64_t)(uintptr_t)isa->rt[n].fn);
 		as_jmp_abs(s, variant[variant_of(isa->rt[n].effects)]);
 	}
@@ -221,7 +225,7 @@ static void emit_rt(struct as *s, const struct guest_isa *isa)
 static void emit_trap(struct as *s, const struct guest_isa *isa)
 {
 	stubs.trap = begin(s);
-	stub_mxcsr_to_c(s);
+	stub_mxcsr_to_c(s); /* vectors have been taken from the signal's frame */
 	as_load(s, R_DI, RM_ENV(self));
 	as_mov_imm(s, R_13, (int64_t)(uintptr_t)isa->trap);
 	stub_call_reg(s, R_13);
@@ -233,11 +237,13 @@ long stubs_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t *rx, siz
 	struct as s = { .base = rw, .p = rw, .end = rw + size, .rx = rx };
 
 	stubs_isa = isa;
+	vec_emit(&s);
 	emit_enter(&s);
 	emit_leave(&s);
 	emit_exits(&s);
 	emit_jump(&s);
-	emit_rt(&s, isa);
+	emit_rt(&s, isa, false);
+	emit_rt(&s, isa, true);
 	emit_trap(&s, isa);
 	slow_emit(&s);
 	if (s.overflow)

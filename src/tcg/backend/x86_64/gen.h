@@ -19,7 +19,7 @@
 #define GEN_MAX_FIXUPS 512
 #define GEN_INSN_ROOM 512 /* more than any one IR instruction makes */
 
-enum cold_kind { COLD_MEM, COLD_POLL, COLD_EXIT, COLD_SHARE };
+enum cold_kind { COLD_MEM, COLD_POLL, COLD_EXIT, COLD_SHARE, COLD_VEC };
 
 struct cold {
 	uint8_t kind;
@@ -28,7 +28,7 @@ struct cold {
 	bool addr_in_r13;   /* the linear address still is in r13 */
 	bool align;
 	uint16_t mem;       /* number of the memory operand; COLD_SHARE: of the group */
-	uint16_t vec_dirty;
+	uint16_t vec_out;   /* as gen.v_out, at the access */
 	uint32_t from, from2; /* rel32 that lead here; 0: none */
 	uint32_t back, end; /* the access: start and end of the hot sequence */
 	gva_t pc;
@@ -44,7 +44,7 @@ struct tloc {
 /* What the lowerings know at a point of the code. */
 struct share_state {
 	uint32_t fl_host, fl_mem;
-	uint16_t v_cached, v_dirty;
+	uint16_t v_out;
 	gva_t pc;
 };
 
@@ -80,9 +80,9 @@ struct gen {
 	struct cold *access;
 
 	/* vec.c */
-	uint16_t v_used, v_cached, v_dirty;
-	uint8_t vt_reg[4];
-	uint16_t v_globals, v_written; /* that the block mentions; that it writes */
+	uint8_t v_level;  /* enum vec_level that the block needs, and has from its start to its exits */
+	uint8_t vt_reg[4]; /* host registers of temporaries, R_NONE: does not occur */
+	uint16_t v_out;   /* host registers that hold a temporary: their vectors are in env.vreg */
 
 	int32_t label[IR_MAX_LABELS];
 	struct label_use {
@@ -91,9 +91,6 @@ struct gen {
 		struct share_state state;
 	} label_use[IR_MAX_LABELS];
 
-	/* Loop to the block's own start, see lower_flow.c. */
-	uint32_t loop_head;                /* 0: none */
-	uint16_t exit_vec[BACKEND_MAX_EXITS]; /* vectors that the unchained exit still must store */
 	unsigned nr_fixups, nr_cold;
 	struct { uint32_t rel; uint16_t label; } fixup[GEN_MAX_FIXUPS];
 	struct cold cold[GEN_MAX_COLD];
@@ -175,18 +172,19 @@ void trap_here(struct gen *g);                          /* the next instruction 
 
 /* ---- Exits (lower_flow.c) */
 void exit_to(struct gen *g, gva_t pc, enum backend_exit_kind kind); /* chained, or through the jump cache */
-void flow_plan(struct gen *g);          /* before the first instruction */
-void flow_begin(struct gen *g);         /* at the start of the code */
+bool flow_plan(struct gen *g);          /* before the first instruction; the block jumps to its own start */
 
 /* ---- Vector registers (vec.c) */
 unsigned v_src(struct gen *g, ir_ref r);   /* host register with its value */
 unsigned v_dst(struct gen *g, ir_ref r);   /* host register to be overwritten in full */
-unsigned v_rmw(struct gen *g, ir_ref r);
-void v_flush(struct gen *g);               /* dirty ones to env.vreg; they stay cached */
-void v_forget(struct gen *g);              /* nothing is cached any more (all flushed) */
-void v_store_mask(struct gen *g, uint32_t mask);
 void v_setup(struct gen *g);
-void v_load_all(struct gen *g); /* all that the block mentions are cached, those it writes count as dirty */
+void v_begin(struct gen *g, bool loops);   /* at the start of the code: they are live */
+void v_fill_cold(struct gen *g, const struct cold *c);
+void v_temps_end(struct gen *g);           /* behind each instruction: those that died give their registers back */
+uint32_t v_temps_hide(struct gen *g);      /* around an instruction that may leave the block: all do; returns what v_temps_show() takes */
+void v_temps_show(struct gen *g, uint32_t out);
+void v_temps_store(struct gen *g, uint32_t out); /* before C is called while `out` is out; flags untouched */
+void v_temps_load(struct gen *g, uint32_t out);  /* and behind it */
 bool vop_reads_v0(unsigned vop);
 unsigned vop_bytes(const struct ir_insn *i); /* bytes of a vector operation's memory operand */
 

@@ -60,11 +60,6 @@ static const lower_fn lower[IR_OP_COUNT] = {
 	[IR_ADCX] = lower_adx,
 	[IR_ADOX] = lower_adx,
 	[IR_ANDN] = lower_andn,
-	[IR_BLSR] = lower_lowest_bit,
-	[IR_BLSMSK] = lower_lowest_bit,
-	[IR_BLSI] = lower_lowest_bit,
-	[IR_BZHI] = lower_bit_field,
-	[IR_BEXTR] = lower_bit_field,
 	[IR_PDEP] = lower_pdep,
 	[IR_PEXT] = lower_pdep,
 	[IR_XCHG] = lower_xchg,
@@ -140,9 +135,22 @@ static void reset(struct gen *g, const struct ir_block *ir, struct tb *tb, struc
 	set_limits(g);
 }
 
+/* To other code, whose vectors are the guest's. */
+static bool may_leave(const struct ir_insn *i)
+{
+	return (ir_op_info[i->op].attr & IR_AT_E) || i->op == IR_RT || i->op == IR_POLL || i->op == IR_BR || i->op == IR_BRCC ||
+	       i->op == IR_BRZ || i->op == IR_BRNZ;
+}
+
 void lower_insn_at(struct gen *g)
 {
+	bool hide = g->v_out && may_leave(g->i);
+	uint32_t out = hide ? v_temps_hide(g) : 0;
+
 	lower[g->i->op](g);
+	if (hide)
+		v_temps_show(g, out);
+	v_temps_end(g);
 }
 
 static void lower_block(struct gen *g)
@@ -186,9 +194,8 @@ static enum backend_status compile(struct gen *g, const struct ir_block *ir, str
 	if (g->failed || !ra_run(g))
 		return BACKEND_TOO_LONG;
 	share_plan(g, share);
-	flow_plan(g);
 	entry = entry_slot_emit(&g->s);
-	flow_begin(g);
+	v_begin(g, flow_plan(g));
 	lower_block(g);
 	dead_stub_emit(&g->s, entry, ir->pc);
 	if (g->s.overflow)

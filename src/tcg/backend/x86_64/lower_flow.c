@@ -2,18 +2,16 @@
 /*
  * Control flow: labels inside the block, exits, guest calls and returns, runtime calls.
  *
- * At every exit the live flags are in env.flags and vector registers in env.vreg; pinned registers stay where they are. Direct exits
+ * At every exit the live flags are in env.flags; pinned registers and vectors (vec.c) stay where they are. Direct exits
  * into the block's own page are chained: an aligned rel32 that the cache patches. Into other pages, whose mapping may change without
  * this block's knowledge, they look into the jump cache with constant PC.
- *
- * A loop to the block's own start keeps vectors in their registers: behind the loads of all that the block uses is an inner entry, and
- * the jump back, an exit like any other as far as chaining and killing go, is patched to lead there. Unchained, its stub stores them.
  *
  * A guest call is a host call: the return site compares the guest PC that the return brought along in r13 with the one it expects.
  */
 #include <string.h>
 
 #include "tcg/backend/x86_64/gen.h"
+#include "tcg/backend/x86_64/vec.h"
 
 static uint32_t exit_flags(const struct gen *g)
 {
@@ -24,7 +22,6 @@ static uint32_t exit_flags(const struct gen *g)
 
 static void exit_prepare(struct gen *g)
 {
-	v_flush(g);
 	fl_to_mem(g, exit_flags(g));
 }
 
@@ -62,11 +59,11 @@ static bool is_loop(const struct gen *g, const struct ir_insn *i)
 	return i->op == IR_JMP && (gva_t)i->imm == g->ir->pc && is_near(g, g->ir->pc);
 }
 
-/* Which labels are sole, and whether it is worth while to make an inner entry: loop_head is then not 0. */
-void flow_plan(struct gen *g)
+/* Which labels are sole, and whether the block jumps to its own start. */
+bool flow_plan(struct gen *g)
 {
 	const struct ir_block *b = g->ir;
-	bool loop = false, forgets = false;
+	bool loop = false;
 
 	memset(g->label_use, 0, b->nr_labels * sizeof(g->label_use[0]));
 	for (unsigned n = 0; n < b->nr_insns; n++) {
@@ -78,37 +75,22 @@ void flow_plan(struct gen *g)
 			u->sole = u->refs++ == 0 && i->op != IR_BR && skips_exit(b, n);
 		}
 		loop |= is_loop(g, i);
-		forgets |= i->op == IR_RT;
 	}
-	for (unsigned n = 0; n < b->nr_labels; n++)
-		forgets |= !g->label_use[n].sole;
-	g->loop_head = loop && !forgets && g->v_globals;
-}
-
-void flow_begin(struct gen *g)
-{
-	if (!g->loop_head)
-		return;
-	v_load_all(g);
-	as_nops(&g->s, (unsigned)-as_off(&g->s) & 15);
-	g->loop_head = as_off(&g->s);
+	return loop;
 }
 
 /* ---- Labels */
 
-/* At a branch to a label: vectors and live flags go where the label expects them. */
+/* At a branch to a label: live flags go where the label expects them. */
 static void branch_prepare(struct gen *g)
 {
-	if (g->label_use[g->i->imm].sole)
-		return;
-	v_flush(g);
-	fl_to_mem(g, g->i->fl_live);
+	if (!g->label_use[g->i->imm].sole)
+		fl_to_mem(g, g->i->fl_live);
 }
 
 static void branch_done(struct gen *g)
 {
-	g->label_use[g->i->imm].state =
-		(struct share_state){ .fl_host = g->fl_host, .fl_mem = g->fl_mem, .v_cached = g->v_cached, .v_dirty = g->v_dirty };
+	g->label_use[g->i->imm].state = (struct share_state){ .fl_host = g->fl_host, .fl_mem = g->fl_mem };
 }
 
 static void to_label(struct gen *g, uint32_t rel)
@@ -132,12 +114,8 @@ void lower_label(struct gen *g)
 	if (u->sole) {
 		g->fl_host = u->state.fl_host;
 		g->fl_mem = u->state.fl_mem;
-		g->v_cached = u->state.v_cached;
-		g->v_dirty = u->state.v_dirty;
 	} else {
 		fl_to_mem(g, g->i->fl_live);
-		v_flush(g);
-		v_forget(g);
 		g->fl_host = 0;
 		g->fl_mem = F_ALL; /* whoever comes here has stored what lives */
 	}
@@ -146,7 +124,6 @@ void lower_label(struct gen *g)
 
 void lower_br(struct gen *g)
 {
-	v_flush(g);
 	fl_to_mem(g, g->i->fl_live);
 	to_label(g, as_jmp(&g->s));
 }
@@ -191,7 +168,6 @@ void lower_poll(struct gen *g)
 	c = cold_new(g, COLD_POLL);
 	c->from = as_jcc(&g->s, IR_CC_NZ);
 	c->pc = (gva_t)g->i->imm;
-	c->vec_dirty = g->v_dirty;
 }
 
 /* A patchable branch: opcode bytes, then an aligned rel32, registered as an exit. */
@@ -206,8 +182,9 @@ static void chained(struct gen *g, gva_t pc, enum backend_exit_kind kind, const 
 	}
 	as_nops(s, (unsigned)-(as_off(s) + len) & 3);
 	as_bytes(s, opcode, len);
-	g->exit_vec[out->nr_exits] = 0;
-	out->exit[out->nr_exits++] = (struct backend_exit){ .patch_off = as_off(s), .pc = pc, .kind = (uint8_t)kind };
+	out->exit[out->nr_exits++] = (struct backend_exit){
+		.patch_off = as_off(s), .pc = pc, .kind = (uint8_t)kind, .vec = kind == BACKEND_EXIT_RETURN ? VEC_NONE : g->v_level
+	};
 	as_u32(s, 0);
 }
 
@@ -272,36 +249,18 @@ void lower_jcc(struct gen *g)
 		fl_to_host(g, ir_cc_uses(i->cc));
 		fl_to_mem(g, exit_flags(g));
 	}
-	if (is_near(g, pc) && !g->v_dirty) {
+	if (is_near(g, pc)) {
 		opcode[1] = (char)(0x80 | cc);
 		chained(g, pc, BACKEND_EXIT_JUMP, opcode, 2);
 	} else {
 		c = cold_new(g, COLD_EXIT);
 		c->pc = pc;
-		c->vec_dirty = g->v_dirty;
 		c->from = as_jcc(&g->s, cc);
 	}
 }
 
-/* Everything is cached, and dirty are at most those that are at the inner entry. */
-static void loop_back(struct gen *g)
-{
-	unsigned n = g->out->nr_exits;
-
-	fl_to_mem(g, exit_flags(g));
-	chained(g, g->ir->pc, BACKEND_EXIT_JUMP, "\xe9", 1);
-	if (g->failed)
-		return;
-	g->out->exit[n].loop_off = g->loop_head;
-	g->exit_vec[n] = g->v_dirty;
-}
-
 void lower_jmp(struct gen *g)
 {
-	if (g->loop_head && is_loop(g, g->i)) {
-		loop_back(g);
-		return;
-	}
 	exit_prepare(g);
 	exit_to(g, (gva_t)g->i->imm, BACKEND_EXIT_JUMP);
 }
@@ -431,14 +390,12 @@ void lower_rt(struct gen *g)
 		return;
 	}
 	fl_clobber(g, ir_flags_use(g->ir, i) | behind);
-	v_flush(g);
-	v_forget(g);
 	rt_arg(g, i->a, 0);
 	rt_arg(g, i->b, 1);
 	rt_arg(g, i->c, 2);
 	if (effects & RT_FAULTS)
 		put_pc(g, g->pc, R_13);
-	as_call_abs(&g->s, stubs.rt[i->imm]);
+	as_call_abs(&g->s, stubs.rt[g->v_level != VEC_NONE][i->imm]);
 	if (effects & RT_WRITES_FLAGS)
 		g->fl_mem = F_ALL;
 	if (i->d != IR_NONE)

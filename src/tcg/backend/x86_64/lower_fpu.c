@@ -98,14 +98,12 @@ static void with_memory(struct gen *g, uint64_t w)
 	unsigned reg = modrm_byte(w) >> 3 & 7;
 	struct rm m;
 
-	if (!store && IR_REF_KIND(i->d) == IR_KIND_V)
-		v_src(g, i->d);
 	fl_check(g);
 	/* A store that ends in an unmasked exception writes nothing: a bounce buffer must hold the old bytes. */
 	m = mem_begin(g, store ? i->d : i->a, mem_bytes(i), store ? TLB_RMW : TLB_READ, 0);
-	trap_here(g);
 	if (!store && IR_REF_KIND(i->d) == IR_KIND_V)
 		reg = v_dst(g, i->d);
+	trap_here(g);
 	as_op(&g->s, as_opcode(g, w), reg, m);
 	immediate(g, w);
 	mem_end(g);
@@ -128,11 +126,9 @@ static void with_registers(struct gen *g, uint64_t w)
 	if (i->a != IR_NONE)
 		rm = source_reg(g, i->a);
 	if (vector)
-		v_src(g, i->d);
-	trap_here(g);
-	if (vector)
 		d = v_dst(g, i->d);
-	else if (i->d != IR_NONE)
+	trap_here(g);
+	if (i->d != IR_NONE && !vector)
 		d = result_reg(g, i->d, R_13);
 	if (d != R_NONE && is_movd(w))
 		rm = d;

@@ -85,10 +85,11 @@ static void vmov_load(struct gen *g)
 	unsigned bytes = mem_bytes(i);
 	struct rm m = mem_begin(g, i->a, bytes, TLB_READ, 0);
 	uint32_t op = bytes == 16 ? (align ? OP_MOVAPS_RM : OP_MOVUPS_RM) : bytes == 8 ? OP_F3 | OP_0F | 0x7e : OP_66 | OP_0F | 0x6e;
+	unsigned d = v_dst(g, i->d);
 
 	if (align)
 		trap_here(g);
-	as_op(&g->s, op, v_dst(g, i->d), m);
+	as_op(&g->s, op, d, m);
 	mem_end(g);
 }
 
@@ -170,14 +171,10 @@ void lower_vop(struct gen *g)
 	}
 	if (mem)
 		fl_check(g);
-	if (sig & SIG_X0)
-		v_src(g, IR_V(0));
-	if (sig & SIG_A)
-		v_src(g, i->d);
 	if (sig & SIG_B)
 		b = source_b(g);
-	note_trap(g, vop);
 	d = v_dst(g, i->d);
+	note_trap(g, vop);
 	if (enc[vop].how & ENC_SHIFT)
 		as_op(&g->s, enc[vop].op, enc[vop].digit, rm_reg(d));
 	else
@@ -218,10 +215,9 @@ void lower_gtov(struct gen *g)
 	unsigned vop = (unsigned)i->imm2;
 	uint32_t w = vop == IR_VOP_PINSRQ ? OP_W : vop == IR_VOP_PINSRD ? 0 : int_width(g);
 	bool mem = is_m(i->b);
+	unsigned d;
 	struct rm b;
 
-	if (signature[vop] & SIG_A)
-		v_src(g, i->d);
 	if (mem) {
 		fl_check(g);
 		b = mem_begin(g, i->b, vop_bytes(i), TLB_READ, 0);
@@ -230,20 +226,15 @@ void lower_gtov(struct gen *g)
 	} else {
 		b = loc(g, i->b);
 	}
+	d = v_dst(g, i->d);
 	note_trap(g, vop);
-	as_op(&g->s, enc[vop].op | w, v_dst(g, i->d), b);
+	as_op(&g->s, enc[vop].op | w, d, b);
 	vec_imm(g, vop);
 	if (mem)
 		mem_end(g);
 }
 
 /* String compares leave their result where the guest expects it: integer 1 is rcx, and vector 0 is xmm0. */
-static void string_compare_result(struct gen *g, unsigned vop)
-{
-	if (vop == IR_VOP_PCMPESTRM || vop == IR_VOP_PCMPISTRM)
-		v_dst(g, IR_V(0));
-}
-
 void lower_vfl(struct gen *g)
 {
 	const struct ir_insn *i = g->i;
@@ -261,7 +252,6 @@ void lower_vfl(struct gen *g)
 	note_trap(g, vop);
 	as_op(&g->s, enc[vop].op | (string && i->type == IR_I64 ? OP_W : 0), a, b);
 	vec_imm(g, vop);
-	string_compare_result(g, vop);
 	if (mem)
 		mem_end(g);
 	fl_done(g);

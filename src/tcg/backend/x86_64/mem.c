@@ -210,7 +210,7 @@ static void describe(struct gen *g, struct cold *c, ir_ref ref, unsigned bytes, 
 	c->size = (uint8_t)bytes;
 	c->align = g->ir->mem[IR_REF_NUM(ref)].align;
 	c->mem = (uint16_t)IR_REF_NUM(ref);
-	c->vec_dirty = g->v_dirty;
+	c->vec_out = g->v_out;
 	c->back = as_off(&g->s);
 	g->fl_host = 0;
 	g->access = c;

@@ -3,7 +3,8 @@
  * Live patching, see patch.h.
  *
  * The entry slot is one 8-byte NOP, 0f 1f 84 00 disp32, whose unused displacement is the distance from slot + 5 to the block's dead
- * stub: killing the block turns the slot into a jump there without looking anything up.
+ * stub: killing the block turns the slot into a jump there without looking anything up. Its SIB byte, unused too, tells who chains to
+ * the block how long the check of vectors behind the slot is (bits 5:0) and for what level (7:6), see vec.c.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -11,10 +12,18 @@
 #include "tcg/backend/x86_64/patch.h"
 #include "tcg/backend/x86_64/stubs.h"
 
+#define SLOT_SIB 3
+
 uint32_t entry_slot_emit(struct as *s)
 {
 	as_bytes(s, "\x0f\x1f\x84\x00\x00\x00\x00\x00", ENTRY_SLOT_SIZE);
 	return as_off(s) - 4;
+}
+
+void entry_slot_check(struct as *s, uint32_t entry, uint32_t len, unsigned level)
+{
+	if (!s->overflow && len <= ENTRY_CHECK_MAX)
+		s->base[entry - ENTRY_SLOT_SIZE + SLOT_SIB] = (uint8_t)(level << 6 | len);
 }
 
 void dead_stub_emit(struct as *s, uint32_t entry, gva_t pc)
@@ -32,11 +41,20 @@ static void store_rel(uint8_t *rw_code, const struct backend_exit *exit, uint32_
 	atomic_store_explicit((_Atomic uint32_t *)(void *)(rw_code + exit->patch_off), rel, memory_order_release);
 }
 
+/*
+ * Behind the slot, since a block that dies loses its incoming chains; and behind the check, if the exit knows the answer. The target is
+ * live and cannot die meanwhile: its lock is held.
+ */
+static const uint8_t *behind_check(const uint8_t *target, unsigned vec)
+{
+	unsigned sib = target[SLOT_SIB], level = sib >> 6;
+
+	return target + ENTRY_SLOT_SIZE + (level <= vec ? sib & ENTRY_CHECK_MAX : 0);
+}
+
 void x86_64_patch_exit(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit, const void *target_rx)
 {
-	if (exit->loop_off) /* its PC and mode are those of the block, so the target is */
-		target_rx = rx_code + exit->loop_off;
-	store_rel(rw_code, exit, (uint32_t)((const uint8_t *)target_rx - (rx_code + exit->patch_off + 4)));
+	store_rel(rw_code, exit, (uint32_t)(behind_check(target_rx, exit->vec) - (rx_code + exit->patch_off + 4)));
 }
 
 void x86_64_unpatch_exit(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit)

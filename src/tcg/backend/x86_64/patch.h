@@ -10,8 +10,11 @@
 #include "tcg/backend/x86_64/asm.h"
 
 #define ENTRY_SLOT_SIZE 8
+#define ENTRY_CHECK_MAX 63
 
 uint32_t entry_slot_emit(struct as *s); /* returns where dead_stub_emit() writes the stub's distance */
+/* The check of vectors behind the slot, at `entry`: so long, for that level. */
+void entry_slot_check(struct as *s, uint32_t entry, uint32_t len, unsigned level);
 void dead_stub_emit(struct as *s, uint32_t entry, gva_t pc);
 
 void x86_64_patch_exit(uint8_t *rw_code, const uint8_t *rx_code, const struct backend_exit *exit, const void *target_rx);

@@ -274,7 +274,7 @@ bool share_is_checked(struct gen *g)
 
 static void snapshot(const struct gen *g, struct share_state *st)
 {
-	*st = (struct share_state){ .fl_host = g->fl_host, .fl_mem = g->fl_mem, .v_cached = g->v_cached, .v_dirty = g->v_dirty, .pc = g->pc };
+	*st = (struct share_state){ .fl_host = g->fl_host, .fl_mem = g->fl_mem, .v_out = g->v_out, .pc = g->pc };
 }
 
 static uint32_t live_before(const struct gen *g)
@@ -335,7 +335,7 @@ static void reconcile(struct gen *g, const struct group *gr)
 
 	fl_to_mem(g, live & gr->leave.fl_mem);
 	fl_to_host(g, live & gr->leave.fl_host);
-	if (g->v_cached != gr->leave.v_cached || g->v_dirty != gr->leave.v_dirty)
+	if (g->v_out != gr->leave.v_out)
 		g->failed = true;
 }
 
@@ -351,8 +351,7 @@ void share_copy(struct gen *g, const struct cold *c)
 		as_patch(s, from2, as_off(s));
 	g->fl_host = gr->enter.fl_host;
 	g->fl_mem = gr->enter.fl_mem;
-	g->v_cached = gr->enter.v_cached;
-	g->v_dirty = gr->enter.v_dirty;
+	g->v_out = gr->enter.v_out;
 	g->pc = gr->enter.pc;
 	g->in_copy_of = gr;
 	for (g->n = gr->first; g->n <= gr->stretch && !g->failed && !s->overflow; g->n++) {

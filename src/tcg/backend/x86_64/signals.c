@@ -20,6 +20,7 @@
 #include "tcg/backend/x86_64/regs.h"
 #include "tcg/backend/x86_64/ret_stack.h"
 #include "tcg/backend/x86_64/stubs.h"
+#include "tcg/backend/x86_64/vec.h"
 #include "tcg/cache/tb.h"
 #include "tcg/guest.h"
 #include "util/err.h"
@@ -56,6 +57,16 @@ static bool guest_trap_of(long trapno, enum guest_trap *trap)
 	}
 }
 
+static void take_vectors(struct tcg_env *env, const ucontext_t *uc, unsigned out)
+{
+	if (env->vec_live == VEC_NONE)
+		return;
+	for (unsigned n = 0; n < TCG_NR_VREG; n++)
+		if (!(out >> n & 1))
+			memcpy(&env->vreg[n], &uc->uc_mcontext.fpregs->_xmm[n], 16);
+	env->vec_live = VEC_NONE;
+}
+
 /* The guest's state at the interrupted instruction goes to env, and the thread goes on in the trap stub, on the C stack. */
 static bool enter_trap(struct tcg_env *env, ucontext_t *uc)
 {
@@ -72,9 +83,7 @@ static bool enter_trap(struct tcg_env *env, ucontext_t *uc)
 			env->greg[n] = (uint64_t)reg[greg_of_pin[greg_pin[n]]];
 	if (t.flags_in_host)
 		env->flags = (uint64_t)reg[REG_EFL];
-	for (unsigned n = 0; n < TCG_NR_VREG; n++)
-		if (t.vec_dirty >> n & 1)
-			memcpy(&env->vreg[n], &uc->uc_mcontext.fpregs->_xmm[n], 16);
+	take_vectors(env, uc, t.vec_out);
 	reg[REG_RSP] = (greg_t)env->host_sp;
 	reg[REG_RSI] = (greg_t)what;
 	reg[REG_RIP] = (greg_t)stubs.trap;

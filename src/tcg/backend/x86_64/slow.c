@@ -5,7 +5,7 @@
  * 1. The probe of level 1 (tag = page | context, tlb_layout.h), one stub per MMU mode and kind of access. Nothing needs to be saved for it.
  *    A hit in the page of the slot's last miss fills the level-0 slot: then a slot that two pages fight for costs little.
  *    A miss returns 5 bytes further: behind the jump back to the hot access.
- * 2. tlb_access_slow(): stubs by whether host vector registers hold something besides. env.pc is stored, dirty vectors are in env.vreg.
+ * 2. tlb_access_slow(): stubs by whether the block relies on live vectors (vec.c). env.pc is stored.
  *    If the access must be committed (env.bounce_kind), returns 5 bytes further.
  *
  * Out: r13 = host address, r14 = host address - linear address; everything else as before, EFLAGS lost.
@@ -182,12 +182,6 @@ static void emit_probe_stub(struct as *s, unsigned mode, enum slow_kind kind)
 	as_u8(s, 0xc3);
 }
 
-static void vectors(struct slow *w, uint32_t op)
-{
-	for (unsigned n = 0; w->vec && n < TCG_NR_VREG; n++)
-		as_op(w->s, op, n, rm_gs(offsetof(struct tcg_env, vsave) + n * TCG_VREG_BYTES));
-}
-
 /* tlb_access_slow(env, va, size, access, mode, slot, align). */
 static void emit_c_call(struct slow *w)
 {
@@ -226,16 +220,17 @@ static void emit_c(struct slow *w)
 	uint32_t plain;
 
 	stub_save_pins(s, PIN_MASK);
-	vectors(w, OP_MOVAPS_MR);
 	stub_mxcsr_to_c(s);
 	stub_to_c_stack(s);
+	stub_vec_spill(s);
 	emit_c_call(w);
+	if (w->vec)
+		stub_vec_fill(s);
 	stub_from_c_stack(s);
 	stub_mxcsr_to_guest(s);
 	as_mov(s, R_14, R_AX);
 	as_alu(s, ALU_SUB, R_14, rm_reg(R_13));
 	as_mov(s, R_13, R_AX);
-	vectors(w, OP_MOVAPS_RM);
 	stub_load_pins(s, PIN_CALLER_SAVED);
 	if (w->kind == SLOW_WRITE) {
 		as_alu_imm(s, ALU_CMP, 0, RM_ENV(bounce_kind), TLB_BOUNCE_NONE);
@@ -256,23 +251,22 @@ static void emit_slow(struct as *s, unsigned mode, enum slow_kind kind, bool vec
 }
 
 /* tlb_commit(env) behind an access: registers, vectors and EFLAGS are what the access left. */
-static void emit_commit(struct as *s)
+static void emit_commit(struct as *s, bool vec)
 {
-	struct slow w = { .s = s, .vec = true };
-
 	as_nops(s, (unsigned)-as_off(s) & 15);
-	stubs.commit = s->rx + as_off(s);
+	stubs.commit[vec] = s->rx + as_off(s);
 	stub_to_c_stack(s);
 	as_u8(s, 0x9c); /* pushfq: on the C stack, whose alignment is restored below */
 	as_op(s, OP_LEA | OP_W, R_SP, rm_mem(R_SP, R_NONE, 0, -8));
 	stub_save_pins(s, PIN_CALLER_SAVED);
-	vectors(&w, OP_MOVAPS_MR);
+	stub_vec_spill(s);
 	stub_mxcsr_to_c(s);
 	as_load(s, R_DI, RM_ENV(self));
 	as_mov_imm(s, R_AX, (int64_t)(uintptr_t)tlb_commit);
 	stub_call_reg(s, R_AX);
 	stub_mxcsr_to_guest(s);
-	vectors(&w, OP_MOVAPS_RM);
+	if (vec)
+		stub_vec_fill(s);
 	stub_load_pins(s, PIN_CALLER_SAVED);
 	as_op(s, OP_LEA | OP_W, R_SP, rm_mem(R_SP, R_NONE, 0, 8));
 	as_u8(s, 0x9d);
@@ -288,5 +282,6 @@ void slow_emit(struct as *s)
 			for (unsigned vec = 0; vec < 2; vec++)
 				emit_slow(s, mode, (enum slow_kind)kind, vec);
 		}
-	emit_commit(s);
+	emit_commit(s, false);
+	emit_commit(s, true);
 }

@@ -16,6 +16,10 @@ void stub_to_c_stack(struct as *s);
 void stub_from_c_stack(struct as *s);
 void stub_call_reg(struct as *s, unsigned reg);
 
+void stub_vec_spill(struct as *s); /* on the C stack, EFLAGS lost: vectors are in env behind it */
+void stub_vec_fill(struct as *s);  /* on the C stack */
+
+void vec_emit(struct as *s);  /* vec.c: first of all, the others call it */
 void slow_emit(struct as *s); /* the slow paths of memory accesses */
 
 #endif

@@ -1,108 +1,233 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Vector registers: global n is host xmm n, loaded from env.vreg at its first use in a stretch of code, stored when dirty before
- * anything leaves it; across a loop to the block's own start they stay (lower_flow.c). Temporaries take host registers whose globals
- * the block does not touch.
+ * Vector registers: vector n of the guest is host xmm n, across blocks. env.vec_live says whether the registers hold the guest's values
+ * or env.vreg does:
+ *
+ *  - A block that uses vectors looks first, at its very start, where no flags live in the host's; the cold path fills all registers
+ *    (stubs.vec_fill). Blocks that use none do nothing, so a kernel pays nothing. Exits do nothing; a chained jump from where the
+ *    registers surely are live skips the check of the block it leads to (patch.c).
+ *  - Whatever goes to C stores them first if they are live (stub_vec_spill), and they are not any more. Behind a call in a block that
+ *    relies on them they are filled again; otherwise the next block that wants them does it.
+ *  - A native trap takes them from the signal's frame.
+ *
+ * Temporaries borrow host registers of vectors that the block does not mention. While a temporary lives, the vector it has displaced
+ * stands in env.vreg (v_out); around calls to C it is brought back.
  */
 #include "tcg/backend/x86_64/gen.h"
+#include "tcg/backend/x86_64/patch.h"
+#include "tcg/backend/x86_64/slow.h"
+#include "tcg/backend/x86_64/vec.h"
+
+_Static_assert(VEC_128 == 1, "v_out and the stubs know one width");
 
 static struct rm vreg(unsigned n)
 {
 	return rm_gs(offsetof(struct tcg_env, vreg) + n * sizeof(union tcg_vreg));
 }
 
+static struct rm temp_slot(unsigned k)
+{
+	return rm_gs(offsetof(struct tcg_env, vsave) + k * TCG_VREG_BYTES);
+}
+
+static bool is_vt(ir_ref r)
+{
+	return IR_REF_KIND(r) == IR_KIND_VT;
+}
+
+/* ---- Stubs */
+
+static void move_all(struct as *s, uint32_t op, enum vec_level level)
+{
+	for (unsigned n = 0; n < TCG_NR_VREG; n++)
+		as_op(s, op, n, vreg(n));
+	as_op(s, 0xc7, 0, RM_ENV(vec_live));
+	as_u32(s, level);
+	as_u8(s, 0xc3);
+}
+
+void vec_emit(struct as *s)
+{
+	as_nops(s, (unsigned)-as_off(s) & 15);
+	stubs.vec_spill = s->rx + as_off(s);
+	move_all(s, OP_MOVAPS_MR, VEC_NONE);
+	as_nops(s, (unsigned)-as_off(s) & 15);
+	stubs.vec_fill = s->rx + as_off(s);
+	move_all(s, OP_MOVAPS_RM, VEC_128);
+}
+
+void stub_vec_spill(struct as *s)
+{
+	uint32_t none;
+
+	as_alu_imm(s, ALU_CMP, 0, RM_ENV(vec_live), VEC_NONE);
+	none = as_jcc(s, IR_CC_Z);
+	as_call_abs(s, stubs.vec_spill);
+	as_patch(s, none, as_off(s));
+}
+
+void stub_vec_fill(struct as *s)
+{
+	as_call_abs(s, stubs.vec_fill);
+}
+
+/* ---- The check at a block's start */
+
+void v_begin(struct gen *g, bool loops)
+{
+	struct as *s = &g->s;
+	uint32_t entry = as_off(s);
+	struct cold *c;
+
+	if (!g->v_level)
+		return;
+	as_alu_imm(s, ALU_CMP, 0, RM_ENV(vec_live), g->v_level);
+	c = cold_new(g, COLD_VEC);
+	c->from = as_jcc(s, IR_CC_C);
+	if (loops) /* which skip the check */
+		as_nops(s, (unsigned)-as_off(s) & 15);
+	c->back = as_off(s);
+	entry_slot_check(s, entry, as_off(s) - entry, g->v_level);
+}
+
+void v_fill_cold(struct gen *g, const struct cold *c)
+{
+	struct as *s = &g->s;
+
+	as_patch(s, c->from, as_off(s));
+	as_call_abs(s, stubs.vec_fill);
+	as_patch(s, as_jmp(s), c->back);
+}
+
+/* ---- Operands */
+
 unsigned v_src(struct gen *g, ir_ref r)
 {
 	unsigned n = IR_REF_NUM(r);
 
-	if (IR_REF_KIND(r) == IR_KIND_VT)
-		return g->vt_reg[n & 3];
-	if (!(g->v_cached >> n & 1)) {
-		as_op(&g->s, OP_MOVAPS_RM, n, vreg(n));
-		g->v_cached |= (uint16_t)(1u << n);
-	}
-	return n;
+	return is_vt(r) ? g->vt_reg[n & 3] : n;
 }
 
 unsigned v_dst(struct gen *g, ir_ref r)
 {
-	unsigned n = IR_REF_NUM(r);
+	unsigned n = v_src(g, r);
 
-	if (IR_REF_KIND(r) == IR_KIND_VT)
-		return g->vt_reg[n & 3];
-	g->v_cached |= (uint16_t)(1u << n);
-	g->v_dirty |= (uint16_t)(1u << n);
+	if (is_vt(r) && !(g->v_out >> n & 1)) {
+		as_op(&g->s, OP_MOVAPS_MR, n, vreg(n));
+		g->v_out |= (uint16_t)(1u << n);
+	}
 	return n;
 }
 
-unsigned v_rmw(struct gen *g, ir_ref r)
+/* ---- Temporaries */
+
+static bool mentions(const struct ir_insn *i, ir_ref r)
 {
-	v_src(g, r);
-	return v_dst(g, r);
+	return i->d == r || i->a == r || i->b == r;
 }
 
-void v_store_mask(struct gen *g, uint32_t mask)
+/* The value of r behind instruction n is never read. Temporaries do not live across labels. */
+static bool dies(const struct gen *g, ir_ref r, unsigned n)
 {
-	for (unsigned n = 0; n < TCG_NR_VREG; n++)
-		if (mask >> n & 1)
-			as_op(&g->s, OP_MOVAPS_MR, n, vreg(n));
+	while (++n < g->ir->nr_insns) {
+		const struct ir_insn *i = &g->ir->insn[n];
+
+		if (i->op == IR_LABEL)
+			return true;
+		if (mentions(i, r))
+			return i->a != r && i->b != r;
+	}
+	return true;
 }
 
-void v_flush(struct gen *g)
+void v_temps_end(struct gen *g)
 {
-	v_store_mask(g, g->v_dirty);
-	g->v_dirty = 0;
+	for (unsigned k = 0; k < 4 && g->v_out; k++) {
+		unsigned n = g->vt_reg[k];
+
+		if (n == R_NONE || !(g->v_out >> n & 1) || !dies(g, IR_VT(k), g->n))
+			continue;
+		as_op(&g->s, OP_MOVAPS_RM, n, vreg(n));
+		g->v_out &= (uint16_t)~(1u << n);
+	}
 }
 
-void v_forget(struct gen *g)
+void v_temps_store(struct gen *g, uint32_t out)
 {
-	g->v_cached = 0;
+	for (unsigned k = 0; k < 4; k++) {
+		unsigned n = g->vt_reg[k];
+
+		if (n == R_NONE || !(out >> n & 1))
+			continue;
+		as_op(&g->s, OP_MOVAPS_MR, n, temp_slot(k));
+		as_op(&g->s, OP_MOVAPS_RM, n, vreg(n));
+	}
 }
 
-void v_load_all(struct gen *g)
+/* env.vreg has the displaced vectors: it still does, or who went to C has spilled them. */
+void v_temps_load(struct gen *g, uint32_t out)
 {
-	for (unsigned n = 0; n < TCG_NR_VREG; n++)
-		if (g->v_globals >> n & 1)
-			v_src(g, IR_V(n));
-	g->v_dirty = g->v_written;
+	for (unsigned k = 0; k < 4; k++) {
+		unsigned n = g->vt_reg[k];
+
+		if (n != R_NONE && (out >> n & 1))
+			as_op(&g->s, OP_MOVAPS_RM, n, temp_slot(k));
+	}
 }
+
+uint32_t v_temps_hide(struct gen *g)
+{
+	uint32_t out = g->v_out;
+
+	v_temps_store(g, out);
+	g->v_out = 0;
+	return out;
+}
+
+void v_temps_show(struct gen *g, uint32_t out)
+{
+	v_temps_load(g, out);
+	g->v_out = (uint16_t)out;
+}
+
+/* ---- The plan */
 
 static void note(ir_ref r, uint32_t *globals, uint32_t *temps)
 {
 	if (IR_REF_KIND(r) == IR_KIND_V)
 		*globals |= 1u << IR_REF_NUM(r);
-	else if (IR_REF_KIND(r) == IR_KIND_VT)
+	else if (is_vt(r))
 		*temps |= 1u << IR_REF_NUM(r);
+}
+
+static void note_insn(const struct ir_insn *i, uint32_t *globals, uint32_t *temps)
+{
+	note(i->d, globals, temps);
+	note(i->a, globals, temps);
+	note(i->b, globals, temps);
+	if (i->op == IR_VFL || (i->op == IR_VOP && vop_reads_v0((unsigned)i->imm2))) /* string compares write it */
+		*globals |= 1;
 }
 
 void v_setup(struct gen *g)
 {
 	const struct ir_block *b = g->ir;
-	uint32_t globals = 0, temps = 0, written = 0, unused = 0, taken;
+	uint32_t globals = 0, temps = 0, taken;
 
-	for (unsigned n = 0; n < b->nr_insns; n++) {
-		note(b->insn[n].d, &globals, &temps);
-		note(b->insn[n].a, &globals, &temps);
-		note(b->insn[n].b, &globals, &temps);
-		note(b->insn[n].d, &written, &unused);
-		if (b->insn[n].op == IR_VFL || (b->insn[n].op == IR_VOP && vop_reads_v0((unsigned)b->insn[n].imm2)))
-			globals |= 1;
-		if (b->insn[n].op == IR_VFL) /* string compares */
-			written |= 1;
-	}
-	g->v_globals = (uint16_t)globals;
-	g->v_written = (uint16_t)(written & globals);
+	for (unsigned n = 0; n < b->nr_insns; n++)
+		note_insn(&b->insn[n], &globals, &temps);
+	g->v_level = (globals | temps) ? VEC_128 : VEC_NONE;
+	g->v_out = 0;
 	taken = globals;
-	for (unsigned n = 0; n < 4; n++) {
-		if (!(temps >> n & 1))
+	for (unsigned k = 0; k < 4; k++) {
+		g->vt_reg[k] = R_NONE;
+		if (!(temps >> k & 1))
 			continue;
 		if (taken == 0xffff) {
 			g->failed = true;
 			return;
 		}
-		g->vt_reg[n] = (uint8_t)__builtin_ctz(~taken);
-		taken |= 1u << g->vt_reg[n];
+		g->vt_reg[k] = (uint8_t)(31 - __builtin_clz(~taken & 0xffff));
+		taken |= 1u << g->vt_reg[k];
 	}
-	g->v_used = (uint16_t)taken;
-	g->v_cached = g->v_dirty = 0;
 }
