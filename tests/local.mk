@@ -12,3 +12,4 @@ include tests/unit/main/local.mk
 include tests/diff/local.mk
 include tests/guest/x86/local.mk
 include tests/stress/local.mk
+include tests/bench/local.mk

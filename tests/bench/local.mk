@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+check_scripts += tests/bench/usl-test
