@@ -7,8 +7,8 @@ compare() {
 	shift
 	names=$*
 	boot "$work/console" "$limit" "$smp" 1G "cohort.run=programs,${names// /,} cohort.dmesg=1" -no-reboot
-	(cd "$work" && USER_DIR=$guest_dir/user BUSYBOX=$guest_dir/busybox "$guest_dir/busybox" sh "$here/guest/programs" "$@") |
-		grep '^OUT ' >"$work/native"
+	(cd "$work" && USER_DIR=$guest_dir/user USER32_DIR=$guest_dir/user32 BUSYBOX=$guest_dir/busybox \
+		"$guest_dir/busybox" sh "$here/guest/programs" "$@") | grep '^OUT ' >"$work/native"
 	grep '^OUT ' "$work/console" >"$work/guest"
 	line=$(diff "$work/native" "$work/guest" | grep -m 1 '^[<>]')
 	[ -z "$line" ] || failed "differs from native ($(diff "$work/native" "$work/guest" | grep -c '^[<>]') lines): $line"
@@ -25,6 +25,13 @@ test_user_alignment_check() { compare 1 aligncheck; }
 test_user_processes() { compare 4 forkexec; }
 test_user_code() { compare 4 jit; }
 test_user_utilities() { compare 2 utilities; }
+
+# 32-bit programs under the 64-bit kernel. Nothing to compare with on a host whose kernel does not run them.
+programs32="calls32 signals32 segments32 float32"
+test_user_32bit() {
+	"$guest_dir/user32/float32" >/dev/null 2>&1 || skipped "the host's kernel does not run 32-bit programs"
+	compare 4 $programs32
+}
 
 hotplug() {
 	boot "$work/console" "$limit" "$1" 512M "cohort.run=hotplug,$2 cohort.dmesg=1" -no-reboot
