@@ -45,10 +45,27 @@ struct backend_code {
 
 enum backend_status { BACKEND_OK, BACKEND_NO_ROOM /* code buffer too small */, BACKEND_TOO_LONG /* too many exits, ...: fewer insns please */ };
 
+/* Groups of operations that code for some hosts cannot do. The guest offers nothing that needs one of them there. */
+#define BACKEND_AES 0x001u
+#define BACKEND_CLMUL 0x002u
+#define BACKEND_SHA 0x004u
+#define BACKEND_BITS 0x008u     /* blsr, blsmsk, blsi, bextr */
+#define BACKEND_DEPOSIT 0x010u  /* bzhi, pdep, pext */
+#define BACKEND_ADX 0x020u
+#define BACKEND_COUNT 0x040u    /* lzcnt */
+#define BACKEND_AVX 0x080u      /* vex and its kin, floating point */
+#define BACKEND_AVX2 0x100u     /* integers of 256 bits */
+#define BACKEND_FMA 0x200u
+#define BACKEND_F16C 0x400u
+#define BACKEND_GFNI 0x800u
+#define BACKEND_VAES 0x1000u
+#define BACKEND_VCLMUL 0x2000u
+
 struct backend {
 	const char *name;
 	bool native;      /* makes host code in code memory; keeps stack-FPU state in the host while running */
 	size_t entry_align;
+	uint32_t (*lacks)(void); /* BACKEND_* that this host cannot do; NULL: none. Any thread. */
 	/* One-time set-up; emits shared stubs into code memory at (rx, rw) of `size` bytes; returns bytes used or -1 with err. */
 	long (*init)(const struct guest_isa *isa, uint8_t *rw, const uint8_t *rx, size_t size, struct err *err);
 	/* Per vCPU thread, on that thread: GS base, return stack, signal alternate stack. */

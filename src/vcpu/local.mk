@@ -41,6 +41,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/tr/arith.c \
 	src/vcpu/x86/tr/atomic.c \
 	src/vcpu/x86/tr/bit.c \
+	src/vcpu/x86/tr/bmi.c \
 	src/vcpu/x86/tr/block.c \
 	src/vcpu/x86/tr/branch.c \
 	src/vcpu/x86/tr/families.def \

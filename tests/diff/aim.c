@@ -20,7 +20,7 @@ static bool may_fault(const struct x86_insn *in)
 {
 	switch (in->id) { /* stores that a fault may leave half done, and images that have to be poked */
 	case X86_I_FNSAVE: case X86_I_FNSTENV: case X86_I_FRSTOR: case X86_I_FLDENV: case X86_I_FXSAVE: case X86_I_FXRSTOR:
-	case X86_I_MASKMOVQ: case X86_I_MASKMOVDQU: /* which bytes may fault is up to the CPU (SDM volume 2, MASKMOVDQU) */
+	case X86_I_MASKMOVQ: case X86_I_MASKMOVDQU: case X86_I_VMASKMOVDQU: /* which bytes may fault is up to the CPU (SDM volume 2, MASKMOVDQU) */
 		return false;
 	default:
 		return true;
@@ -38,7 +38,7 @@ static uint64_t pick_target(struct rng *r, unsigned size, const struct x86_insn 
 	if (insn_is_locked(in)) /* never across cache lines: split locks slow the whole host down */
 		return (what < 4 ? DIFF_DATA_RO + (inside & 0xff0) : what < 6 ? DIFF_DATA - 16 : inside) & ~(uint64_t)(size ? size - 1 : 0);
 	if ((in->attr & X86_A_ALIGN) && what < 75)
-		return (what < 4 ? DIFF_DATA_RO : inside) & ~15ull;
+		return (what < 4 ? DIFF_DATA_RO : inside) & (size == 32 ? ~31ull : ~15ull);
 	if (what < 45)
 		return inside;
 	if (what < 70)
@@ -68,6 +68,12 @@ static uint64_t address_mask(const struct x86_insn *in)
 	return in->addrsize == 4 ? 0xffffffffu : ~0ull;
 }
 
+/* The index is a vector. */
+static bool is_gather(const struct x86_insn *in)
+{
+	return in->id >= X86_I_VGATHERDPD && in->id <= X86_I_VPGATHERQQ && (in->id <= X86_I_VGATHERQPS || in->id >= X86_I_VPGATHERDD);
+}
+
 /* Linear address of the memory operand as the state stands; rip-relative ones are filled in later. */
 static uint64_t effective(const struct program *p, const struct insn *i)
 {
@@ -78,7 +84,7 @@ static uint64_t effective(const struct program *p, const struct insn *i)
 		return i->rip_target;
 	if (m->base != X86_REG_NONE)
 		ea += p->c.in.gpr[m->base];
-	if (m->index != X86_REG_NONE)
+	if (m->index != X86_REG_NONE && !is_gather(&i->in))
 		ea += p->c.in.gpr[m->index] * m->scale;
 	return (ea & address_mask(&i->in)) + seg_base(p, &i->in);
 }
@@ -99,12 +105,14 @@ static void point(struct program *p, struct insn *i, uint64_t target, struct rng
 		i->rip_target = (uint32_t)target;
 	} else if (m->base == X86_REG_NONE && m->index == X86_REG_NONE) {
 		return; /* absolute: chosen with the encoding */
+	} else if (m->base == X86_REG_NONE && is_gather(&i->in)) {
+		return;
 	} else if (m->base == X86_REG_NONE) {
 		gpr[m->index] = (offset - (uint64_t)m->disp) / m->scale;
-	} else if (m->base == m->index) {
+	} else if (m->base == m->index && !is_gather(&i->in)) {
 		gpr[m->base] = (offset - (uint64_t)m->disp) / (m->scale + 1u);
 	} else {
-		uint64_t index = m->index == X86_REG_NONE ? 0 : gpr[m->index] * m->scale;
+		uint64_t index = m->index == X86_REG_NONE || is_gather(&i->in) ? 0 : gpr[m->index] * m->scale;
 
 		gpr[m->base] = garbage_above(offset - index - (uint64_t)m->disp, &i->in, r);
 	}
@@ -173,23 +181,24 @@ static void poke_fldenv(struct program *p, const struct x86_insn *in, uint64_t a
 
 static void poke_operand(struct program *p, const struct x86_insn *in, uint64_t at, unsigned size, struct rng *r)
 {
-	uint8_t b[16];
+	uint8_t b[32];
 	uint64_t q;
 
 	if (in->id == X86_I_FXRSTOR) {
 		poke_fxrstor(p, at, r);
 	} else if (in->id == X86_I_FLDENV || in->id == X86_I_FRSTOR) {
 		poke_fldenv(p, in, at, r);
-	} else if (in->id == X86_I_LDMXCSR) {
+	} else if (in->id == X86_I_LDMXCSR || in->id == X86_I_VLDMXCSR) {
 		q = rng_percent(r, 90) ? (rng_u64(r) & 0xe07f) | (rng_percent(r, 80) ? 0x1f80 : rng_u64(r) & 0x1f80) : rng_u64(r);
 		program_poke(p, at, &q, 4);
 	} else if (in->attr & X86_A_FPU) {
 		poke_x87(p, in, at, r);
-	} else if (size <= 8 && !(in->attr & X86_A_SSE)) {
+	} else if (size <= 8 && !(in->attr & (X86_A_SSE | X86_A_AVX))) {
 		q = value_int(r);
 		program_poke(p, at, &q, size);
 	} else {
 		value_vec(r, b);
+		value_vec(r, b + 16);
 		program_poke(p, at, b, size > sizeof(b) ? sizeof(b) : size);
 	}
 }
@@ -347,6 +356,25 @@ static void short_count(struct program *p, struct insn *i, struct rng *r)
 	insn_redecode(i);
 }
 
+/* Small indices, now and then a wild one; masks of all kinds. */
+static void gather(struct program *p, const struct x86_insn *in, struct rng *r)
+{
+	bool wide = in->id == X86_I_VGATHERQPD || in->id == X86_I_VGATHERQPS || in->id == X86_I_VPGATHERQD || in->id == X86_I_VPGATHERQQ;
+	unsigned reg = in->mem.index;
+
+	for (unsigned i = 0; i < 8; i++) {
+		int32_t v = (int32_t)rng_below(r, 200) - 100;
+		uint8_t *at = (i < 4 ? p->c.in.fx.xmm[reg] : p->c.in.upper[reg]) + i % 4 * 4;
+
+		if (wide && i % 2) {
+			memcpy(&v, at - 4, 4);
+			v = v < 0 ? -1 : 0;
+		}
+		if (rng_percent(r, 99))
+			memcpy(at, &v, 4);
+	}
+}
+
 static void prepare(struct program *p, struct insn *i, struct rng *r)
 {
 	switch (i->in.id) {
@@ -362,7 +390,7 @@ static void prepare(struct program *p, struct insn *i, struct rng *r)
 	case X86_I_SHLD: case X86_I_SHRD:
 		short_count(p, i, r);
 		break;
-	case X86_I_PCMPESTRI: case X86_I_PCMPESTRM:
+	case X86_I_PCMPESTRI: case X86_I_PCMPESTRM: case X86_I_VPCMPESTRI: case X86_I_VPCMPESTRM:
 		GPR(p, RAX) = rng_percent(r, 80) ? rng_below(r, 40) - 20ull : value_int(r);
 		GPR(p, RDX) = rng_percent(r, 80) ? rng_below(r, 40) - 20ull : value_int(r);
 		break;
@@ -415,6 +443,8 @@ bool aim(struct program *p, struct insn *i, struct rng *r)
 	uint64_t at = 0, skew = 0;
 
 	prepare(p, i, r);
+	if (is_gather(&i->in))
+		gather(p, &i->in, r);
 	if (insn_mem_operand(&i->in) >= 0) {
 		if ((i->in.id == X86_I_BT || i->in.id == X86_I_BTS || i->in.id == X86_I_BTR || i->in.id == X86_I_BTC))
 			skew = bit_offset(p, &i->in, r);
@@ -422,7 +452,7 @@ bool aim(struct program *p, struct insn *i, struct rng *r)
 			skew = GPR(p, RAX) & 0xff;
 		point(p, i, pick_target(r, size, &i->in) - skew, r);
 		at = effective(p, i) + skew;
-		if (rng_percent(r, 70) || (i->in.attr & X86_A_FPU) || i->in.id == X86_I_LDMXCSR)
+		if (rng_percent(r, 70) || (i->in.attr & X86_A_FPU) || i->in.id == X86_I_LDMXCSR || i->in.id == X86_I_VLDMXCSR)
 			poke_operand(p, &i->in, at, size, r);
 	}
 	finish(p, i, at, r);

@@ -18,6 +18,9 @@ static const char *const st_names[8] = { "st0", "st1", "st2", "st3", "st4", "st5
 static const char *const xmm_names[16] = { "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
 					   "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15" };
 
+static const char *const upper_names[16] = { "ymm0", "ymm1", "ymm2", "ymm3", "ymm4", "ymm5", "ymm6", "ymm7",
+					     "ymm8", "ymm9", "ymm10", "ymm11", "ymm12", "ymm13", "ymm14", "ymm15" };
+
 static int insn_at(const struct program *p, uint64_t rip)
 {
 	for (unsigned i = 0; i < p->nr; i++)
@@ -162,7 +165,7 @@ static const char *compare_vectors(const struct program *p, const struct diff_ou
 	uint32_t mask = !is_vague(host, portable) ? ~0u : adds_up(p, host->out.rip) ? ~0x3fu : ~0x20u;
 
 	for (unsigned i = 0; i < 16; i++)
-		if (memcmp(h->xmm[i], o->xmm[i], 16))
+		if (memcmp(h->xmm[i], o->xmm[i], 16) || memcmp(host->out.upper[i], ours->out.upper[i], 16))
 			return xmm_names[i];
 	return (h->mxcsr ^ o->mxcsr) & mask ? "mxcsr" : NULL;
 }
@@ -255,6 +258,8 @@ void outcome_print(FILE *f, const struct program *p, const struct diff_outcome *
 		pair_bytes(f, st_names[i], h->fx.st[i], o->fx.st[i], 10);
 	for (unsigned i = 0; i < 16; i++)
 		pair_bytes(f, xmm_names[i], h->fx.xmm[i], o->fx.xmm[i], 16);
+	for (unsigned i = 0; i < 16; i++)
+		pair_bytes(f, upper_names[i], h->upper[i], o->upper[i], 16);
 }
 
 void state_print(FILE *f, const struct diff_state *s)
@@ -270,6 +275,8 @@ void state_print(FILE *f, const struct diff_state *s)
 	}
 	for (unsigned i = 0; i < 16; i++) {
 		fprintf(f, "  xmm%-2u ", i);
+		hex(f, s->upper[i], 16);
+		fputc(' ', f);
 		hex(f, s->fx.xmm[i], 16);
 		fputs(i % 2 ? "\n" : "", f);
 	}

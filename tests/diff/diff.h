@@ -62,6 +62,7 @@ struct diff_state {
 	uint64_t rip, flags;
 	uint64_t fs_base, gs_base;
 	struct diff_fx fx;
+	uint8_t upper[16][16]; /* bits 255:128 of the vector registers; 0 if the host has no AVX */
 };
 
 /* Bytes stored to the arena before the run, and parts of it that are not compared afterwards. */

@@ -78,7 +78,7 @@ static bool rex_w(const struct form *f)
 static unsigned modrm_mem(struct enc *e, const struct mem_choice *m, uint8_t reg)
 {
 	bool no_base = m->kind == MEM_INDEX || m->kind == MEM_ABS;
-	bool sib = m->kind != MEM_RIP && (no_base || m->index != 4 || (m->base & 7) == 4);
+	bool sib = m->kind != MEM_RIP && (m->vector || no_base || m->index != 4 || (m->base & 7) == 4);
 	uint8_t mod, base = no_base ? 5 : m->base & 7;
 	unsigned at;
 
@@ -108,6 +108,28 @@ static uint8_t mem_rex(const struct mem_choice *m)
 	if ((m->kind == MEM_BASE || m->kind == MEM_INDEX) && m->index >= 8)
 		rex |= 2;
 	return rex;
+}
+
+/* Prefixes, VEX and opcode; a W bit that the row ignores is random. C5 where it can say the same, half of the time. */
+static void vex(struct enc *e, const struct form *f, const struct mem_choice *m, struct rng *r)
+{
+	uint8_t pp = f->mandatory == 0x66 ? 1 : f->mandatory == 0xf3 ? 2 : f->mandatory == 0xf2 ? 3 : 0;
+	bool w = f->rexw >= 0 ? f->rexw : f->row->size == X86_S_Y ? f->opsize == 8 : rng_percent(r, 20);
+	uint8_t last = (uint8_t)(f->vex_l << 2 | pp | (f->vvvv ? rng_below(r, 16) : 15) << 3);
+
+	if (m->seg)
+		put(e, m->seg);
+	if (m->addr32)
+		put(e, 0x67);
+	if (f->map == 1 && !w && !(e->rex & 3) && rng_percent(r, 50)) {
+		put(e, 0xc5);
+		put(e, last | (e->rex & 4 ? 0 : 0x80));
+	} else {
+		put(e, 0xc4);
+		put(e, (uint8_t)((~e->rex & 7) << 5 | f->map));
+		put(e, last | (w ? 0x80 : 0));
+	}
+	put(e, f->opcode);
 }
 
 static void opcode(struct enc *e, const struct form *f, struct rng *r)
@@ -172,20 +194,29 @@ static void operands(struct enc *e, struct insn *i, const struct form *f, const 
 		e->b[e->n] = (uint8_t)rng_below(r, 40);
 }
 
-bool insn_encode(struct insn *i, unsigned form, const struct mem_choice *m, struct rng *r)
+bool insn_encode(struct insn *i, unsigned form, const struct mem_choice *choice, struct rng *r)
 {
 	const struct form *f = &forms[form];
+	struct mem_choice with_vector = *choice;
+	const struct mem_choice *m = &with_vector;
 	struct enc e = { .rex = random_rex(f, m, r) };
 	bool lone_rex = rng_percent(r, 30);
 
+	with_vector.vector = form_has(f, X86_M_VM);
+	if (with_vector.vector && m->kind != MEM_BASE)
+		return false;
 	memset(i, 0, sizeof(*i));
 	i->form = (uint16_t)form;
 	i->branch = NO_BRANCH;
-	legacy_prefixes(&e, f, m, r);
-	e.rex |= rex_w(f) ? 8 : 0;
-	if (e.rex || lone_rex)
-		put(&e, 0x40 | e.rex);
-	opcode(&e, f, r);
+	if (f->vex) {
+		vex(&e, f, m, r);
+	} else {
+		legacy_prefixes(&e, f, m, r);
+		e.rex |= rex_w(f) ? 8 : 0;
+		if (e.rex || lone_rex)
+			put(&e, 0x40 | e.rex);
+		opcode(&e, f, r);
+	}
 	operands(&e, i, f, m, r);
 	if (x86_decode(&i->in, X86_MODE_64, e.b, 15) != X86_DECODE_OK || i->in.id != f->id)
 		return false;

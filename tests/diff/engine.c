@@ -20,6 +20,7 @@
 #include "vcpu/exec.h"
 #include "vcpu/mailbox.h"
 #include "vcpu/x86/x86_cpu.h"
+#include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_x87.h"
 
 #define RAM_BYTES (16ull << 20)
@@ -92,6 +93,10 @@ static void enter_user_mode(struct x86_cpu *c)
 	c->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_PG;
 	c->cr3 = TABLES;
 	c->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE;
+	if (x86_offers(c, X86_CPUID_AVX)) {
+		c->cr4 |= X86_CR4_OSXSAVE;
+		c->xcr0 = 7;
+	}
 	c->efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
 	c->cpl = 3;
 	tlb_flush_all(&c->vcpu.env);
@@ -192,8 +197,10 @@ static void load_state(const struct diff_state *s)
 	cpu->seg[X86_FS].base = s->fs_base;
 	cpu->seg[X86_GS].base = s->gs_base;
 	memset(env->vreg, 0, sizeof(env->vreg));
-	for (unsigned i = 0; i < 16; i++)
+	for (unsigned i = 0; i < 16; i++) {
 		memcpy(&env->vreg[i], s->fx.xmm[i], 16);
+		memcpy(&env->vreg[i].b[16], s->upper[i], 16);
+	}
 	env->mxcsr = s->fx.mxcsr;
 	memcpy(env->fpu_image, &s->fx, 160);
 	tcg_backend->fpu_load(env);
@@ -215,8 +222,10 @@ static void store_state(struct diff_outcome *o)
 	s->gs_base = cpu->seg[X86_GS].base;
 	tcg_backend->fpu_save(env);
 	memcpy(&s->fx, env->fpu_image, 160);
-	for (unsigned i = 0; i < 16; i++)
+	for (unsigned i = 0; i < 16; i++) {
 		memcpy(s->fx.xmm[i], &env->vreg[i], 16);
+		memcpy(s->upper[i], &env->vreg[i].b[16], 16);
+	}
 	s->fx.mxcsr = env->mxcsr;
 }
 

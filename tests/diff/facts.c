@@ -37,6 +37,8 @@ static uint32_t implied_writes(const struct x86_insn *in)
 	case X86_I_LOOPNE:
 	case X86_I_PCMPESTRI:
 	case X86_I_PCMPISTRI:
+	case X86_I_VPCMPESTRI:
+	case X86_I_VPCMPISTRI:
 		return R(RCX);
 	case X86_I_ENTER:
 	case X86_I_LEAVE:
@@ -58,7 +60,7 @@ uint32_t insn_writes_gpr(const struct x86_insn *in)
 	uint32_t mask = implied_writes(in);
 
 	for (unsigned n = 0; n < in->nr_ops && n < 2; n++) {
-		if (n == 1 && in->id != X86_I_XCHG && in->id != X86_I_XADD)
+		if (n == 1 && in->id != X86_I_MULX && in->id != X86_I_XCHG && in->id != X86_I_XADD)
 			break;
 		if (in->op[n].kind == X86_OPK_GPR || in->op[n].kind == X86_OPK_GPR8H)
 			mask |= 1u << in->op[n].reg;

@@ -35,7 +35,8 @@ struct host_feature {
 static const struct host_feature host_features[X86_F_COUNT] = {
 	[X86_F_SSE3] = { 1, ECX, 0 }, [X86_F_PCLMULQDQ] = { 1, ECX, 1 }, [X86_F_SSSE3] = { 1, ECX, 9 }, [X86_F_CX16] = { 1, ECX, 13 },
 	[X86_F_SSE41] = { 1, ECX, 19 }, [X86_F_SSE42] = { 1, ECX, 20 }, [X86_F_MOVBE] = { 1, ECX, 22 }, [X86_F_POPCNT] = { 1, ECX, 23 },
-	[X86_F_AES] = { 1, ECX, 25 }, [X86_F_FSGSBASE] = { 7, EBX, 0 }, [X86_F_BMI1] = { 7, EBX, 3 }, [X86_F_ADX] = { 7, EBX, 19 },
+	[X86_F_AES] = { 1, ECX, 25 }, [X86_F_FMA] = { 1, ECX, 12 }, [X86_F_AVX] = { 1, ECX, 28 }, [X86_F_F16C] = { 1, ECX, 29 },
+	[X86_F_AVX2] = { 7, EBX, 5 }, [X86_F_BMI2] = { 7, EBX, 8 }, [X86_F_FSGSBASE] = { 7, EBX, 0 }, [X86_F_BMI1] = { 7, EBX, 3 }, [X86_F_ADX] = { 7, EBX, 19 },
 	[X86_F_CLFLUSHOPT] = { 7, EBX, 23 }, [X86_F_CLWB] = { 7, EBX, 24 }, [X86_F_SHA] = { 7, EBX, 29 }, [X86_F_SERIALIZE] = { 7, EDX, 14 },
 	[X86_F_LAHF_LM] = { 0x80000001, ECX, 0 }, [X86_F_LZCNT] = { 0x80000001, ECX, 5 },
 };
@@ -58,6 +59,8 @@ struct path {
 	uint8_t flags;
 	bool modrm, free66; /* free66: a 66 prefix means operand size 16 there */
 	int8_t reg, rm, rexw, rexb, mem; /* mem: -1 open, 0 register, 1 memory */
+	bool vex;
+	uint8_t l; /* VEX.L */
 };
 
 static bool has_method(const struct x86_row *row, unsigned m)
@@ -75,13 +78,13 @@ static bool rm_is_open(const struct x86_row *row)
 
 static bool rm_is_memory(const struct x86_row *row)
 {
-	return has_method(row, X86_M_M);
+	return has_method(row, X86_M_M) || has_method(row, X86_M_VM);
 }
 
 /* Does the operand size make a difference to this row? */
 static bool has_sizes(const struct x86_row *row)
 {
-	if (!(row->attr & (X86_A_SSE | X86_A_MMX | X86_A_FPU)))
+	if (!(row->attr & (X86_A_SSE | X86_A_AVX | X86_A_MMX | X86_A_FPU)))
 		return true;
 	for (unsigned n = 0; n < 4; n++) {
 		const struct x86_oc_info *oc = &x86_oc_info[row->oc[n]];
@@ -101,18 +104,21 @@ static void add_one(const struct path *p, const struct x86_row *row, unsigned op
 {
 	static const uint8_t prefix[4] = { 0, 0x66, 0xf3, 0xf2 };
 	struct form *f = &forms[nr_forms];
+	unsigned feature;
 
 	if (nr_forms == MAX_FORMS)
 		return;
 	nr_forms++;
 	*f = (struct form){ .row = row, .id = row->id, .map = p->map, .opcode = p->opcode, .mandatory = prefix[p->flags & X86_R_MANDATORY],
 			    .opsize = (uint8_t)opsize, .mem = (uint8_t)mem, .modrm = p->modrm || row->modrm, .reg = p->reg, .rm = p->rm,
-			    .rexw = p->rexw, .rexb = p->rexb, .opcode_reg = has_method(row, X86_M_Z), .skip = skipped[row->id] };
+			    .rexw = p->rexw, .rexb = p->rexb, .opcode_reg = has_method(row, X86_M_Z), .skip = skipped[row->id],
+			    .vex = p->vex, .vvvv = p->flags & X86_R_VVVV, .vex_l = p->l };
 	if (has_method(row, X86_M_STI))
 		f->rm = -1;
-	if (!host_has(row->feature))
+	feature = (p->flags & X86_R_L_AVX2) && p->l ? X86_F_AVX2 : row->feature;
+	if (!host_has(feature))
 		f->skip = "the host CPU lacks it";
-	if (row->feature != X86_F_BASE && !engine_offers(row->feature))
+	if (feature != X86_F_BASE && !engine_offers(feature))
 		f->skip = "our CPU model does not offer it";
 	if (row->id == X86_I_BSWAP && opsize == 2)
 		f->skip = "undefined with 16-bit operands (SDM volume 2, BSWAP)";
@@ -242,7 +248,8 @@ static void walk_group(struct path p, const struct x86_row *row)
 		for (p.rexw = 0; p.rexw < 2; p.rexw++)
 			walk(p, &first[p.rexw]);
 		break;
-	default: /* VEX only */
+	case X86_K_VEXL:
+		walk(p, &first[p.l]);
 		break;
 	}
 }
@@ -266,6 +273,21 @@ static bool prefix66_is_free(unsigned map, unsigned i)
 	return row->kind == with66->kind && row->id == with66->id && row->group == with66->group;
 }
 
+/* Both lengths, where VEX.L is free; of rows that ignore VEX.W one. */
+static void walk_vex(struct path p, const struct x86_row *row, const struct x86_row *with_w)
+{
+	bool ignores_w = row->kind == with_w->kind && row->id == with_w->id && row->group == with_w->group;
+
+	for (p.l = 0; p.l < 2; p.l++) {
+		p.rexw = ignores_w ? -1 : 0;
+		if (!(row->flags & (p.l ? X86_R_L0 : X86_R_L1)))
+			walk(p, row);
+		p.rexw = 1;
+		if (!ignores_w && !(with_w->flags & (p.l ? X86_R_L0 : X86_R_L1)))
+			walk(p, with_w);
+	}
+}
+
 void forms_init(bool (*has)(unsigned feature))
 {
 	nr_forms = 0;
@@ -276,6 +298,12 @@ void forms_init(bool (*has)(unsigned feature))
 					  .reg = -1, .rm = -1, .rexw = -1, .rexb = -1, .mem = -1 };
 
 			walk(p, &x86_map_rows[map][i]);
+		}
+		for (unsigned i = 0; i < X86_VEX_ROWS; i += 2) {
+			struct path p = { .map = (uint8_t)map, .opcode = (uint8_t)(i / 8), .prefix = i / 2 % 4, .vex = true, .reg = -1, .rm = -1,
+					  .rexw = -1, .rexb = -1, .mem = -1 };
+
+			walk_vex(p, &x86_vex_rows[map][i], &x86_vex_rows[map][i + 1]);
 		}
 	}
 }

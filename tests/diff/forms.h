@@ -19,6 +19,8 @@ struct form {
 	bool modrm;
 	int8_t reg, rm;     /* ModRM fields that select the row, or -1 */
 	int8_t rexw, rexb;  /* bits that select the row, or -1 */
+	bool vex, vvvv;     /* VEX-encoded; VEX.vvvv names an operand */
+	uint8_t vex_l;
 	bool opcode_reg;    /* low three bits of the opcode are a register */
 	const char *skip;   /* why it is not compared, or NULL */
 };

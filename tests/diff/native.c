@@ -25,6 +25,7 @@ extern uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs, 
 extern uint64_t native_out_gpr[16], native_out_flags, native_out_fs, native_out_gs, native_host_sp, native_host_fs;
 extern uint32_t native_term;
 extern struct diff_fx native_in_fx, native_out_fx;
+extern uint8_t native_in_upper[16][16], native_out_upper[16][16];
 void native_enter(void);
 void native_leave0(void);
 void native_leave1(void);
@@ -37,6 +38,8 @@ uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs, native_
 uint64_t native_out_gpr[16], native_out_flags, native_out_fs, native_out_gs, native_host_sp, native_host_fs;
 uint32_t native_term; /* terminator that was reached */
 struct diff_fx native_in_fx, native_out_fx;
+uint8_t native_in_upper[16][16], native_out_upper[16][16];
+bool native_has_avx;
 
 static uint8_t *code_rw;                /* the code pages, writable */
 static struct diff_outcome *current;    /* of the case that runs; NULL otherwise */
@@ -45,6 +48,7 @@ static uint32_t old_off, old_len;       /* what the last case left in the code p
 bool native_possible(const char **why)
 {
 	*why = "the host kernel does not let user programs write FS and GS bases";
+	native_has_avx = __builtin_cpu_supports("avx");
 	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
 }
 
@@ -114,6 +118,24 @@ void native_init(void)
 	catch_signals();
 }
 
+/* The extended area behind a signal frame's FXSAVE image, standard form (SDM volume 1, 13.4.3). */
+#define FRAME_SW_RESERVED 464u
+#define FRAME_MAGIC 0x46505853u
+#define FRAME_XSTATE_BV 512u
+#define FRAME_UPPER 576u
+
+static void copy_upper(struct diff_state *s, const uint8_t *frame)
+{
+	uint32_t magic;
+	uint64_t in_use;
+
+	memset(s->upper, 0, sizeof(s->upper));
+	memcpy(&magic, frame + FRAME_SW_RESERVED, 4);
+	memcpy(&in_use, frame + FRAME_XSTATE_BV, 8);
+	if (native_has_avx && magic == FRAME_MAGIC && (in_use & 4))
+		memcpy(s->upper, frame + FRAME_UPPER, sizeof(s->upper));
+}
+
 static void copy_gregs(struct diff_state *s, const ucontext_t *uc)
 {
 	static const uint8_t order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -124,6 +146,7 @@ static void copy_gregs(struct diff_state *s, const ucontext_t *uc)
 	s->rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
 	s->flags = (uint64_t)uc->uc_mcontext.gregs[REG_EFL];
 	memcpy(&s->fx, uc->uc_mcontext.fpregs, sizeof(s->fx));
+	copy_upper(s, (const uint8_t *)uc->uc_mcontext.fpregs);
 }
 
 void native_on_signal(int sig, siginfo_t *info, void *context)
@@ -163,6 +186,7 @@ static void load_state(const struct diff_state *s)
 	native_in_fs = s->fs_base;
 	native_in_gs = s->gs_base;
 	native_in_fx = s->fx;
+	memcpy(native_in_upper, s->upper, sizeof(native_in_upper));
 	native_target = s->rip;
 }
 
@@ -173,6 +197,7 @@ static void store_state(const struct diff_case *c, struct diff_outcome *o)
 	o->out.fs_base = native_out_fs;
 	o->out.gs_base = native_out_gs;
 	o->out.fx = native_out_fx;
+	memcpy(o->out.upper, native_out_upper, sizeof(native_out_upper));
 	o->out.rip = c->term[native_term % DIFF_NR_TERMS];
 	o->vector = DIFF_END;
 	o->error = 0;

@@ -8,6 +8,7 @@
 #include "diff/diff.h"
 
 /* False, with a reason, if this host cannot do it. */
+extern bool native_has_avx; /* [const] after native_possible() */
 bool native_possible(const char **why);
 void native_init(void);
 /* after: DIFF_DATA_SIZE bytes, the arena as it was left (holes emptied), or NULL. */

@@ -23,6 +23,12 @@ native_enter:
 	rdfsbase %rax
 	mov %rax, native_host_fs(%rip)
 	fxrstor64 native_in_fx(%rip)
+	cmpb $0, native_has_avx(%rip)
+	je 1f
+	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	vinsertf128 $1, native_in_upper + \n * 16(%rip), %ymm\n, %ymm\n
+	.endr
+1:
 	mov native_in_gs(%rip), %rax
 	wrgsbase %rax
 	mov native_in_fs(%rip), %rax
@@ -84,6 +90,12 @@ leave:
 	pushfq
 	popq native_out_flags(%rip)
 	fxsave64 native_out_fx(%rip)
+	cmpb $0, native_has_avx(%rip)
+	je 1f
+	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	vextractf128 $1, %ymm\n, native_out_upper + \n * 16(%rip)
+	.endr
+1:
 	rdfsbase %rax
 	mov %rax, native_out_fs(%rip)
 	rdgsbase %rax
@@ -98,6 +110,10 @@ native_abort:
 	pushq $2
 	popfq
 	fninit
+	cmpb $0, native_has_avx(%rip)
+	je 1f
+	vzeroupper
+1:
 	ldmxcsr native_plain_mxcsr(%rip)
 	pop %r15
 	pop %r14

@@ -68,6 +68,7 @@ struct mem_choice {
 	bool wide_disp;  /* 32 bits even if 8 would do */
 	bool addr32;
 	uint8_t seg;     /* prefix byte or 0 */
+	bool vector;     /* the index is a vector register: always there, number 4 too */
 };
 /* Random registers and immediates. False: this form and choice do not go together. */
 bool insn_encode(struct insn *i, unsigned form, const struct mem_choice *m, struct rng *r);

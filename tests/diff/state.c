@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "diff/native.h"
 #include "diff/program.h"
 #include "diff/values.h"
 #include "vcpu/x86/x86_cpu.h"
@@ -47,6 +48,15 @@ static void sse_random(struct diff_fx *fx, struct rng *r)
 		value_vec(r, fx->xmm[i]);
 }
 
+/* Now and then all clear, as after VZEROUPPER. */
+static void upper_random(struct diff_state *s, struct rng *r)
+{
+	if (!native_has_avx || rng_percent(r, 10))
+		return;
+	for (unsigned i = 0; i < 16; i++)
+		value_vec(r, s->upper[i]);
+}
+
 void state_random(struct diff_state *s, struct rng *r)
 {
 	static const uint64_t fs[] = { DIFF_DATA + 0x180, 0x123456781230, 0x10, 0 };
@@ -64,6 +74,7 @@ void state_random(struct diff_state *s, struct rng *r)
 	s->gs_base = DIFF_DATA + rng_below(r, 0x2000);
 	x87_random(&s->fx, r);
 	sse_random(&s->fx, r);
+	upper_random(s, r);
 }
 
 uint8_t how_random(struct rng *r)

@@ -4,6 +4,7 @@
  * leaves undefined:
  *
  *   AND OR XOR TEST ANDN   A = 0; P of the low byte (ANDN too)
+ *   BLSx BZHI BEXTR        the same
  *   shifts, rotates        A = 1 (shifts), O for any count by the rule for count 1 applied to the last step
  *   IMUL MULU MULS         Z S A P stay
  *   DIVU DIVS              all stay
@@ -332,6 +333,38 @@ static uint64_t extract(uint64_t src, uint64_t mask)
 	return r;
 }
 
+/* BLSR, BLSMSK, BLSI, BZHI, BEXTR: results with the flags of logic, but C. */
+static void bit_field(enum ir_op op, struct ir_values *v, enum ir_type t)
+{
+	unsigned pos = v->b & 0xff, len = v->b >> 8 & 0xff, w = ir_width(t);
+	bool carry = false;
+	uint64_t r;
+
+	switch (op) {
+	case IR_BLSR:
+		r = v->a & (v->a - 1);
+		carry = !v->a;
+		break;
+	case IR_BLSMSK:
+		r = v->a ^ (v->a - 1);
+		carry = !v->a;
+		break;
+	case IR_BLSI:
+		r = v->a & -v->a;
+		carry = v->a != 0;
+		break;
+	case IR_BZHI:
+		carry = pos >= w;
+		r = carry ? v->a : v->a & mask_low(pos);
+		break;
+	default:
+		r = pos < w ? v->a >> pos & mask_low(len < 64 ? len : 64) : 0;
+		break;
+	}
+	v->d = ir_logic(&v->flags, t, r);
+	v->flags |= carry ? F_C : 0;
+}
+
 static uint64_t byte_swap(uint64_t v, enum ir_type t)
 {
 	return __builtin_bswap64(v) >> (64 - ir_width(t));
@@ -494,6 +527,13 @@ static void eval_bits(enum ir_op op, struct ir_values *v, enum ir_type t)
 	case IR_CRC32:
 		v->d = crc32c((uint32_t)v->a, v->b, ir_width(t) / 8);
 		break;
+	case IR_BLSR:
+	case IR_BLSMSK:
+	case IR_BLSI:
+	case IR_BZHI:
+	case IR_BEXTR:
+		bit_field(op, v, t);
+		break;
 	case IR_PDEP:
 		v->d = deposit(v->a, v->b);
 		break;
@@ -575,7 +615,13 @@ uint32_t ir_flags_undefined(enum ir_op op, enum ir_type t, const struct ir_value
 	case IR_TEST:
 		return F_A;
 	case IR_ANDN:
+	case IR_BLSR:
+	case IR_BLSMSK:
+	case IR_BLSI:
+	case IR_BZHI:
 		return F_A | F_P;
+	case IR_BEXTR:
+		return F_A | F_P | F_S;
 	case IR_IMUL:
 	case IR_MULU:
 	case IR_MULS:

@@ -53,6 +53,11 @@ static uint32_t types_of(enum ir_op op)
 	case IR_ADOX:
 	case IR_PDEP:
 	case IR_PEXT:
+	case IR_BLSR:
+	case IR_BLSMSK:
+	case IR_BLSI:
+	case IR_BZHI:
+	case IR_BEXTR:
 		return TB(I32) | TB(I64);
 	case IR_VMOV:
 		return TB(V128) | TB(V256) | TB(I64) | TB(I32) | TB(F64) | TB(F32);
@@ -169,6 +174,8 @@ static uint32_t kinds_b(const struct check *c)
 		return REG | KB(M);
 	case IR_XCHG:
 	case IR_XADD:
+	case IR_BZHI:
+	case IR_BEXTR:
 		return REG;
 	case IR_BTS:
 	case IR_BTR:

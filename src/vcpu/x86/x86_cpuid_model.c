@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tcg/backend.h"
 #include "util/bitops.h"
 #include "util/err.h"
 #include "vcpu/x86/decode/decode.h"
@@ -63,6 +64,39 @@ static const uint16_t needs[][2] = {
 	{ X86_CPUID_LM, X86_CPUID_PCID },
 	{ X86_CPUID_LM, X86_CPUID_PDPE1GB },
 };
+
+/* What the code of some hosts cannot do. */
+static const struct {
+	uint16_t bit;
+	uint32_t needs; /* BACKEND_* */
+} host_needs[] = {
+	{ X86_CPUID_AES, BACKEND_AES },
+	{ X86_CPUID_PCLMULQDQ, BACKEND_CLMUL },
+	{ X86_CPUID_SHA, BACKEND_SHA },
+	{ X86_CPUID_BMI1, BACKEND_BITS },
+	{ X86_CPUID_BMI2, BACKEND_DEPOSIT },
+	{ X86_CPUID_ADX, BACKEND_ADX },
+	{ X86_CPUID_ABM, BACKEND_COUNT },
+};
+
+static bool has_bit(const struct x86_cpuid_model *m, unsigned bit)
+{
+	return m->word[bit / 32] >> bit % 32 & 1;
+}
+
+static void clear_bit(struct x86_cpuid_model *m, unsigned bit)
+{
+	m->word[bit / 32] &= ~(1u << bit % 32);
+}
+
+static void drop_what_the_host_lacks(struct x86_cpuid_model *m)
+{
+	uint32_t lacks = tcg_backend && tcg_backend->lacks ? tcg_backend->lacks() : 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(host_needs); i++)
+		if (host_needs[i].needs & lacks)
+			clear_bit(m, host_needs[i].bit);
+}
 
 /* ---- Names */
 
@@ -197,9 +231,9 @@ static void drop_dependents(struct x86_cpuid_model *m)
 		for (size_t i = 0; i < ARRAY_LEN(needs); i++) {
 			unsigned first = needs[i][0], then = needs[i][1];
 
-			if (m->word[first / 32] >> first % 32 & 1 || !(m->word[then / 32] >> then % 32 & 1))
+			if (has_bit(m, first) || !has_bit(m, then))
 				continue;
-			m->word[then / 32] &= ~(1u << then % 32);
+			clear_bit(m, then);
 			again = true;
 		}
 	}
@@ -236,6 +270,7 @@ static int parse(struct x86_cpuid_model *m, const char *text, struct err *err)
 		if (len && item_set(m, (struct word){ p, len }, err) < 0)
 			return -1;
 	}
+	drop_what_the_host_lacks(m);
 	drop_dependents(m);
 	return 0;
 }

@@ -278,7 +278,8 @@ static void gen_move(struct gen *g)
 static void gen_wide(struct gen *g)
 {
 	static const uint8_t ops[] = {IR_IMUL, IR_BSF,	IR_BSR,	  IR_TZCNT, IR_LZCNT, IR_POPCNT, IR_ANDN,  IR_BSWAP,
-				      IR_PDEP, IR_PEXT, IR_CRC32, IR_ADCX,  IR_ADOX,  IR_GETHI8, IR_PUTHI8};
+				      IR_PDEP, IR_PEXT, IR_CRC32, IR_ADCX,  IR_ADOX,  IR_GETHI8, IR_PUTHI8, IR_BLSR,
+				      IR_BLSMSK, IR_BLSI, IR_BZHI, IR_BEXTR};
 	enum ir_op op = (enum ir_op)ops[rnd() % ARRAY_LEN(ops)];
 	bool reads = op == IR_BSF || op == IR_BSR || op == IR_PUTHI8;
 	enum ir_type t = op == IR_GETHI8 || op == IR_PUTHI8 ? IR_I64 : IR_I32 + rnd() % 2;
@@ -291,7 +292,7 @@ static void gen_wide(struct gen *g)
 		a = nz;
 	}
 	if ((ir_op_info[op].attr & IR_AT_M) && chance(3)) {
-		if (b != IR_NONE)
+		if (b != IR_NONE && op != IR_BZHI && op != IR_BEXTR)
 			b = memory(g);
 		else if (!reads)
 			a = memory(g);

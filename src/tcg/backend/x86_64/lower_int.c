@@ -728,6 +728,53 @@ void lower_andn(struct gen *g)
 	through_scratch(g, andn_op);
 }
 
+/* BLSR, BLSMSK, BLSI: a digit in ModRM.reg, the destination in VEX.vvvv. */
+void lower_lowest_bit(struct gen *g)
+{
+	static const uint8_t digit[] = { 1, 2, 3 };
+	const struct ir_insn *i = g->i;
+	bool mem = is_m(i->a);
+	struct rm m;
+	unsigned r;
+
+	fl_begin(g, mem);
+	if (mem) {
+		m = access_begin(g, i->a, TLB_READ, 0);
+	} else {
+		fl_ready(g);
+		m = source_rm(g, i->a);
+	}
+	r = result_reg(g, i->d, g->scratch);
+	as_vex(&g->s, OP_0F38 | 0xf3 | (i->type == IR_I64 ? OP_W : 0), digit[i->op - IR_BLSR], r, m);
+	put_result(g, i->d, i->type, r);
+	if (mem)
+		mem_end(g);
+	fl_done(g);
+}
+
+/* BZHI, BEXTR: positions in VEX.vvvv. */
+void lower_bit_field(struct gen *g)
+{
+	const struct ir_insn *i = g->i;
+	bool mem = is_m(i->a);
+	struct rm m;
+	unsigned b;
+
+	fl_begin(g, mem);
+	if (mem) {
+		m = access_begin(g, i->a, TLB_READ, 0);
+	} else {
+		fl_ready(g);
+		m = source_rm(g, i->a);
+	}
+	b = to_reg(g, i->b, i->type, g->scratch);
+	as_vex(&g->s, OP_0F38 | (i->op == IR_BZHI ? 0xf5 : 0xf7) | (i->type == IR_I64 ? OP_W : 0), g->scratch, b, m);
+	put_result(g, i->d, i->type, g->scratch);
+	if (mem)
+		mem_end(g);
+	fl_done(g);
+}
+
 /* No flags: nothing is read, passed on or lost but by the check. */
 void lower_pdep(struct gen *g)
 {

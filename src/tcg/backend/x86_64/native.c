@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,32 @@
 #include "util/err.h"
 
 extern _Thread_local struct tcg_env *signals_env;
+
+static const struct host_feature {
+	uint32_t what, leaf;
+	uint8_t reg, bit; /* eax ebx ecx edx */
+} host_features[] = {
+	{ BACKEND_AES, 1, 2, 25 }, { BACKEND_CLMUL, 1, 2, 1 }, { BACKEND_SHA, 7, 1, 29 }, { BACKEND_BITS, 7, 1, 3 },
+	{ BACKEND_DEPOSIT, 7, 1, 8 }, { BACKEND_ADX, 7, 1, 19 }, { BACKEND_COUNT, 0x80000001, 2, 5 }, { BACKEND_AVX, 1, 2, 28 },
+	{ BACKEND_AVX2, 7, 1, 5 }, { BACKEND_FMA, 1, 2, 12 }, { BACKEND_F16C, 1, 2, 29 }, { BACKEND_GFNI, 7, 2, 8 },
+	{ BACKEND_VAES, 7, 2, 9 }, { BACKEND_VCLMUL, 7, 2, 10 },
+};
+
+/* By CPUID, and what needs wide registers by the operating system as well. */
+static uint32_t native_lacks(void)
+{
+	const uint32_t wide = BACKEND_AVX | BACKEND_AVX2 | BACKEND_FMA | BACKEND_F16C | BACKEND_VAES | BACKEND_VCLMUL;
+	uint32_t lacks = __builtin_cpu_supports("avx") ? 0 : wide | BACKEND_BITS | BACKEND_DEPOSIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(host_features); i++) {
+		const struct host_feature *f = &host_features[i];
+		uint32_t r[4];
+
+		if (!__get_cpuid_count(f->leaf, 0, &r[0], &r[1], &r[2], &r[3]) || !(r[f->reg] >> f->bit & 1))
+			lacks |= f->what;
+	}
+	return lacks;
+}
 
 static long native_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t *rx, size_t size, struct err *err)
 {
@@ -111,6 +138,7 @@ const struct backend backend_native = {
 	.name = "x86_64",
 	.native = true,
 	.entry_align = 16,
+	.lacks = native_lacks,
 	.init = native_init,
 	.thread_init = native_thread_init,
 	.thread_fini = native_thread_fini,

@@ -202,7 +202,7 @@ static bool check_fp_units(struct x86_tr *c)
 
 static bool checks(struct x86_tr *c)
 {
-	if ((c->in.pfx & X86_PFX_VEX) || !feature_is_there(c))
+	if (((c->in.pfx & X86_PFX_VEX) && (c->in.attr & X86_A_AVX)) || !feature_is_there(c))
 		return raise_ud(c);
 	if ((c->in.id == X86_I_STAC || c->in.id == X86_I_CLAC) && (c->flags & X86_TB_CPL))
 		return raise_ud(c);

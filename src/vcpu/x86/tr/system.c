@@ -71,6 +71,16 @@ void x86_tr_fence(struct x86_tr *c)
 	ir_emit(c->ir, IR_FENCE, IR_I64, NONE, NONE, NONE)->imm = c->arg;
 }
 
+/* What is fetched behind it is fetched anew: the block ends. */
+void x86_tr_serialize(struct x86_tr *c)
+{
+	ir_emit(c->ir, IR_FENCE, IR_I64, NONE, NONE, NONE)->imm = 0;
+	if (c->single)
+		return;
+	x86_tr_split(c, c->next);
+	c->done = true;
+}
+
 /* CLFLUSH, CLWB: nothing to do, but the page must be there. */
 void x86_tr_clflush(struct x86_tr *c)
 {
