@@ -32,7 +32,7 @@ enum backend_exit_kind { BACKEND_EXIT_JUMP, BACKEND_EXIT_CALL, BACKEND_EXIT_RETU
 struct backend_trap {
 	uint32_t host_off;
 	uint32_t pc_off;     /* guest PC - block PC */
-	uint16_t vec_out;    /* bit n: vector n is in env whatever env.vec_live says */
+	uint16_t vec_out, vec_out_high; /* bit n: bits 127:0, 255:128 of vector n are in env whatever env.vec_live says */
 	uint8_t flags_in_host; /* guest flags are in host EFLAGS at this point, else env.flags (or dead) */
 };
 

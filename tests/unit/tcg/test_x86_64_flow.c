@@ -442,6 +442,39 @@ static void vectors_pass_blocks_and_calls_to_c(void **state)
 		assert_int_equal(fx.env->vreg[n].q[0], n + 2);
 }
 
+/* 256 bits written; a block that knows 128; one that was not entered with 256 and wants them. */
+static void both_widths_of_vectors_meet(void **state)
+{
+	struct made *a, *b = make_adder(1, FX_PC + 0x40, FX_PC + 0x80), *c;
+
+	(void)state;
+	if (!__builtin_cpu_supports("avx"))
+		skip();
+	begin(FX_PC);
+	ir_emit(&block, IR_VMOV, IR_V256, IR_V(5), IR_V(9), IR_NONE);
+	op(IR_JMP, FX_PC + 0x40);
+	a = finish(0);
+	begin(FX_PC + 0x80);
+	ir_emit(&block, IR_VMOV, IR_V256, IR_V(8), IR_V(5), IR_NONE);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	c = finish(2);
+	chain(b, 0, c);
+	for (unsigned linked = 0; linked < 2; linked++) {
+		if (linked)
+			chain(a, 0, b);
+		for (unsigned n = 0; n < TCG_NR_VREG; n++)
+			for (unsigned k = 0; k < 4; k++)
+				fx.env->vreg[n].q[k] = n + 100 * k;
+		go(linked ? a : b);
+		assert_int_equal(fx.env->vec_live, 0);
+		assert_int_equal(fx.env->vreg[8].q[0], linked ? 9 + 6 : 5 + 6);
+		for (unsigned k = 1; k < 4; k++)
+			assert_int_equal(fx.env->vreg[8].q[k], k == 1 ? (linked ? 109 : 105) + 106 : (linked ? 9 : 5) + 100 * k);
+		for (unsigned k = 0; k < 4; k++)
+			assert_int_equal(fx.env->vreg[15].q[k], 15 + 100 * k);
+	}
+}
+
 static void call_returns_to_its_return_site(void **state)
 {
 	(void)state;
@@ -644,6 +677,7 @@ int main(void)
 		cmocka_unit_test_setup(vectors_are_in_env_behind_side_exits_and_polls, reset),
 		cmocka_unit_test_setup(chains_between_vector_blocks_skip_the_check, reset),
 		cmocka_unit_test_setup(vectors_pass_blocks_and_calls_to_c, reset),
+		cmocka_unit_test_setup(both_widths_of_vectors_meet, reset),
 		cmocka_unit_test_setup(call_returns_to_its_return_site, reset),
 		cmocka_unit_test_setup(return_elsewhere_goes_through_the_jump_cache, reset),
 		cmocka_unit_test_setup(return_without_call_goes_through_the_jump_cache, reset),

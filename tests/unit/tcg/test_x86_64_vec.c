@@ -29,6 +29,7 @@ static const struct {
 };
 
 static uint64_t seed;
+static bool wide; /* 256-bit moves too: the host has AVX */
 
 static unsigned pick(unsigned n)
 {
@@ -47,7 +48,7 @@ static ir_ref memory(struct ir_block *b, unsigned bytes, bool align)
 	unsigned at = pick(FX_PAGE_FAULT * 4096 - 64);
 
 	if (align)
-		at &= ~15u;
+		at &= ~31u;
 	ir_emit(b, IR_MOV, IR_I64, IR_G(3), IR_KONST, IR_NONE)->imm = (int64_t)(FX_BASE + at);
 	(void)bytes;
 	return ir_mem(b, &m);
@@ -87,9 +88,9 @@ static void gen_op(struct ir_block *b, unsigned vop)
 
 static void gen_move(struct ir_block *b)
 {
-	static const enum ir_type types[] = { IR_V128, IR_I64, IR_I32 };
-	enum ir_type t = types[pick(3)];
-	bool align = t == IR_V128 && pick(2);
+	static const enum ir_type types[] = { IR_V128, IR_I64, IR_I32, IR_V256 };
+	enum ir_type t = types[pick(wide ? 4 : 3)];
+	bool align = (t == IR_V128 || t == IR_V256) && pick(2);
 	ir_ref v = IR_V(pick(16));
 
 	switch (pick(7)) {
@@ -105,29 +106,29 @@ static void gen_move(struct ir_block *b)
 	case 3: /* temporaries across accesses that reach C */
 		ir_emit(b, IR_VMOV, IR_I64, IR_VT(0), memory(b, 16, false), IR_NONE);
 		ir_emit(b, IR_VOP, IR_V128, IR_VT(0), IR_VT(0), memory(b, 16, true))->imm2 = IR_VOP_PADDW;
-		ir_emit(b, IR_VMOV, t, memory(b, 16, align), IR_VT(0), IR_NONE);
+		ir_emit(b, IR_VMOV, t == IR_V256 ? IR_V128 : t, memory(b, 16, align), IR_VT(0), IR_NONE);
 		break;
 	case 4:
 		ir_emit(b, IR_VOP, IR_V128, IR_VT(0), IR_NONE, v)->imm2 = IR_VOP_MOVDDUP;
 		ir_emit(b, IR_VOP, IR_V128, v, IR_NONE, IR_VT(0))->imm2 = IR_VOP_MOVSHDUP;
-		ir_emit(b, IR_VMOV, IR_V128, IR_VT(2), memory(b, 16, false), IR_NONE);
+		ir_emit(b, IR_VMOV, wide ? IR_V256 : IR_V128, IR_VT(2), memory(b, 16, false), IR_NONE);
 		ir_emit(b, IR_VMOV, t, memory(b, 16, false), IR_VT(2), IR_NONE);
 		break;
 	case 5:
-		ir_emit(b, IR_VMOV, IR_V128, IR_VT(3), v, IR_NONE);
+		ir_emit(b, IR_VMOV, wide ? IR_V256 : IR_V128, IR_VT(3), v, IR_NONE);
 		ir_emit(b, IR_RT, IR_I64, IR_G(pick(16)), IR_NONE, IR_NONE)->imm = FX_RT_VECTORS;
 		ir_emit(b, IR_VMOV, t, memory(b, 16, align), IR_VT(3), IR_NONE);
 		break;
 	default:
 		ir_emit(b, IR_VMOV, IR_V128, IR_VT(1), v, IR_NONE);
 		ir_emit(b, IR_VOP, IR_V128, IR_VT(1), IR_VT(1), IR_V(pick(16)))->imm2 = IR_VOP_PADDW;
-		ir_emit(b, IR_VMOV, t, v, IR_VT(1), IR_NONE);
+		ir_emit(b, IR_VMOV, t == IR_V256 ? IR_V128 : t, v, IR_VT(1), IR_NONE);
 	}
 }
 
 struct result {
 	uint64_t greg[TCG_NR_GREG], flags;
-	uint64_t vreg[TCG_NR_VREG][2];
+	uint64_t vreg[TCG_NR_VREG][4];
 	uint32_t mxcsr;
 	uint8_t mem[FX_SIZE];
 };
@@ -145,7 +146,7 @@ static void run(const struct backend *be, uint64_t s, struct result *out)
 	fx_run(be, &block);
 	memcpy(out->greg, fx.env->greg, sizeof(out->greg));
 	for (unsigned n = 0; n < TCG_NR_VREG; n++)
-		memcpy(out->vreg[n], &fx.env->vreg[n], 16);
+		memcpy(out->vreg[n], &fx.env->vreg[n], 32);
 	memcpy(out->mem, fx.mem, FX_SIZE);
 	out->flags = fx.env->flags & F_ALL;
 	out->mxcsr = fx.env->mxcsr;
@@ -164,10 +165,10 @@ static void compare(uint64_t s)
 	if (!bad)
 		return;
 	for (unsigned n = 0; n < TCG_NR_VREG; n++)
-		if (memcmp(interp.vreg[n], native.vreg[n], 16))
-			fprintf(stderr, "  v%u: interp %016llx:%016llx native %016llx:%016llx\n", n, (unsigned long long)interp.vreg[n][1],
-				(unsigned long long)interp.vreg[n][0], (unsigned long long)native.vreg[n][1],
-				(unsigned long long)native.vreg[n][0]);
+		for (unsigned k = 0; k < 4; k++)
+			if (interp.vreg[n][k] != native.vreg[n][k])
+				fprintf(stderr, "  v%u quadword %u: interp %016llx native %016llx\n", n, k,
+					(unsigned long long)interp.vreg[n][k], (unsigned long long)native.vreg[n][k]);
 	for (unsigned n = 0; n < TCG_NR_GREG; n++)
 		if (interp.greg[n] != native.greg[n])
 			fprintf(stderr, "  g%u: interp %llx native %llx\n", n, (unsigned long long)interp.greg[n],
@@ -211,6 +212,7 @@ static void every_operation_agrees_with_the_interpreter(void **state)
 	uint64_t s = e ? strtoull(e, NULL, 0) : 1, n = c ? strtoull(c, NULL, 0) : 20;
 
 	(void)state;
+	wide = __builtin_cpu_supports("avx");
 	while (n--)
 		for (unsigned vop = 1; vop < IR_VOP_COUNT; vop++)
 			block_around(vop, s++ * 0x9e3779b97f4a7c15ull | vop);
@@ -249,6 +251,45 @@ static void misaligned_operand_is_the_guests_fault(void **state)
 			assert_int_equal(fx.env->pc, FX_PC + 7);
 			assert_int_equal(fx.env->greg[5], 77);
 			assert_int_equal(fx.env->vreg[2].l[0], want);
+		}
+		assert_int_equal(fx.trap, 1 + GUEST_TRAP_ALIGN);
+	}
+}
+
+/* A fault while a temporary stands in for a vector, in blocks of both widths. */
+static void fault_beside_a_temporary_leaves_all_vectors(void **state)
+{
+	struct ir_mem m = { .base = IR_G(3), .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = 3, .align = true };
+
+	(void)state;
+	fx_catch_signals();
+	for (unsigned high = 0; high < 2; high++) {
+		enum ir_type t = high ? IR_V256 : IR_V128;
+
+		if (high && !__builtin_cpu_supports("avx"))
+			break;
+		fx_begin(&block);
+		ir_emit(&block, IR_INSN, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm = FX_PC;
+		ir_emit(&block, IR_MOV, IR_I64, IR_G(3), IR_KONST, IR_NONE)->imm = FX_BASE + 32;
+		ir_emit(&block, IR_VMOV, t, IR_V(1), ir_mem(&block, &m), IR_NONE); /* fills the slot */
+		ir_emit(&block, IR_VMOV, t, IR_VT(0), IR_V(1), IR_NONE);
+		ir_emit(&block, IR_ADD, IR_I64, IR_G(3), IR_G(3), IR_KONST)->imm = 4;
+		ir_emit(&block, IR_VMOV, t, ir_mem(&block, &m), IR_VT(0), IR_NONE);
+		ir_emit(&block, IR_EXIT, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm = TCG_EXIT_LOOKUP;
+		opt_liveness(&block);
+		fx_reset_state(11);
+		for (unsigned n = 0; n < TCG_NR_VREG; n++)
+			for (unsigned k = 0; k < 4; k++)
+				fx.env->vreg[n].q[k] = n + 100 * k;
+		for (unsigned run = 0; run < 3; run++) {
+			fx.trap = 0;
+			fx_run(&backend_native, &block);
+			assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+			for (unsigned n = 0; n < TCG_NR_VREG; n++)
+				for (unsigned k = 0; k < 4; k++)
+					if (n != 1)
+						assert_int_equal(fx.env->vreg[n].q[k], n + 100 * k);
+			assert_memory_equal(&fx.env->vreg[1], fx.mem + 32, high ? 32 : 16);
 		}
 		assert_int_equal(fx.trap, 1 + GUEST_TRAP_ALIGN);
 	}
@@ -371,6 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_operation_agrees_with_the_interpreter),
 		cmocka_unit_test(misaligned_operand_is_the_guests_fault),
+		cmocka_unit_test(fault_beside_a_temporary_leaves_all_vectors),
 		cmocka_unit_test(unmasked_exception_is_the_guests_fault),
 		cmocka_unit_test(divide_error_is_the_guests_fault),
 		cmocka_unit_test(stack_fpu_runs_on_the_host),

@@ -62,6 +62,8 @@ static void fill(struct tcg_env *env, gva_t va, unsigned mode)
 static void spoil_vectors(void)
 {
 #define SPOIL(n) __asm__ volatile("pcmpeqd %%xmm" #n ", %%xmm" #n : : : "xmm" #n)
+	if (__builtin_cpu_supports("avx"))
+		__asm__ volatile("vzeroall" : : : "memory");
 	SPOIL(0);
 	SPOIL(1);
 	SPOIL(2);

@@ -130,7 +130,7 @@ void as_vex(struct as *s, uint32_t op, unsigned reg, unsigned vvvv, struct rm m)
 		as_u8(s, 0x65);
 	as_u8(s, 0xc4);
 	as_u8(s, (~rex & 7) << 5 | map);
-	as_u8(s, ((op & OP_W) ? 0x80u : 0) | (~vvvv & 15) << 3 | pp);
+	as_u8(s, ((op & OP_W) ? 0x80u : 0) | (~vvvv & 15) << 3 | ((op & OP_L) ? 4u : 0) | pp);
 	as_u8(s, op & 0xff);
 	modrm(s, reg, m);
 }

@@ -36,6 +36,7 @@ struct rm {
 #define OP_R8 0x8000u   /* the register operand is a byte register */
 #define OP_M8 0x10000u  /* the rm operand, if a register, is a byte register */
 #define OP_B8 (OP_R8 | OP_M8)
+#define OP_L 0x20000u   /* VEX.256 */
 
 /* Opcodes used in several places. Those of the integer unit are the 32-bit forms; bit 0 clear makes them 8-bit. */
 #define OP_MOV_MR 0x89u
@@ -101,7 +102,7 @@ void as_u64(struct as *s, uint64_t v);
 void as_bytes(struct as *s, const void *bytes, size_t n);
 void as_op(struct as *s, uint32_t op, unsigned reg, struct rm m);
 void as_op_imm8(struct as *s, uint32_t op, unsigned reg, struct rm m, unsigned imm);
-/* VEX.128 encoding: map and mandatory prefix from op, second source in vvvv. */
+/* VEX encoding: map, mandatory prefix, W and L from op, second source in vvvv (0 if there is none). */
 void as_vex(struct as *s, uint32_t op, unsigned reg, unsigned vvvv, struct rm m);
 void as_nops(struct as *s, unsigned n);
 

@@ -46,7 +46,7 @@ static void trap_add(struct gen *g, struct backend_trap t)
 
 void trap_here(struct gen *g)
 {
-	trap_add(g, (struct backend_trap){ .host_off = as_off(&g->s), .pc_off = (uint32_t)(g->pc - g->ir->pc), .vec_out = g->v_out,
+	trap_add(g, (struct backend_trap){ .host_off = as_off(&g->s), .pc_off = (uint32_t)(g->pc - g->ir->pc), .vec_out = g->v_out, .vec_out_high = g->v_level == VEC_256 ? g->v_out : 0,
 					   .flags_in_host = (g->fl_host & ~g->fl_mem) != 0 });
 }
 
@@ -67,7 +67,7 @@ static void special_access(struct gen *g, const struct cold *c)
 		trap_add(g, t);
 	}
 	v_temps_store(g, c->vec_out);
-	as_call_abs(s, stubs.commit[g->v_level != VEC_NONE]);
+	as_call_abs(s, stubs.commit[g->v_level]);
 	v_temps_load(g, c->vec_out);
 	as_patch(s, as_jmp(s), c->end);
 }
@@ -114,7 +114,7 @@ static void cold_mem(struct gen *g, const struct cold *c)
 	v_temps_store(g, c->vec_out);
 	put_pc(g, c->pc, R_14);
 	as_mov_imm(s, R_14, param);
-	as_call_abs(s, stubs.slow[g->ir->mmu_mode][kind][g->v_level != VEC_NONE]);
+	as_call_abs(s, stubs.slow[g->ir->mmu_mode][kind][g->v_level]);
 	slow_return(g, c);
 }
 

@@ -167,7 +167,7 @@ static void emit_jump(struct as *s)
 
 /* ---- Runtime calls: arguments in env.be_arg, function in r13, result to r13. */
 
-static void emit_rt_variant(struct as *s, uint32_t save, uint32_t load, bool mxcsr, bool vec)
+static void emit_rt_variant(struct as *s, uint32_t save, uint32_t load, bool mxcsr, enum vec_level vec)
 {
 	stub_save_pins(s, save);
 	if (mxcsr)
@@ -179,8 +179,7 @@ static void emit_rt_variant(struct as *s, uint32_t save, uint32_t load, bool mxc
 	as_load(s, R_DX, rm_gs(offsetof(struct tcg_env, be_arg[1])));
 	as_load(s, R_CX, rm_gs(offsetof(struct tcg_env, be_arg[2])));
 	stub_call_reg(s, R_13);
-	if (vec)
-		stub_vec_fill(s);
+	stub_vec_fill(s, vec);
 	stub_from_c_stack(s);
 	as_mov(s, R_13, R_AX);
 	if (mxcsr)
@@ -200,7 +199,7 @@ static enum rt_variant variant_of(unsigned effects)
 	return (effects & (RT_FPU | RT_READS_VEC | RT_WRITES_VEC)) ? RT_VARIANT_VECTOR : RT_VARIANT_PURE;
 }
 
-static void emit_rt(struct as *s, const struct guest_isa *isa, bool vec)
+static void emit_rt(struct as *s, const struct guest_isa *isa, enum vec_level vec)
 {
 	static const struct { uint32_t save, load; bool mxcsr; } of[RT_VARIANTS] = {
 		[RT_VARIANT_PURE] = { PIN_CALLER_SAVED, PIN_CALLER_SAVED, false },
@@ -242,8 +241,8 @@ long stubs_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t *rx, siz
 	emit_leave(&s);
 	emit_exits(&s);
 	emit_jump(&s);
-	emit_rt(&s, isa, false);
-	emit_rt(&s, isa, true);
+	for (unsigned level = 0; level < VEC_LEVELS; level++)
+		emit_rt(&s, isa, (enum vec_level)level);
 	emit_trap(&s, isa);
 	slow_emit(&s);
 	if (s.overflow)

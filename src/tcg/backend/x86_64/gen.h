@@ -186,6 +186,7 @@ void v_temps_show(struct gen *g, uint32_t out);
 void v_temps_store(struct gen *g, uint32_t out); /* before C is called while `out` is out; flags untouched */
 void v_temps_load(struct gen *g, uint32_t out);  /* and behind it */
 bool vop_reads_v0(unsigned vop);
+bool vec_is_wide(const struct ir_insn *i);   /* reads or writes bits 255:128: lowered with VEX, which clears what it does not write */
 unsigned vop_bytes(const struct ir_insn *i); /* bytes of a vector operation's memory operand */
 
 /* ---- Lowerings by family */

@@ -395,7 +395,7 @@ void lower_rt(struct gen *g)
 	rt_arg(g, i->c, 2);
 	if (effects & RT_FAULTS)
 		put_pc(g, g->pc, R_13);
-	as_call_abs(&g->s, stubs.rt[g->v_level != VEC_NONE][i->imm]);
+	as_call_abs(&g->s, stubs.rt[g->v_level][i->imm]);
 	if (effects & RT_WRITES_FLAGS)
 		g->fl_mem = F_ALL;
 	if (i->d != IR_NONE)

@@ -58,6 +58,11 @@ bool vop_reads_v0(unsigned vop)
 	return signature[vop] & SIG_X0;
 }
 
+bool vec_is_wide(const struct ir_insn *i)
+{
+	return i->type == IR_V256;
+}
+
 static bool is_string_compare(unsigned vop)
 {
 	return vop >= IR_VOP_PCMPESTRI && vop <= IR_VOP_PCMPISTRM;
@@ -78,18 +83,27 @@ unsigned vop_bytes(const struct ir_insn *i)
 
 /* ---- Moves */
 
+/* The low bits: legacy encodings leave upper halves alone. */
+static void move(struct gen *g, const struct ir_insn *i, uint32_t op, unsigned r, struct rm m)
+{
+	if (i->type == IR_V256)
+		as_vex(&g->s, op | OP_L, r, 0, m);
+	else
+		as_op(&g->s, op, r, m);
+}
+
 static void vmov_load(struct gen *g)
 {
 	const struct ir_insn *i = g->i;
 	bool align = g->ir->mem[IR_REF_NUM(i->a)].align;
 	unsigned bytes = mem_bytes(i);
 	struct rm m = mem_begin(g, i->a, bytes, TLB_READ, 0);
-	uint32_t op = bytes == 16 ? (align ? OP_MOVAPS_RM : OP_MOVUPS_RM) : bytes == 8 ? OP_F3 | OP_0F | 0x7e : OP_66 | OP_0F | 0x6e;
+	uint32_t op = bytes >= 16 ? (align ? OP_MOVAPS_RM : OP_MOVUPS_RM) : bytes == 8 ? OP_F3 | OP_0F | 0x7e : OP_66 | OP_0F | 0x6e;
 	unsigned d = v_dst(g, i->d);
 
 	if (align)
 		trap_here(g);
-	as_op(&g->s, op, d, m);
+	move(g, i, op, d, m);
 	mem_end(g);
 }
 
@@ -99,23 +113,19 @@ static void vmov_store(struct gen *g)
 	bool align = g->ir->mem[IR_REF_NUM(i->d)].align;
 	unsigned bytes = mem_bytes(i), r = v_src(g, i->a);
 	struct rm m = mem_begin(g, i->d, bytes, TLB_WRITE, 0);
-	uint32_t op = bytes == 16 ? (align ? OP_MOVAPS_MR : OP_MOVUPS_MR) : bytes == 8 ? OP_66 | OP_0F | 0xd6 : OP_66 | OP_0F | 0x7e;
+	uint32_t op = bytes >= 16 ? (align ? OP_MOVAPS_MR : OP_MOVUPS_MR) : bytes == 8 ? OP_66 | OP_0F | 0xd6 : OP_66 | OP_0F | 0x7e;
 
 	if (align)
 		trap_here(g);
-	as_op(&g->s, op, r, m);
+	move(g, i, op, r, m);
 	mem_end(g);
 }
 
 void lower_vmov(struct gen *g)
 {
 	const struct ir_insn *i = g->i;
-	unsigned r;
+	unsigned r, d;
 
-	if (mem_bytes(i) > 16) {
-		g->failed = true;
-		return;
-	}
 	if (is_m(i->d) || is_m(i->a)) {
 		fl_check(g);
 		if (is_m(i->d))
@@ -125,7 +135,8 @@ void lower_vmov(struct gen *g)
 		return;
 	}
 	r = v_src(g, i->a);
-	as_op(&g->s, OP_MOVAPS_RM, v_dst(g, i->d), rm_reg(r));
+	d = v_dst(g, i->d);
+	move(g, i, OP_MOVAPS_RM, d, rm_reg(r));
 }
 
 /* ---- Operations */

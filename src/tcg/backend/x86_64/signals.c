@@ -27,6 +27,10 @@
 
 #define ALT_STACK_SIZE (64u << 10)
 
+#define XSAVE_HEADER 512u
+#define XSAVE_YMM 4u
+#define XSAVE_YMM_AT 576u
+
 enum { TRAP_NO_DE = 0, TRAP_NO_GP = 13, TRAP_NO_PF = 14, TRAP_NO_MF = 16, TRAP_NO_AC = 17, TRAP_NO_XM = 19 };
 
 _Thread_local struct tcg_env *signals_env;
@@ -57,13 +61,37 @@ static bool guest_trap_of(long trapno, enum guest_trap *trap)
 	}
 }
 
-static void take_vectors(struct tcg_env *env, const ucontext_t *uc, unsigned out)
+/*
+ * Bits 255:128 of vector n in a signal's frame, which is an XSAVE area of the standard format (Intel SDM volume 1, 13.4): NULL if they are
+ * in their initial state, 0.
+ */
+static const uint8_t *frame_high(const ucontext_t *uc, unsigned n)
 {
-	if (env->vec_live == VEC_NONE)
-		return;
-	for (unsigned n = 0; n < TCG_NR_VREG; n++)
-		if (!(out >> n & 1))
+	const uint8_t *area = (const uint8_t *)uc->uc_mcontext.fpregs;
+	uint64_t present;
+
+	memcpy(&present, area + XSAVE_HEADER, sizeof(present));
+	return (present & XSAVE_YMM) ? area + XSAVE_YMM_AT + 16 * n : NULL;
+}
+
+static void take_high(struct tcg_env *env, const ucontext_t *uc, unsigned n)
+{
+	const uint8_t *high = frame_high(uc, n);
+
+	if (high)
+		memcpy(env->vreg[n].b + 16, high, 16);
+	else
+		memset(env->vreg[n].b + 16, 0, 16);
+}
+
+static void take_vectors(struct tcg_env *env, const ucontext_t *uc, const struct backend_trap *t)
+{
+	for (unsigned n = 0; n < TCG_NR_VREG; n++) {
+		if (env->vec_live >= VEC_128 && !(t->vec_out >> n & 1))
 			memcpy(&env->vreg[n], &uc->uc_mcontext.fpregs->_xmm[n], 16);
+		if (env->vec_live >= VEC_256 && !(t->vec_out_high >> n & 1))
+			take_high(env, uc, n);
+	}
 	env->vec_live = VEC_NONE;
 }
 
@@ -83,7 +111,7 @@ static bool enter_trap(struct tcg_env *env, ucontext_t *uc)
 			env->greg[n] = (uint64_t)reg[greg_of_pin[greg_pin[n]]];
 	if (t.flags_in_host)
 		env->flags = (uint64_t)reg[REG_EFL];
-	take_vectors(env, uc, t.vec_out);
+	take_vectors(env, uc, &t);
 	reg[REG_RSP] = (greg_t)env->host_sp;
 	reg[REG_RSI] = (greg_t)what;
 	reg[REG_RIP] = (greg_t)stubs.trap;

@@ -21,7 +21,7 @@ struct slow {
 	struct as *s;
 	unsigned mode;
 	enum slow_kind kind;
-	bool vec;
+	enum vec_level vec;
 	uint32_t to_c[4]; /* jumps to the C part */
 	unsigned nr_to_c;
 };
@@ -224,8 +224,7 @@ static void emit_c(struct slow *w)
 	stub_to_c_stack(s);
 	stub_vec_spill(s);
 	emit_c_call(w);
-	if (w->vec)
-		stub_vec_fill(s);
+	stub_vec_fill(s, w->vec);
 	stub_from_c_stack(s);
 	stub_mxcsr_to_guest(s);
 	as_mov(s, R_14, R_AX);
@@ -241,7 +240,7 @@ static void emit_c(struct slow *w)
 	as_u8(s, 0xc3);
 }
 
-static void emit_slow(struct as *s, unsigned mode, enum slow_kind kind, bool vec)
+static void emit_slow(struct as *s, unsigned mode, enum slow_kind kind, enum vec_level vec)
 {
 	struct slow w = { .s = s, .mode = mode, .kind = kind, .vec = vec };
 
@@ -251,7 +250,7 @@ static void emit_slow(struct as *s, unsigned mode, enum slow_kind kind, bool vec
 }
 
 /* tlb_commit(env) behind an access: registers, vectors and EFLAGS are what the access left. */
-static void emit_commit(struct as *s, bool vec)
+static void emit_commit(struct as *s, enum vec_level vec)
 {
 	as_nops(s, (unsigned)-as_off(s) & 15);
 	stubs.commit[vec] = s->rx + as_off(s);
@@ -265,8 +264,7 @@ static void emit_commit(struct as *s, bool vec)
 	as_mov_imm(s, R_AX, (int64_t)(uintptr_t)tlb_commit);
 	stub_call_reg(s, R_AX);
 	stub_mxcsr_to_guest(s);
-	if (vec)
-		stub_vec_fill(s);
+	stub_vec_fill(s, vec);
 	stub_load_pins(s, PIN_CALLER_SAVED);
 	as_op(s, OP_LEA | OP_W, R_SP, rm_mem(R_SP, R_NONE, 0, 8));
 	as_u8(s, 0x9d);
@@ -279,9 +277,9 @@ void slow_emit(struct as *s)
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
 		for (unsigned kind = 0; kind < SLOW_KINDS; kind++) {
 			emit_probe_stub(s, mode, (enum slow_kind)kind);
-			for (unsigned vec = 0; vec < 2; vec++)
-				emit_slow(s, mode, (enum slow_kind)kind, vec);
+			for (unsigned vec = 0; vec < VEC_LEVELS; vec++)
+				emit_slow(s, mode, (enum slow_kind)kind, (enum vec_level)vec);
 		}
-	emit_commit(s, false);
-	emit_commit(s, true);
+	for (unsigned vec = 0; vec < VEC_LEVELS; vec++)
+		emit_commit(s, (enum vec_level)vec);
 }

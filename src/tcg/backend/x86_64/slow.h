@@ -7,6 +7,7 @@
 
 #include "tcg/backend/x86_64/asm.h"
 #include "tcg/backend/x86_64/stubs.h"
+#include "tcg/backend/x86_64/vec.h"
 
 void stub_save_pins(struct as *s, uint32_t mask);
 void stub_load_pins(struct as *s, uint32_t mask);
@@ -17,7 +18,7 @@ void stub_from_c_stack(struct as *s);
 void stub_call_reg(struct as *s, unsigned reg);
 
 void stub_vec_spill(struct as *s); /* on the C stack, EFLAGS lost: vectors are in env behind it */
-void stub_vec_fill(struct as *s);  /* on the C stack */
+void stub_vec_fill(struct as *s, enum vec_level level); /* on the C stack, EFLAGS lost: live at that level, if it is not 0 */
 
 void vec_emit(struct as *s);  /* vec.c: first of all, the others call it */
 void slow_emit(struct as *s); /* the slow paths of memory accesses */

@@ -5,6 +5,7 @@
 #ifndef COHORT_TCG_X86_64_STUBS_H
 #define COHORT_TCG_X86_64_STUBS_H
 
+#include "tcg/backend/x86_64/vec.h"
 #include "tcg/env.h"
 
 struct guest_isa;
@@ -33,12 +34,12 @@ struct stubs {
 	const uint8_t *ret_miss;      /* bottom of the return-prediction stack */
 	const uint8_t *unwind;        /* entered from C, rdi = env */
 	const uint8_t *trap;          /* entered from a signal handler on the C stack: rsi = enum guest_trap */
-	const uint8_t *commit[2];     /* index of this and the following: 0, or 1 to have the vectors live again behind it */
+	const uint8_t *commit[VEC_LEVELS]; /* index of this and the following: the level at which vectors are live behind it */
 	const uint8_t *probe[TLB_NR_MODES][SLOW_KINDS];
-	const uint8_t *slow[TLB_NR_MODES][SLOW_KINDS][2];
-	const uint8_t *rt[2][STUB_MAX_RT];
+	const uint8_t *slow[TLB_NR_MODES][SLOW_KINDS][VEC_LEVELS];
+	const uint8_t *rt[VEC_LEVELS][STUB_MAX_RT];
 	const uint8_t *vec_spill;     /* vectors to env; only on the C stack */
-	const uint8_t *vec_fill;      /* vectors to host registers; everything else, EFLAGS too, stays */
+	const uint8_t *vec_fill[VEC_LEVELS]; /* vectors to host registers; EFLAGS are lost */
 	void (*enter)(struct tcg_env *env, const void *code);
 };
 

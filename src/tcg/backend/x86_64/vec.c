@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Vector registers: vector n of the guest is host xmm n, across blocks. env.vec_live says whether the registers hold the guest's values
+ * Vector registers: vector n of the guest is host xmm or ymm n, across blocks. env.vec_live says whether the registers hold the guest's values
  * or env.vreg does:
  *
  *  - A block that uses vectors looks first, at its very start, where no flags live in the host's; the cold path fills all registers
  *    (stubs.vec_fill). Blocks that use none do nothing, so a kernel pays nothing. Exits do nothing; a chained jump from where the
  *    registers surely are live skips the check of the block it leads to (patch.c).
+ *  - They are live in one of two widths (vec.h). Blocks of legacy SSE operations leave upper halves alone, as the guest's would, and so
+ *    run at either. VEX operations write them, if only with zeros: their blocks want all 256 bits.
  *  - Whatever goes to C stores them first if they are live (stub_vec_spill), and they are not any more. Behind a call in a block that
  *    relies on them they are filled again; otherwise the next block that wants them does it.
  *  - A native trap takes them from the signal's frame.
@@ -17,8 +19,6 @@
 #include "tcg/backend/x86_64/patch.h"
 #include "tcg/backend/x86_64/slow.h"
 #include "tcg/backend/x86_64/vec.h"
-
-_Static_assert(VEC_128 == 1, "v_out and the stubs know one width");
 
 static struct rm vreg(unsigned n)
 {
@@ -37,23 +37,70 @@ static bool is_vt(ir_ref r)
 
 /* ---- Stubs */
 
+static void move_one(struct as *s, uint32_t op, enum vec_level level, unsigned n, struct rm m)
+{
+	if (level == VEC_256)
+		as_vex(s, op | OP_L, n, 0, m);
+	else
+		as_op(s, op, n, m);
+}
+
 static void move_all(struct as *s, uint32_t op, enum vec_level level)
 {
 	for (unsigned n = 0; n < TCG_NR_VREG; n++)
-		as_op(s, op, n, vreg(n));
+		move_one(s, op, level, n, vreg(n));
+}
+
+static void live_ret(struct as *s, enum vec_level level)
+{
 	as_op(s, 0xc7, 0, RM_ENV(vec_live));
 	as_u32(s, level);
 	as_u8(s, 0xc3);
 }
 
-void vec_emit(struct as *s)
+static const uint8_t *begin(struct as *s)
 {
 	as_nops(s, (unsigned)-as_off(s) & 15);
-	stubs.vec_spill = s->rx + as_off(s);
-	move_all(s, OP_MOVAPS_MR, VEC_NONE);
-	as_nops(s, (unsigned)-as_off(s) & 15);
-	stubs.vec_fill = s->rx + as_off(s);
+	return s->rx + as_off(s);
+}
+
+/* Upper halves are cleared behind it: C's legacy SSE code would wait for them. */
+static void emit_spill(struct as *s)
+{
+	uint32_t wide;
+
+	stubs.vec_spill = begin(s);
+	as_alu_imm(s, ALU_CMP, 0, RM_ENV(vec_live), VEC_256);
+	wide = as_jcc(s, IR_CC_Z);
+	move_all(s, OP_MOVAPS_MR, VEC_128);
+	live_ret(s, VEC_NONE);
+	as_patch(s, wide, as_off(s));
+	move_all(s, OP_MOVAPS_MR, VEC_256);
+	as_bytes(s, "\xc5\xf8\x77", 3); /* vzeroupper */
+	live_ret(s, VEC_NONE);
+}
+
+/* From any lower level: lower halves that are live join the upper ones in env first. */
+static void emit_fill(struct as *s)
+{
+	uint32_t none;
+
+	stubs.vec_fill[VEC_128] = begin(s);
 	move_all(s, OP_MOVAPS_RM, VEC_128);
+	live_ret(s, VEC_128);
+	stubs.vec_fill[VEC_256] = begin(s);
+	as_alu_imm(s, ALU_CMP, 0, RM_ENV(vec_live), VEC_NONE);
+	none = as_jcc(s, IR_CC_Z);
+	move_all(s, OP_MOVAPS_MR, VEC_128);
+	as_patch(s, none, as_off(s));
+	move_all(s, OP_MOVAPS_RM, VEC_256);
+	live_ret(s, VEC_256);
+}
+
+void vec_emit(struct as *s)
+{
+	emit_spill(s);
+	emit_fill(s);
 }
 
 void stub_vec_spill(struct as *s)
@@ -66,9 +113,10 @@ void stub_vec_spill(struct as *s)
 	as_patch(s, none, as_off(s));
 }
 
-void stub_vec_fill(struct as *s)
+void stub_vec_fill(struct as *s, enum vec_level level)
 {
-	as_call_abs(s, stubs.vec_fill);
+	if (level != VEC_NONE)
+		as_call_abs(s, stubs.vec_fill[level]);
 }
 
 /* ---- The check at a block's start */
@@ -95,7 +143,7 @@ void v_fill_cold(struct gen *g, const struct cold *c)
 	struct as *s = &g->s;
 
 	as_patch(s, c->from, as_off(s));
-	as_call_abs(s, stubs.vec_fill);
+	as_call_abs(s, stubs.vec_fill[g->v_level]);
 	as_patch(s, as_jmp(s), c->back);
 }
 
@@ -113,7 +161,7 @@ unsigned v_dst(struct gen *g, ir_ref r)
 	unsigned n = v_src(g, r);
 
 	if (is_vt(r) && !(g->v_out >> n & 1)) {
-		as_op(&g->s, OP_MOVAPS_MR, n, vreg(n));
+		move_one(&g->s, OP_MOVAPS_MR, g->v_level, n, vreg(n));
 		g->v_out |= (uint16_t)(1u << n);
 	}
 	return n;
@@ -147,7 +195,7 @@ void v_temps_end(struct gen *g)
 
 		if (n == R_NONE || !(g->v_out >> n & 1) || !dies(g, IR_VT(k), g->n))
 			continue;
-		as_op(&g->s, OP_MOVAPS_RM, n, vreg(n));
+		move_one(&g->s, OP_MOVAPS_RM, g->v_level, n, vreg(n));
 		g->v_out &= (uint16_t)~(1u << n);
 	}
 }
@@ -159,8 +207,8 @@ void v_temps_store(struct gen *g, uint32_t out)
 
 		if (n == R_NONE || !(out >> n & 1))
 			continue;
-		as_op(&g->s, OP_MOVAPS_MR, n, temp_slot(k));
-		as_op(&g->s, OP_MOVAPS_RM, n, vreg(n));
+		move_one(&g->s, OP_MOVAPS_MR, g->v_level, n, temp_slot(k));
+		move_one(&g->s, OP_MOVAPS_RM, g->v_level, n, vreg(n));
 	}
 }
 
@@ -171,7 +219,7 @@ void v_temps_load(struct gen *g, uint32_t out)
 		unsigned n = g->vt_reg[k];
 
 		if (n != R_NONE && (out >> n & 1))
-			as_op(&g->s, OP_MOVAPS_RM, n, temp_slot(k));
+			move_one(&g->s, OP_MOVAPS_RM, g->v_level, n, temp_slot(k));
 	}
 }
 
@@ -213,10 +261,13 @@ void v_setup(struct gen *g)
 {
 	const struct ir_block *b = g->ir;
 	uint32_t globals = 0, temps = 0, taken;
+	bool wide = false;
 
-	for (unsigned n = 0; n < b->nr_insns; n++)
+	for (unsigned n = 0; n < b->nr_insns; n++) {
 		note_insn(&b->insn[n], &globals, &temps);
-	g->v_level = (globals | temps) ? VEC_128 : VEC_NONE;
+		wide |= vec_is_wide(&b->insn[n]);
+	}
+	g->v_level = (globals | temps) ? (wide ? VEC_256 : VEC_128) : VEC_NONE;
 	g->v_out = 0;
 	taken = globals;
 	for (unsigned k = 0; k < 4; k++) {
