@@ -49,7 +49,7 @@ static bool fill_write_range(struct tcg_env *env, struct tlb_entry *e, gva_t va,
 	unsigned vcpu = env->tlb.book->vcpu;
 	const uint64_t region = 1ull << REGION_BITS;
 
-	if (w->size >= region && !((w->pa + (va - w->va) - off) & (region - 1)) && code_watch_region_writer_add(off, vcpu)) {
+	if (!env->tlb.book->watching && w->size >= region && !((w->pa + (va - w->va) - off) & (region - 1)) && code_watch_region_writer_add(off, vcpu)) {
 		range_around(va, w, ram_start, ram_len, region, &e->wlo, &e->wspan);
 		return true;
 	}
@@ -81,7 +81,7 @@ static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsi
 	e->tag[0] = w->readable ? tag : TLB_TAG_INVALID;
 	e->disp = (uint64_t)(uintptr_t)ram_ptr(off) - va;
 	e->pa = off;
-	range_around(va, w, ram_start, ram_len, 1ull << 30, &e->lo, &e->span);
+	range_around(va, w, ram_start, ram_len, book->watching ? GUEST_PAGE_SIZE : 1ull << 30, &e->lo, &e->span);
 	mark(book->l1_any[mode], index);
 	if (w->size > GUEST_PAGE_SIZE)
 		tlb_bloom_set(&book->large, va >> REGION_BITS);
@@ -129,6 +129,11 @@ static bool code_store_hit(const struct tcg_env *env, const struct tlb_entry *e,
 	return e->wspan == 0 && (diff == 0 || diff == env->tlb.ctx) && code_watch_is_code(e->pa);
 }
 
+static bool watched(struct tcg_env *env, gva_t va)
+{
+	return unlikely(env->tlb.book->watching) && tlb_ops->watches(env, va & GUEST_PAGE_MASK);
+}
+
 /* Translates one page for an access; fills the TLB; raises the guest's fault if it is not allowed. */
 static struct tlb_entry *translate(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, bool want_write, struct target *t)
 {
@@ -160,6 +165,8 @@ static struct tlb_entry *translate(struct tcg_env *env, gva_t va, enum tlb_acces
 	e = fill(env, va & GUEST_PAGE_MASK, t->off, mode, &w, ram_start, avail + ((t->pa & GUEST_PAGE_MASK) - ram_start), want_write || kind, rom);
 	t->off |= va & ~GUEST_PAGE_MASK;
 	t->code = kind && e->tag[1] == TLB_TAG_INVALID;
+	if (watched(env, va))
+		e->tag[0] = e->tag[1] = e->wlo = TLB_TAG_INVALID;
 	return e;
 }
 
@@ -236,6 +243,8 @@ void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acc
 		tlb_ops->alignment_fault(env, va);
 	env->bounce_addr = va;
 	env->bounce_size = size;
+	if (watched(env, va) || watched(env, va + size - 1))
+		tlb_ops->accessed(env, va, size, access);
 	if ((va & ~GUEST_PAGE_MASK) + size > GUEST_PAGE_SIZE)
 		return split_access(env, va, size, access, mode);
 	e = translate(env, va, access, mode, kind || unified, &t);
@@ -306,7 +315,7 @@ void *tlb_page_ptr(struct tcg_env *env, gva_t va, enum tlb_access access, unsign
 	struct target t;
 	struct tlb_entry *e = translate(env, va, access, mode, access != TLB_READ, &t);
 
-	return e && !t.code ? ram_ptr(t.off) : NULL;
+	return e && !t.code && !watched(env, va) ? ram_ptr(t.off) : NULL;
 }
 
 void *tlb_store_run(struct tcg_env *env, gva_t va, size_t bytes, unsigned mode)
@@ -314,7 +323,7 @@ void *tlb_store_run(struct tcg_env *env, gva_t va, size_t bytes, unsigned mode)
 	struct target t;
 
 	env->bounce_kind = TLB_BOUNCE_NONE;
-	if (!translate(env, va, TLB_WRITE, mode, true, &t))
+	if (!translate(env, va, TLB_WRITE, mode, true, &t) || watched(env, va))
 		return NULL;
 	if (t.code) {
 		tlb_ops->before_code_store(env, t.off, (unsigned)bytes);

@@ -38,6 +38,12 @@ struct tlb_ops {
 	 * runs again in a block of its own (and does nothing then).
 	 */
 	void (*before_code_store)(struct tcg_env *env, ram_off_t off, unsigned size);
+	/*
+	 * While watching is on (tlb_set_watch()): is there anything to watch in the page at linear address `page`? And: memory of such a page may be
+	 * about to be accessed. It may unwind, and is called again then.
+	 */
+	bool (*watches)(struct tcg_env *env, gva_t page);
+	void (*accessed)(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access);
 };
 extern const struct tlb_ops *tlb_ops; /* [const] */
 
@@ -93,6 +99,8 @@ void tlb_flush_mode(struct tcg_env *env, unsigned mode);
 
 /* CPU mode changed: `flags` are the new tb flags; recomputes env.jc_salt. */
 void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user);
+/* Watched pages are not entered into the TLB; what is watched has changed if it is or was on. Flushes then, as tlb_flush_all(). */
+void tlb_set_watch(struct tcg_env *env, bool on);
 /* Global pages were switched on or off; to be followed by tlb_flush_all(). */
 void tlb_set_globals(struct tcg_env *env, bool on);
 

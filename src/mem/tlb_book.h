@@ -36,6 +36,7 @@ struct tlb_book {
 	uint16_t ctx_of_key[TLB_NR_KEYS]; /* 0: none kept */
 	uint16_t jc_user, jc_kernel;    /* contexts of jump-cache tags */
 	bool globals_on;                /* global pages exist: supervisor code in them keeps its tags across address spaces */
+	bool watching;                  /* tlb_ops->watches() is to be asked */
 	bool user;                      /* the current CPU mode is user mode */
 	uint8_t mode_id;
 	uint8_t nr_modes;

@@ -294,6 +294,16 @@ void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user)
 	salt_update(env);
 }
 
+void tlb_set_watch(struct tcg_env *env, bool on)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	if (!on && !book->watching)
+		return;
+	book->watching = on;
+	tlb_flush_all(env);
+}
+
 void tlb_set_globals(struct tcg_env *env, bool on)
 {
 	env->tlb.book->globals_on = on;

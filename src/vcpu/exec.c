@@ -39,6 +39,16 @@ void vcpu_unwind(struct tcg_env *env)
 	siglongjmp(v->exec->unwind, 1);
 }
 
+void vcpu_run_alone(struct tcg_env *env)
+{
+	struct vcpu_exec *x = ((struct vcpu *)env)->exec;
+
+	if (!x->in_run || x->in_one_shot)
+		return;
+	x->one_shot = true;
+	vcpu_unwind(env);
+}
+
 void vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size)
 {
 	struct vcpu_exec *x = ((struct vcpu *)env)->exec;

@@ -15,7 +15,7 @@ struct vcpu_exec {
 	struct tcg_thread tcg;
 	sigjmp_buf unwind;     /* where a guest fault outside of generated code continues */
 	bool in_run;           /* inside backend->run(): faults unwind through the back end */
-	bool one_shot;         /* run the next instruction in a block of its own: it stores to its own block's code */
+	bool one_shot;         /* run the next instruction in a block of its own: it stores to its own block's code, or has a breakpoint */
 	bool in_one_shot;
 	bool stop;
 };
@@ -25,6 +25,12 @@ void vcpu_exec_thread(struct vcpu *v);
 
 /* Gives up the current instruction: back to the run loop, from any C below it. env.pc and guest state must be current. */
 void vcpu_unwind(struct tcg_env *env) __attribute__((noreturn));
+
+/*
+ * The instruction wants a safepoint behind it: runs it again in a block of its own (does not return), if it is not in one already. Called
+ * before it has changed anything.
+ */
+void vcpu_run_alone(struct tcg_env *env);
 
 /* tlb_ops.before_code_store. */
 void vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size);

@@ -79,6 +79,9 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/x86_msr.h \
 	src/vcpu/x86/x86_segment.c \
 	src/vcpu/x86/x86_segment.h \
+	src/vcpu/x86/x86_stack.h \
+	src/vcpu/x86/x86_task.c \
+	src/vcpu/x86/x86_task.h \
 	src/vcpu/x86/x86_x87.c \
 	src/vcpu/x86/x86_x87.h \
 	src/vcpu/x86/x86_xstate.c \

@@ -126,7 +126,13 @@ enum x86_vector { X86_DE, X86_DB, X86_NMI, X86_BP, X86_OF, X86_BR, X86_UD, X86_N
 #define X86_TB_IOPL 0x00100000u    /* CPL <= IOPL: CLI, STI, IN, OUT allowed without a look at the TSS (VM: IOPL == 3) */
 #define X86_TB_SHADOW 0x00200000u  /* first instruction after STI / MOV SS: one instruction, then look at events */
 
+#define X86_TB_BP 0x00800000u      /* an instruction breakpoint is enabled: each instruction looks for it */
+#define X86_TB_RF 0x01000000u      /* the same, and EFLAGS.RF holds it off for one instruction */
+
 #define X86_INT1_VECTOR 0x101u /* for the int_soft routine: INT1 */
+
+/* What is held back until the next instruction has run. MOV SS and POP SS hold debug exceptions, too. */
+enum x86_shadow { X86_SHADOW_NONE, X86_SHADOW_STI, X86_SHADOW_SS };
 
 enum x86_mmu_mode { X86_MMU_USER, X86_MMU_KERNEL, X86_MMU_KERNEL_AC };
 
@@ -135,6 +141,7 @@ struct x86_event {
 	bool has_error;
 	bool soft;       /* INT n, INT3, INTO: returns to next_pc, and the gate's DPL is checked */
 	bool external;
+	bool restarts;   /* fault class: RF is set in the image that is pushed */
 	uint32_t error;
 	gva_t next_pc;
 };
@@ -156,13 +163,17 @@ struct x86_cpu {
 	struct x86_seg ldt, tr;
 	struct x86_table gdt, idt;
 	uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
+	uint64_t pdpte[4];    /* PAE paging: loaded with CR3 */
 	uint64_t dr[8];
 	uint32_t eflags;      /* all but the six arithmetic flags (those are env.flags or in generated code); bit 1 set */
 	uint32_t tb_flags;    /* X86_TB_* now */
 	uint8_t cpl;
-	bool shadow;          /* the next instruction runs with interrupts inhibited (STI, MOV SS, POP SS) */
+	uint8_t shadow;       /* enum x86_shadow: of the next instruction; generated code clears it */
 	bool nmi_blocked, nmi_pending;
 	bool single_step_due; /* an instruction has run with TF set */
+	uint32_t debug_due;   /* DR6 bits of traps to be taken behind the instruction */
+	bool bp_fetch, bp_port; /* DR7 enables a breakpoint on instructions, on ports */
+	uint8_t bp_filter[64];  /* 1: an instruction breakpoint's address has these low bits; generated code reads it */
 	struct x86_fault fault;
 
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
@@ -208,6 +219,8 @@ static inline uint32_t x86_eflags_get(const struct x86_cpu *c)
 
 static inline void x86_eflags_set(struct x86_cpu *c, uint32_t v)
 {
+	if (!c->bp_fetch)
+		v &= ~X86_FL_RF; /* without effect, and gone behind the next instruction anyway */
 	c->vcpu.env.flags = v & X86_FL_ARITH;
 	c->eflags = (v & ~X86_FL_ARITH) | X86_FL_FIXED1;
 }

@@ -1,18 +1,162 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The single-step trap. SDM volume 3B, 17.3.1.4.
+ * Debug exceptions. SDM volume 3B, 19.2 and 19.3.
+ *
+ * Traps are collected in debug_due (DR6 bits) and single_step_due, and taken together at the safepoint behind the instruction. What hits in
+ * the middle of a block makes the instruction run again in a block of its own, so that there is such a safepoint.
  */
 #include "vcpu/x86/x86_debug.h"
 
+#include <string.h>
+
+#include "vcpu/exec.h"
 #include "vcpu/x86/x86_int.h"
 #include "vcpu/x86/x86_isa.h"
 
-/* A trap: env.pc is already the next instruction's. Entering the handler clears DR7.GD, so that it may look at the registers. */
-void x86_debug_step(struct x86_cpu *c)
+#define NR_BREAKPOINTS 4
+
+enum kind { ON_FETCH, ON_WRITE, ON_PORT, ON_ACCESS };
+
+static bool enabled(const struct x86_cpu *c, unsigned n)
 {
-	c->single_step_due = false;
-	c->dr[6] |= X86_DR6_BS;
+	return c->dr[7] >> 2 * n & 3;
+}
+
+/* Ports need CR4.DE; without it the encoding is undefined, and never hits. */
+static enum kind kind(const struct x86_cpu *c, unsigned n)
+{
+	return (enum kind)(c->dr[7] >> (16 + 4 * n) & 3);
+}
+
+static unsigned length(const struct x86_cpu *c, unsigned n)
+{
+	static const uint8_t bytes[] = { 1, 2, 8, 4 };
+
+	return bytes[c->dr[7] >> (18 + 4 * n) & 3];
+}
+
+/* Low address bits that the length covers are ignored. */
+static uint64_t start(const struct x86_cpu *c, unsigned n)
+{
+	return c->dr[n] & ~(uint64_t)(length(c, n) - 1);
+}
+
+static bool overlaps(const struct x86_cpu *c, unsigned n, uint64_t from, uint64_t size)
+{
+	return from < start(c, n) + length(c, n) && start(c, n) < from + size;
+}
+
+static bool is_data(const struct x86_cpu *c, unsigned n)
+{
+	return enabled(c, n) && (kind(c, n) == ON_WRITE || kind(c, n) == ON_ACCESS);
+}
+
+void x86_debug_update(struct x86_cpu *c)
+{
+	bool data = false;
+
+	c->bp_fetch = c->bp_port = false;
+	memset(c->bp_filter, 0, sizeof(c->bp_filter));
+	for (unsigned n = 0; n < NR_BREAKPOINTS; n++) {
+		data |= is_data(c, n);
+		if (!enabled(c, n))
+			continue;
+		c->bp_port |= kind(c, n) == ON_PORT && (c->cr4 & X86_CR4_DE);
+		if (kind(c, n) == ON_FETCH) {
+			c->bp_fetch = true;
+			c->bp_filter[c->dr[n] % sizeof(c->bp_filter)] = 1;
+		}
+	}
+	tlb_set_watch(&c->vcpu.env, data);
+	if (!c->bp_fetch)
+		c->eflags &= ~X86_FL_RF;
+}
+
+/* ---- Instructions: a fault in front */
+
+void x86_debug_fetch(struct x86_cpu *c)
+{
+	uint64_t pc = c->vcpu.env.pc;
+	uint32_t hits = 0;
+
+	if (c->shadow == X86_SHADOW_SS || (c->eflags & X86_FL_RF))
+		return;
+	for (unsigned n = 0; n < NR_BREAKPOINTS; n++)
+		if (enabled(c, n) && kind(c, n) == ON_FETCH && c->dr[n] == pc)
+			hits |= 1u << n;
+	if (!hits)
+		return;
+	c->dr[6] |= hits;
 	c->dr[7] &= ~(uint64_t)X86_DR7_GD;
+	c->single_step_due = false;
+	c->fault.raised = (struct x86_event){ .vector = X86_DB }; /* RF is pushed as it is */
+	c->fault.pending = true;
+	vcpu_unwind(&c->vcpu.env);
+}
+
+/* ---- Data and ports: traps behind */
+
+static void hit(struct x86_cpu *c, uint32_t hits)
+{
+	struct tcg_env *env = &c->vcpu.env;
+
+	vcpu_run_alone(env); /* does not return if the instruction is in company */
+	c->debug_due |= hits;
+	atomic_fetch_or_explicit(&env->request, VCPU_REQ_INTR, memory_order_relaxed); /* to the run loop behind it */
+}
+
+void x86_debug_port(struct x86_cpu *c, uint16_t port, unsigned size)
+{
+	uint32_t hits = 0;
+
+	for (unsigned n = 0; c->bp_port && n < NR_BREAKPOINTS; n++)
+		if (enabled(c, n) && kind(c, n) == ON_PORT && overlaps(c, n, port, size))
+			hits |= 1u << n;
+	if (hits)
+		hit(c, hits);
+}
+
+void x86_debug_data(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	uint32_t hits = 0;
+
+	if (c->fault.delivering)
+		return;
+	for (unsigned n = 0; n < NR_BREAKPOINTS; n++)
+		if (is_data(c, n) && (access != TLB_READ || kind(c, n) == ON_ACCESS) && overlaps(c, n, va, size))
+			hits |= 1u << n;
+	if (hits)
+		hit(c, hits);
+}
+
+bool x86_debug_watches(struct tcg_env *env, gva_t page)
+{
+	struct x86_cpu *c = x86_cpu(env);
+
+	for (unsigned n = 0; n < NR_BREAKPOINTS; n++)
+		if (is_data(c, n) && overlaps(c, n, page, GUEST_PAGE_SIZE))
+			return true;
+	return false;
+}
+
+/* ---- Delivery */
+
+void x86_debug_task_trap(struct x86_cpu *c)
+{
+	c->debug_due |= X86_DR6_BT;
+	if (!c->fault.delivering)
+		vcpu_unwind(&c->vcpu.env);
+}
+
+/* env.pc is already the next instruction's. Entering the handler clears DR7.GD, so that it may look at the registers. */
+void x86_debug_trap(struct x86_cpu *c)
+{
+	c->dr[6] |= c->debug_due | (c->single_step_due ? X86_DR6_BS : 0);
+	c->dr[7] &= ~(uint64_t)X86_DR7_GD;
+	c->single_step_due = false;
+	c->debug_due = 0;
+	c->vcpu.run_state = VCPU_RUNNING; /* the trap behind HLT ends it */
 	c->fault.raised = (struct x86_event){ .vector = X86_DB };
 	c->fault.pending = true;
 	x86_int_deliver_fault(c);

@@ -2,16 +2,16 @@
 /*
  * Interrupt and exception delivery; see x86_int.h.
  *
- * Nothing of the CPU's state changes before the last step that can fault: all pushes go to the new stack through a cursor (struct frame),
+ * Nothing of the CPU's state changes before the last step that can fault: all pushes go to the new stack through a cursor (struct x86_stack),
  * and SS, RSP, CS, RIP and flags are switched at the end.
  */
 #include "vcpu/x86/x86_int.h"
 
-#include "mem/tlb.h"
 #include "util/log.h"
 #include "util/stats.h"
 #include "vcpu/exec.h"
-#include "vcpu/x86/x86_segment.h"
+#include "vcpu/x86/x86_stack.h"
+#include "vcpu/x86/x86_task.h"
 
 /* ---- Raising */
 
@@ -19,9 +19,13 @@ void x86_fault_raise_err(struct x86_cpu *c, enum x86_vector vec, uint32_t error)
 {
 	bool has_error = vec == X86_DF || (vec >= X86_TS && vec <= X86_PF) || vec == X86_AC;
 
-	c->fault.raised = (struct x86_event){ .vector = (uint8_t)vec, .has_error = has_error, .error = error };
+	/* EXT: a fault while something is delivered that is no INT n or its kin counts as external to the program. */
+	if (c->fault.delivering && !c->fault.current.soft && vec >= X86_TS && vec <= X86_GP)
+		error |= 1;
+	c->fault.raised = (struct x86_event){ .vector = (uint8_t)vec, .has_error = has_error, .restarts = true, .error = error };
 	c->fault.pending = true;
 	c->single_step_due = false;
+	c->debug_due = 0;
 	if (vec != X86_PF)
 		stat_inc(STAT_exceptions);
 	vcpu_unwind(&c->vcpu.env);
@@ -49,49 +53,23 @@ static bool becomes_double(uint8_t first, uint8_t second)
 
 struct event {
 	uint8_t vector;
-	bool has_error, soft, external;
+	bool has_error, soft, restarts;
 	uint32_t error;
 	uint64_t ip; /* to return to */
 };
 
-/* A stack being pushed to, not yet the CPU's. */
-struct frame {
-	struct x86_cpu *c;
-	uint64_t base, sp, mask;
-	unsigned mode;
-};
-
-static void push(struct frame *f, uint64_t value, unsigned size)
-{
-	uint64_t sp = (f->sp - size) & f->mask;
-
-	f->sp = (f->sp & ~f->mask) | sp;
-	tlb_store(&f->c->vcpu.env, f->base + sp, value, size, f->mode);
-}
-
-static uint64_t stack_mask(uint32_t ss_attr)
-{
-	return ss_attr & X86_SA_DB ? 0xffffffffull : 0xffffull;
-}
-
-/* EXT: everything but INT n and its kin counts as external to the program. */
-static uint32_t gate_error(const struct event *e, uint32_t index)
-{
-	return index | (e->soft ? 0 : 1);
-}
-
 static void deliver_real(struct x86_cpu *c, const struct event *e)
 {
 	struct tcg_env *env = &c->vcpu.env;
-	struct frame f = { c, c->seg[X86_SS].base, env->greg[X86_RSP], 0xffff, X86_MMU_KERNEL };
+	struct x86_stack f = x86_stack_now(c);
 	uint32_t vec;
 
 	if (e->vector * 4u + 3 > c->idt.limit)
-		x86_fault_raise(c, X86_GP);
+		x86_fault_raise_err(c, X86_GP, (uint32_t)e->vector << 3 | 2);
 	vec = (uint32_t)tlb_load(env, c->idt.base + e->vector * 4u, 4, X86_MMU_KERNEL);
-	push(&f, x86_eflags_get(c), 2);
-	push(&f, c->seg[X86_CS].sel, 2);
-	push(&f, e->ip, 2);
+	x86_stack_push(&f, x86_eflags_get(c), 2);
+	x86_stack_push(&f, c->seg[X86_CS].sel, 2);
+	x86_stack_push(&f, e->ip, 2);
 	env->greg[X86_RSP] = f.sp;
 	c->eflags &= ~(X86_FL_IF | X86_FL_TF | X86_FL_AC | X86_FL_RF);
 	x86_seg_set_real(c, X86_CS, (uint16_t)(vec >> 16));
@@ -114,7 +92,7 @@ static void gate_read(struct x86_cpu *c, const struct event *e, struct gate *g)
 	uint64_t low, high = 0;
 
 	if (off + size - 1 > c->idt.limit)
-		x86_fault_raise_err(c, X86_GP, gate_error(e, index));
+		x86_fault_raise_err(c, X86_GP, index);
 	low = tlb_load(env, c->idt.base + off, 8, X86_MMU_KERNEL);
 	if (lma)
 		high = tlb_load(env, c->idt.base + off + 8, 8, X86_MMU_KERNEL);
@@ -124,23 +102,23 @@ static void gate_read(struct x86_cpu *c, const struct event *e, struct gate *g)
 	g->offset = (low & 0xffff) | (low >> 48) << 16 | (high & 0xffffffff) << 32;
 	if (g->type != X86_INT_GATE32 && g->type != X86_TRAP_GATE32 && (lma || (g->type != X86_INT_GATE16 && g->type != X86_TRAP_GATE16 &&
 										g->type != X86_TASK_GATE)))
-		x86_fault_raise_err(c, X86_GP, gate_error(e, index));
+		x86_fault_raise_err(c, X86_GP, index);
 	if (e->soft && (low >> 45 & 3) < c->cpl)
-		x86_fault_raise_err(c, X86_GP, gate_error(e, index));
+		x86_fault_raise_err(c, X86_GP, index);
 	if (!(low >> 47 & 1))
-		x86_fault_raise_err(c, X86_NP, gate_error(e, index));
+		x86_fault_raise_err(c, X86_NP, index);
 	if (!(g->type & 8))
 		g->offset &= 0xffff;
 }
 
 /* The handler's code segment: checked; returns its descriptor and the new CPL. */
-static unsigned handler_segment(struct x86_cpu *c, const struct event *e, const struct gate *g, struct x86_desc *d)
+static unsigned handler_segment(struct x86_cpu *c, const struct gate *g, struct x86_desc *d)
 {
-	uint32_t attr, err = gate_error(e, g->sel & ~3u);
+	uint32_t attr, err = g->sel & ~3u;
 	unsigned dpl;
 
 	if (!(g->sel & ~3u))
-		x86_fault_raise_err(c, X86_GP, gate_error(e, 0));
+		x86_fault_raise_err(c, X86_GP, 0);
 	if (!x86_desc_probe(c, g->sel, false, d))
 		x86_fault_raise_err(c, X86_GP, err);
 	attr = x86_desc_attr(d->low);
@@ -160,10 +138,8 @@ static uint32_t pushed_eflags(const struct x86_cpu *c, const struct event *e)
 {
 	uint32_t fl = x86_eflags_get(c);
 
-	/* Faults (not traps, not software interrupts) set RF in the image, so that an instruction breakpoint does not hit again. */
-	if (!e->soft && !e->external && e->vector != X86_DB && e->vector != X86_BP && e->vector != X86_OF)
-		fl |= X86_FL_RF;
-	return fl;
+	/* Faults set RF in the image, so that an instruction breakpoint does not hit again. */
+	return e->restarts ? fl | X86_FL_RF : fl;
 }
 
 static void enter_handler(struct x86_cpu *c, const struct gate *g, struct x86_desc *cs, unsigned cpl)
@@ -182,14 +158,14 @@ static void enter_handler(struct x86_cpu *c, const struct gate *g, struct x86_de
 static void deliver_long(struct x86_cpu *c, const struct event *e)
 {
 	struct tcg_env *env = &c->vcpu.env;
-	struct frame f = { c, 0, env->greg[X86_RSP], ~0ull, X86_MMU_KERNEL };
+	struct x86_stack f = { c, 0, env->greg[X86_RSP], ~0ull, NULL, 0, X86_MMU_KERNEL };
 	struct gate g;
 	struct x86_desc cs;
 	unsigned cpl;
 	uint16_t ss;
 
 	gate_read(c, e, &g);
-	cpl = handler_segment(c, e, &g, &cs);
+	cpl = handler_segment(c, &g, &cs);
 	if (cpl == 3)
 		f.mode = X86_MMU_USER;
 	if (g.ist)
@@ -197,29 +173,29 @@ static void deliver_long(struct x86_cpu *c, const struct event *e)
 	else if (cpl < c->cpl)
 		x86_tss_stack(c, cpl, &ss, &f.sp);
 	if (!x86_canonical(f.sp))
-		x86_fault_raise_err(c, X86_SSF, gate_error(e, 0));
+		x86_fault_raise_err(c, X86_SSF, 0);
 	if (!x86_canonical(g.offset))
-		x86_fault_raise_err(c, X86_GP, gate_error(e, 0));
+		x86_fault_raise_err(c, X86_GP, 0);
 	f.sp &= ~15ull;
-	push(&f, c->seg[X86_SS].sel, 8);
-	push(&f, env->greg[X86_RSP], 8);
-	push(&f, pushed_eflags(c, e), 8);
-	push(&f, c->seg[X86_CS].sel, 8);
-	push(&f, e->ip, 8);
+	x86_stack_push(&f, c->seg[X86_SS].sel, 8);
+	x86_stack_push(&f, env->greg[X86_RSP], 8);
+	x86_stack_push(&f, pushed_eflags(c, e), 8);
+	x86_stack_push(&f, c->seg[X86_CS].sel, 8);
+	x86_stack_push(&f, e->ip, 8);
 	if (e->has_error)
-		push(&f, e->error, 8);
+		x86_stack_push(&f, e->error, 8);
 	if (cpl != c->cpl)
 		x86_seg_set_null_ss(c, (uint16_t)cpl, cpl);
 	env->greg[X86_RSP] = f.sp;
 	enter_handler(c, &g, &cs, cpl);
 }
 
-static void push_v86_segments(struct frame *f)
+static void push_v86_segments(struct x86_stack *f)
 {
 	static const uint8_t order[] = { X86_GS, X86_FS, X86_DS, X86_ES };
 
 	for (unsigned i = 0; i < ARRAY_LEN(order); i++)
-		push(f, f->c->seg[order[i]].sel, 4);
+		x86_stack_push(f, f->c->seg[order[i]].sel, 4);
 }
 
 static void clear_data_segments(struct x86_cpu *c)
@@ -234,7 +210,7 @@ static void deliver_protected(struct x86_cpu *c, const struct event *e)
 {
 	struct tcg_env *env = &c->vcpu.env;
 	struct x86_seg old_ss = c->seg[X86_SS];
-	struct frame f = { c, old_ss.base, env->greg[X86_RSP], stack_mask(old_ss.attr), X86_MMU_KERNEL };
+	struct x86_stack f = x86_stack_of(c, &c->seg[X86_SS], env->greg[X86_RSP], X86_MMU_KERNEL);
 	bool v86 = c->eflags & X86_FL_VM;
 	struct gate g;
 	struct x86_desc cs;
@@ -243,10 +219,10 @@ static void deliver_protected(struct x86_cpu *c, const struct event *e)
 
 	gate_read(c, e, &g);
 	if (g.type == X86_TASK_GATE) {
-		guest_error("task gate for vector %#x: hardware task switches are not supported", e->vector);
-		x86_fault_raise_err(c, X86_GP, gate_error(e, (uint32_t)e->vector << 3 | 2));
+		x86_task_interrupt(c, g.sel, e->ip, pushed_eflags(c, e), e->has_error, e->error);
+		return;
 	}
-	cpl = handler_segment(c, e, &g, &cs);
+	cpl = handler_segment(c, &g, &cs);
 	size = g.type & 8 ? 4 : 2;
 	if (cpl == 3)
 		f.mode = X86_MMU_USER;
@@ -254,19 +230,20 @@ static void deliver_protected(struct x86_cpu *c, const struct event *e)
 		x86_tss_stack(c, cpl, &ss, &f.sp);
 		x86_seg_load_ss(c, ss, cpl, X86_TS); /* the old one is put back if a push faults, see below */
 		f.base = c->seg[X86_SS].base;
-		f.mask = stack_mask(c->seg[X86_SS].attr);
+		f.mask = x86_stack_mask(&c->seg[X86_SS]);
+		f.error = ss & ~3u;
 		c->fault.undo_ss = old_ss;
 		c->fault.undo = true;
 		if (v86)
 			push_v86_segments(&f);
-		push(&f, old_ss.sel, size);
-		push(&f, env->greg[X86_RSP], size);
+		x86_stack_push(&f, old_ss.sel, size);
+		x86_stack_push(&f, env->greg[X86_RSP], size);
 	}
-	push(&f, pushed_eflags(c, e), size);
-	push(&f, c->seg[X86_CS].sel, size);
-	push(&f, e->ip, size);
+	x86_stack_push(&f, pushed_eflags(c, e), size);
+	x86_stack_push(&f, c->seg[X86_CS].sel, size);
+	x86_stack_push(&f, e->ip, size);
 	if (e->has_error)
-		push(&f, e->error, size);
+		x86_stack_push(&f, e->error, size);
 	c->fault.undo = false;
 	if (v86)
 		clear_data_segments(c);
@@ -278,7 +255,7 @@ static void deliver(struct x86_cpu *c, const struct event *e)
 {
 	if (log_on(LOG_INT))
 		log_write("cpu %u: vector %#x error %#x soft %d ext %d at %04x:%#llx cpl %u sp %#llx cr2 %#llx\n", c->vcpu.index, e->vector,
-			  e->error, e->soft, e->external, c->seg[X86_CS].sel, (unsigned long long)e->ip, c->cpl,
+			  e->error, e->soft, c->fault.current.external, c->seg[X86_CS].sel, (unsigned long long)e->ip, c->cpl,
 			  (unsigned long long)c->vcpu.env.greg[X86_RSP], (unsigned long long)c->cr2);
 	if (!(c->cr0 & X86_CR0_PE))
 		deliver_real(c, e);
@@ -286,7 +263,7 @@ static void deliver(struct x86_cpu *c, const struct event *e)
 		deliver_long(c, e);
 	else
 		deliver_protected(c, e);
-	c->shadow = false;
+	c->shadow = X86_SHADOW_NONE;
 	x86_mode_update(c);
 }
 
@@ -318,7 +295,7 @@ void x86_int_deliver_fault(struct x86_cpu *c)
 	c->fault.pending = false;
 	c->fault.delivering = true;
 	*first = *now;
-	e = (struct event){ first->vector, first->has_error, first->soft, false, first->error,
+	e = (struct event){ first->vector, first->has_error, first->soft, first->restarts, first->error,
 			    x86_ip_of(c, first->soft ? first->next_pc : c->vcpu.env.pc) };
 	if (first->vector == X86_NMI)
 		c->nmi_blocked = true;
@@ -328,7 +305,7 @@ void x86_int_deliver_fault(struct x86_cpu *c)
 
 void x86_int_deliver_external(struct x86_cpu *c, uint8_t vector)
 {
-	struct event e = { vector, false, false, true, 0, x86_ip_of(c, c->vcpu.env.pc) };
+	struct event e = { vector, false, false, false, 0, x86_ip_of(c, c->vcpu.env.pc) };
 
 	c->fault.current = (struct x86_event){ .vector = vector, .external = true };
 	c->fault.delivering = true;

@@ -20,6 +20,7 @@
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/tr/tr.h"
 #include "vcpu/x86/x86_cpuid.h"
+#include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_int.h"
 #include "vcpu/x86/x86_mmu.h"
 #include "vcpu/x86/x86_msr.h"
@@ -102,6 +103,8 @@ void x86_mode_update(struct x86_cpu *c)
 	f |= bit(c->efer, X86_EFER_LMA, X86_TB_LMA) | bit(c->cr4, X86_CR4_FSGSBASE, X86_TB_FSGSBASE);
 	if (c->shadow)
 		f |= X86_TB_SHADOW;
+	if (c->bp_fetch)
+		f |= X86_TB_BP | (c->eflags & X86_FL_RF ? X86_TB_RF : 0);
 	if (f == c->tb_flags)
 		return;
 	c->tb_flags = f;
@@ -142,8 +145,11 @@ static void reset_common(struct x86_cpu *c)
 	memset(c->dr, 0, sizeof(c->dr));
 	c->dr[6] = 0xffff0ff0;
 	c->dr[7] = 0x400;
+	x86_debug_update(c);
 	c->cpl = 0;
-	c->shadow = c->nmi_blocked = false;
+	c->shadow = X86_SHADOW_NONE;
+	c->nmi_blocked = c->single_step_due = false;
+	c->debug_due = 0;
 	c->fault = (struct x86_fault){ 0 };
 	reset_segments(c);
 	tlb_set_globals(env, false);
@@ -281,15 +287,17 @@ static bool events(struct vcpu *v, uint32_t req)
 		take_sipi(c);
 	if (v->run_state == VCPU_WAIT_SIPI)
 		return false;
-	/* The shadowed instruction has run: its block cleared the field. */
-	if ((c->tb_flags & X86_TB_SHADOW) && !c->shadow)
+	/* The instruction that the shadow, or RF, was for has run: its block cleared the field. */
+	if (((c->tb_flags & X86_TB_SHADOW) && !c->shadow) || ((c->tb_flags & X86_TB_RF) && !(c->eflags & X86_FL_RF)))
 		x86_mode_update(c);
 	if (c->fault.pending)
 		x86_int_deliver_fault(c);
-	else if (c->single_step_due)
-		x86_debug_step(c);
+	if (x86_debug_due(c))
+		x86_debug_trap(c);
 	if (v->run_state != VCPU_WAIT_SIPI)
 		take_interrupt(c);
+	if (c->debug_due && x86_debug_due(c)) /* of a task that an event switched to */
+		x86_debug_trap(c);
 	return v->run_state == VCPU_RUNNING;
 }
 

@@ -16,6 +16,7 @@
 #include "util/stats.h"
 #include "vcpu/exec.h"
 #include "vcpu/x86/x86_data_fault.h"
+#include "vcpu/x86/x86_debug.h"
 
 #define PTE_P 0x001ull
 #define PTE_W 0x002ull
@@ -188,16 +189,17 @@ static enum walk_result walk_pae(struct walk *w, struct tlb_walk *out)
 	struct x86_cpu *c = w->c;
 	bool lma = c->efer & X86_EFER_LMA;
 	struct rights r = { true, true, false };
-	gpa_t table = lma ? c->cr3 & PTE_ADDR : c->cr3 & 0xffffffe0u;
+	gpa_t table = c->cr3 & PTE_ADDR;
 
 	for (unsigned level = lma ? 4 : 3;; level--) {
 		unsigned shift = GUEST_PAGE_BITS + 9 * (level - 1);
-		gpa_t pa = table + ((w->va >> shift) & (level == 3 && !lma ? 3 : 511)) * 8;
-		uint64_t e = entry_read(pa, 8);
+		gpa_t pa = table + ((w->va >> shift) & 511) * 8;
+		bool pointer = level == 3 && !lma; /* held by the CPU, and without rights or an A bit */
+		uint64_t e = pointer ? c->pdpte[w->va >> 30 & 3] : entry_read(pa, 8);
 
 		if (!(e & PTE_P))
 			return fault(w, 0);
-		if (level == 3 && !lma) { /* a PDPTE of PAE mode has no rights and no A bit */
+		if (pointer) {
 			table = e & PTE_ADDR;
 			continue;
 		}
@@ -210,6 +212,21 @@ static enum walk_result walk_pae(struct walk *w, struct tlb_walk *out)
 			return WALK_AGAIN;
 		table = e & PTE_ADDR;
 	}
+}
+
+/* SDM volume 3A, 4.4.1: table 4-8 says which bits are reserved. */
+bool x86_mmu_pdptes_load(struct x86_cpu *c, uint64_t cr3)
+{
+	const uint64_t rsvd = 0x1e6 | ~((1ull << X86_PHYS_BITS) - 1);
+	uint64_t e[4];
+
+	for (unsigned i = 0; i < ARRAY_LEN(e); i++) {
+		e[i] = entry_read((cr3 & 0xffffffe0u) + i * 8, 8);
+		if ((e[i] & PTE_P) && (e[i] & rsvd))
+			return false;
+	}
+	memcpy(c->pdpte, e, sizeof(e));
+	return true;
 }
 
 static enum walk_result walk_32(struct walk *w, struct tlb_walk *out)
@@ -315,4 +332,6 @@ const struct tlb_ops x86_tlb_ops = {
 	.probe = x86_mmu_probe,
 	.alignment_fault = alignment_fault,
 	.before_code_store = vcpu_before_code_store,
+	.watches = x86_debug_watches,
+	.accessed = x86_debug_data,
 };

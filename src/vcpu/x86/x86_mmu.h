@@ -14,6 +14,8 @@
 extern const struct tlb_ops x86_tlb_ops;
 
 void x86_mmu_walk(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
+/* PAE paging keeps its four page-directory pointers in the CPU: reads and checks those at cr3. False, and nothing changes: reserved bits. */
+bool must_check x86_mmu_pdptes_load(struct x86_cpu *c, uint64_t cr3);
 int x86_mmu_probe(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
 
 #endif

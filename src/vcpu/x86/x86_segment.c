@@ -153,6 +153,15 @@ void x86_seg_load_data(struct x86_cpu *c, enum x86_sreg r, uint16_t sel)
 		load_other(c, r, sel);
 }
 
+bool x86_seg_offset_ok(const struct x86_seg *s, uint32_t off, unsigned size)
+{
+	uint64_t last = (uint64_t)off + size - 1;
+
+	if (!(s->attr & X86_SA_CODE) && (s->attr & X86_SA_EXPAND_DOWN) && (s->attr & X86_SA_S))
+		return off > s->limit && last <= (s->attr & X86_SA_DB ? 0xffffffffull : 0xffffull);
+	return last <= s->limit;
+}
+
 static uint64_t tss_read(struct x86_cpu *c, uint32_t off, unsigned size)
 {
 	if (!(c->tr.attr & X86_SA_P) || off + size - 1 > c->tr.limit)

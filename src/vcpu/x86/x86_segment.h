@@ -102,6 +102,9 @@ void x86_seg_load_data(struct x86_cpu *c, enum x86_sreg r, uint16_t sel);
 void x86_seg_load_ss(struct x86_cpu *c, uint16_t sel, unsigned cpl, enum x86_vector vec);
 void x86_seg_set_null_ss(struct x86_cpu *c, uint16_t sel, unsigned dpl);
 
+/* Does an access of `size` bytes at `off` lie within the segment's limit? */
+bool x86_seg_offset_ok(const struct x86_seg *s, uint32_t off, unsigned size);
+
 /* The inner stack of a privilege level from the TSS: SS:(E)SP, or RSP in long mode. */
 void x86_tss_stack(struct x86_cpu *c, unsigned dpl, uint16_t *ss, uint64_t *sp);
 uint64_t x86_tss_ist(struct x86_cpu *c, unsigned n);

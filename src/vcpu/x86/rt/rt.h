@@ -19,6 +19,9 @@ enum x86_rt {
 #include "vcpu/x86/rt/rt_calls.def"
 #undef X86_RT
 
+/* A task switch loads CR3 (rt_cr.c); #GP(0) and no change if PAE's pointers are not valid. */
+void x86_cr3_load(struct x86_cpu *c, uint64_t value);
+
 /* Descriptor of x86_rt_string(): what the instruction is. */
 #define X86_STR_OP(d) ((d) & 7) /* enum x86_str_op */
 enum x86_str_op { X86_STR_MOVS, X86_STR_STOS, X86_STR_LODS, X86_STR_CMPS, X86_STR_SCAS, X86_STR_INS, X86_STR_OUTS };

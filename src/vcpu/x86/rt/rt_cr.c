@@ -6,6 +6,7 @@
 #include "util/log.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_cpuid.h"
+#include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_mmu.h"
 #include "vcpu/x86/x86_segment.h"
 
@@ -56,6 +57,13 @@ static void switch_long_mode(struct x86_cpu *c, uint64_t value)
 	}
 }
 
+/* Loads the PDPTEs as PAE paging wants them; before anything has changed. */
+static void load_pdptes(struct x86_cpu *c, uint64_t cr0, uint64_t cr3, uint64_t cr4)
+{
+	if ((cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(c->efer & X86_EFER_LME) && !x86_mmu_pdptes_load(c, cr3))
+		gp(c);
+}
+
 static void write_cr0(struct x86_cpu *c, uint64_t value)
 {
 	const uint64_t paging = X86_CR0_PG | X86_CR0_WP | X86_CR0_PE;
@@ -64,6 +72,8 @@ static void write_cr0(struct x86_cpu *c, uint64_t value)
 	if (value >> 32 || ((value & X86_CR0_PG) && !(value & X86_CR0_PE)) || ((value & X86_CR0_NW) && !(value & X86_CR0_CD)))
 		gp(c);
 	value = (value & CR0_VALID) | X86_CR0_ET;
+	if ((value ^ c->cr0) & (X86_CR0_PG | X86_CR0_CD | X86_CR0_NW))
+		load_pdptes(c, value, c->cr3, c->cr4);
 	switch_long_mode(c, value);
 	changed = value ^ c->cr0;
 	c->cr0 = value;
@@ -78,6 +88,13 @@ static uint32_t pcid(const struct x86_cpu *c)
 	return c->cr4 & X86_CR4_PCIDE ? c->cr3 & 0xfff : 0;
 }
 
+void x86_cr3_load(struct x86_cpu *c, uint64_t value)
+{
+	load_pdptes(c, c->cr0, value, c->cr4);
+	c->cr3 = value;
+	tlb_switch(&c->vcpu.env, pcid(c), false);
+}
+
 static void write_cr3(struct x86_cpu *c, uint64_t value)
 {
 	bool keep = (c->cr4 & X86_CR4_PCIDE) && (value & CR3_NOFLUSH);
@@ -86,6 +103,7 @@ static void write_cr3(struct x86_cpu *c, uint64_t value)
 		gp(c);
 	if ((value & CR3_NOFLUSH) && !(c->cr4 & X86_CR4_PCIDE))
 		gp(c);
+	load_pdptes(c, c->cr0, value, c->cr4);
 	c->cr3 = value & ~CR3_NOFLUSH;
 	tlb_switch(&c->vcpu.env, pcid(c), keep);
 }
@@ -119,7 +137,11 @@ static void write_cr4(struct x86_cpu *c, uint64_t value)
 		gp(c);
 	if ((changed & value & X86_CR4_PCIDE) && (!x86_long_mode(c) || (c->cr3 & 0xfff)))
 		gp(c);
+	if (changed & (X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PSE | X86_CR4_SMEP))
+		load_pdptes(c, c->cr0, c->cr3, value);
 	c->cr4 = value;
+	if (changed & X86_CR4_DE)
+		x86_debug_update(c);
 	tlb_set_globals(&c->vcpu.env, value & X86_CR4_PGE);
 	if (changed & X86_CR4_PCIDE)
 		tlb_switch(&c->vcpu.env, pcid(c), false);

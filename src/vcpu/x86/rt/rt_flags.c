@@ -68,7 +68,7 @@ uint64_t x86_rt_sti(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused
 	if (iopl(c) < c->cpl || ((c->eflags & X86_FL_VM) && iopl(c) < 3))
 		x86_fault_raise_err(c, X86_GP, 0);
 	if (!(c->eflags & X86_FL_IF)) {
-		c->shadow = true; /* interrupts wait for one more instruction */
+		c->shadow = X86_SHADOW_STI; /* interrupts wait for one more instruction */
 		x86_mode_update(c);
 	}
 	c->eflags |= X86_FL_IF;

@@ -7,53 +7,14 @@
  */
 #include <string.h>
 
-#include "mem/tlb.h"
-#include "tcg/backend.h"
-#include "util/log.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_cpuid.h"
-#include "vcpu/x86/x86_segment.h"
-
-/* The stack as an instruction pops from it; the CPU's RSP stays until the end. */
-struct stack {
-	struct x86_cpu *c;
-	uint64_t base, sp, mask;
-	unsigned mode; /* as which privilege level it is accessed */
-};
+#include "vcpu/x86/x86_stack.h"
+#include "vcpu/x86/x86_task.h"
 
 static uint64_t sp_mask(const struct x86_cpu *c)
 {
-	if (x86_code64(c))
-		return ~0ull;
-	return c->seg[X86_SS].attr & X86_SA_DB ? 0xffffffffull : 0xffffull;
-}
-
-static struct stack stack_now(struct x86_cpu *c)
-{
-	uint64_t mask = sp_mask(c);
-
-	return (struct stack){ c, x86_code64(c) ? 0 : c->seg[X86_SS].base, c->vcpu.env.greg[X86_RSP], mask, x86_mmu_mode(c) };
-}
-
-static uint64_t peek(const struct stack *s, unsigned off, unsigned size)
-{
-	return tlb_load(&s->c->vcpu.env, s->base + ((s->sp + off) & s->mask), size, s->mode);
-}
-
-static uint64_t pop(struct stack *s, unsigned size)
-{
-	uint64_t v = peek(s, 0, size);
-
-	s->sp = (s->sp & ~s->mask) | ((s->sp + size) & s->mask);
-	return v;
-}
-
-static void push(struct stack *s, uint64_t v, unsigned size)
-{
-	uint64_t sp = (s->sp - size) & s->mask;
-
-	tlb_store(&s->c->vcpu.env, s->base + sp, v, size, s->mode);
-	s->sp = (s->sp & ~s->mask) | sp;
+	return x86_code64(c) ? ~0ull : x86_stack_mask(&c->seg[X86_SS]);
 }
 
 static void check_target(struct x86_cpu *c, uint64_t pc, uint64_t desc)
@@ -117,11 +78,8 @@ static void read_call_gate(struct x86_cpu *c, uint16_t sel, struct x86_desc *d, 
 	unsigned type = attr >> 8 & 15;
 	bool lma = x86_long_mode(c);
 
-	if ((attr & X86_SA_S) || (type != X86_CALL_GATE32 && (lma || type != X86_CALL_GATE16))) {
-		if (!(attr & X86_SA_S) && (type == X86_TSS32 || type == X86_TSS16 || type == X86_TASK_GATE) && !lma)
-			guest_error("far transfer to a task: hardware task switches are not supported");
+	if ((attr & X86_SA_S) || (type != X86_CALL_GATE32 && (lma || type != X86_CALL_GATE16)))
 		x86_fault_raise_err(c, X86_GP, sel & ~3u);
-	}
 	if (x86_attr_dpl(attr) < c->cpl || x86_attr_dpl(attr) < (sel & 3u))
 		x86_fault_raise_err(c, X86_GP, sel & ~3u);
 	if (!(attr & X86_SA_P))
@@ -146,14 +104,13 @@ static void read_call_gate(struct x86_cpu *c, uint16_t sel, struct x86_desc *d, 
 		x86_fault_raise_err(c, X86_NP, g->sel & ~3u);
 }
 
-uint64_t x86_rt_far_jmp(struct tcg_env *env, uint64_t sel64, uint64_t pc, uint64_t size)
+uint64_t x86_rt_far_jmp(struct tcg_env *env, uint64_t sel64, uint64_t pc, uint64_t desc)
 {
 	struct x86_cpu *c = x86_cpu(env);
 	uint16_t sel = (uint16_t)sel64;
 	struct x86_desc d;
 	struct call_gate g;
 
-	(void)size;
 	if (!x86_protected(c)) {
 		real_transfer(c, sel, pc);
 		return 0;
@@ -165,6 +122,8 @@ uint64_t x86_rt_far_jmp(struct tcg_env *env, uint64_t sel64, uint64_t pc, uint64
 		check_direct_code(c, sel, &d);
 		check_target(c, pc, d.low);
 		set_cs(c, sel, &d, c->cpl, pc);
+	} else if (x86_task_transfer(c, sel, &d, X86_TASK_JMP, (unsigned)(desc & 0xff))) {
+		return 0;
 	} else {
 		read_call_gate(c, sel, &d, &g);
 		if (!g.conforming && g.dpl != c->cpl)
@@ -180,30 +139,29 @@ uint64_t x86_rt_far_jmp(struct tcg_env *env, uint64_t sel64, uint64_t pc, uint64
 static void gate_call_inner(struct x86_cpu *c, const struct call_gate *g, uint64_t ret)
 {
 	struct tcg_env *env = &c->vcpu.env;
-	struct stack old = stack_now(c), s;
+	struct x86_stack old = x86_stack_now(c), s;
 	struct x86_seg old_ss = c->seg[X86_SS];
-	uint64_t params[32];
+	uint64_t params[32], sp;
 	uint16_t ss;
 
 	for (unsigned i = 0; i < g->params; i++)
-		params[i] = peek(&old, i * g->size, g->size);
-	s.c = c;
-	s.mode = X86_MMU_KERNEL; /* the inner level's, which is not yet the CPU's */
-	x86_tss_stack(c, g->dpl, &ss, &s.sp);
+		params[i] = x86_stack_peek(&old, i * g->size, g->size);
+	x86_tss_stack(c, g->dpl, &ss, &sp);
 	c->fault.undo_ss = old_ss;
 	if (x86_long_mode(c))
 		x86_seg_set_null_ss(c, (uint16_t)g->dpl, g->dpl);
 	else
 		x86_seg_load_ss(c, ss, g->dpl, X86_TS);
 	c->fault.undo = true; /* from here on a fault puts the old SS back */
-	s.base = x86_long_mode(c) ? 0 : c->seg[X86_SS].base;
-	s.mask = x86_long_mode(c) ? ~0ull : c->seg[X86_SS].attr & X86_SA_DB ? 0xffffffffull : 0xffffull;
-	push(&s, old_ss.sel, g->size);
-	push(&s, env->greg[X86_RSP], g->size);
+	s = x86_long_mode(c) ? (struct x86_stack){ c, 0, sp, ~0ull, NULL, 0, X86_MMU_KERNEL } :
+			       x86_stack_of(c, &c->seg[X86_SS], sp, X86_MMU_KERNEL); /* the inner level's, which is not yet the CPU's */
+	s.error = ss & ~3u;
+	x86_stack_push(&s, old_ss.sel, g->size);
+	x86_stack_push(&s, env->greg[X86_RSP], g->size);
 	for (unsigned i = g->params; i > 0; i--)
-		push(&s, params[i - 1], g->size);
-	push(&s, c->seg[X86_CS].sel, g->size);
-	push(&s, ret, g->size);
+		x86_stack_push(&s, params[i - 1], g->size);
+	x86_stack_push(&s, c->seg[X86_CS].sel, g->size);
+	x86_stack_push(&s, ret, g->size);
 	c->fault.undo = false;
 	env->greg[X86_RSP] = s.sp;
 }
@@ -214,13 +172,13 @@ uint64_t x86_rt_far_call(struct tcg_env *env, uint64_t sel64, uint64_t pc, uint6
 	unsigned size = (unsigned)(desc >> 56);
 	uint64_t ret = x86_ip_of(c, env->pc + (desc & 0xff));
 	uint16_t sel = (uint16_t)sel64;
-	struct stack s = stack_now(c);
+	struct x86_stack s = x86_stack_now(c);
 	struct x86_desc d;
 	struct call_gate g;
 
 	if (!x86_protected(c)) {
-		push(&s, c->seg[X86_CS].sel, size);
-		push(&s, ret, size);
+		x86_stack_push(&s, c->seg[X86_CS].sel, size);
+		x86_stack_push(&s, ret, size);
 		env->greg[X86_RSP] = s.sp;
 		real_transfer(c, sel, pc);
 		return 0;
@@ -231,10 +189,12 @@ uint64_t x86_rt_far_call(struct tcg_env *env, uint64_t sel64, uint64_t pc, uint6
 	if (x86_attr_is_code(x86_desc_attr(d.low))) {
 		check_direct_code(c, sel, &d);
 		check_target(c, pc, d.low);
-		push(&s, c->seg[X86_CS].sel, size);
-		push(&s, ret, size);
+		x86_stack_push(&s, c->seg[X86_CS].sel, size);
+		x86_stack_push(&s, ret, size);
 		env->greg[X86_RSP] = s.sp;
 		set_cs(c, sel, &d, c->cpl, pc);
+	} else if (x86_task_transfer(c, sel, &d, X86_TASK_CALL, (unsigned)(desc & 0xff))) {
+		return 0;
 	} else {
 		read_call_gate(c, sel, &d, &g);
 		check_target(c, g.offset, g.cs.low);
@@ -242,8 +202,8 @@ uint64_t x86_rt_far_call(struct tcg_env *env, uint64_t sel64, uint64_t pc, uint6
 			gate_call_inner(c, &g, ret);
 			set_cs(c, g.sel, &g.cs, g.dpl, g.offset);
 		} else {
-			push(&s, c->seg[X86_CS].sel, g.size);
-			push(&s, ret, g.size);
+			x86_stack_push(&s, c->seg[X86_CS].sel, g.size);
+			x86_stack_push(&s, ret, g.size);
 			env->greg[X86_RSP] = s.sp;
 			set_cs(c, g.sel, &g.cs, c->cpl, g.offset);
 		}
@@ -312,27 +272,27 @@ uint64_t x86_rt_far_ret(struct tcg_env *env, uint64_t size64, uint64_t release, 
 {
 	struct x86_cpu *c = x86_cpu(env);
 	unsigned size = (unsigned)size64;
-	struct stack s = stack_now(c);
-	uint64_t pc = pop(&s, size), sp;
-	uint16_t sel = (uint16_t)pop(&s, size), ss;
+	struct x86_stack s = x86_stack_now(c);
+	uint64_t pc = x86_stack_pop(&s, size), sp;
+	uint16_t sel = (uint16_t)x86_stack_pop(&s, size), ss;
 	struct x86_desc d;
 
 	(void)unused;
 	if (!x86_protected(c)) {
-		s.sp = (s.sp & ~s.mask) | ((s.sp + release) & s.mask);
+		x86_stack_release(&s, release);
 		env->greg[X86_RSP] = s.sp;
 		real_transfer(c, sel, pc);
 		return 0;
 	}
 	check_return_code(c, sel, &d);
 	check_target(c, pc, d.low);
-	s.sp = (s.sp & ~s.mask) | ((s.sp + release) & s.mask);
+	x86_stack_release(&s, release);
 	if ((sel & 3u) == c->cpl) {
 		set_cs(c, sel, &d, c->cpl, pc);
 		set_sp(c, s.sp);
 	} else {
-		sp = pop(&s, size);
-		ss = (uint16_t)pop(&s, size);
+		sp = x86_stack_pop(&s, size);
+		ss = (uint16_t)x86_stack_pop(&s, size);
 		return_ss(c, ss, sel & 3, &d);
 		set_cs(c, sel, &d, sel & 3, pc);
 		set_sp(c, sp + release);
@@ -344,10 +304,10 @@ uint64_t x86_rt_far_ret(struct tcg_env *env, uint64_t size64, uint64_t release, 
 
 static void iret_real(struct x86_cpu *c, unsigned size)
 {
-	struct stack s = stack_now(c);
-	uint64_t pc = pop(&s, size);
-	uint16_t sel = (uint16_t)pop(&s, size);
-	uint32_t fl = (uint32_t)pop(&s, size), keep = X86_FL_VM | X86_FL_VIF | X86_FL_VIP;
+	struct x86_stack s = x86_stack_now(c);
+	uint64_t pc = x86_stack_pop(&s, size);
+	uint16_t sel = (uint16_t)x86_stack_pop(&s, size);
+	uint32_t fl = (uint32_t)x86_stack_pop(&s, size), keep = X86_FL_VM | X86_FL_VIF | X86_FL_VIP;
 
 	if (c->eflags & X86_FL_VM)
 		keep |= X86_FL_IOPL;
@@ -370,14 +330,14 @@ static uint32_t iret_keep(const struct x86_cpu *c, unsigned size)
 	return keep | X86_FL_VM;
 }
 
-static void iret_to_v86(struct x86_cpu *c, struct stack *s, uint64_t pc, uint16_t cs, uint32_t fl)
+static void iret_to_v86(struct x86_cpu *c, struct x86_stack *s, uint64_t pc, uint16_t cs, uint32_t fl)
 {
-	uint64_t sp = pop(s, 4);
+	uint64_t sp = x86_stack_pop(s, 4);
 	static const uint8_t order[] = { X86_SS, X86_ES, X86_DS, X86_FS, X86_GS };
 	uint16_t sel[ARRAY_LEN(order)];
 
 	for (unsigned i = 0; i < ARRAY_LEN(order); i++)
-		sel[i] = (uint16_t)pop(s, 4);
+		sel[i] = (uint16_t)x86_stack_pop(s, 4);
 	x86_eflags_set(c, fl);
 	for (unsigned i = 0; i < ARRAY_LEN(order); i++)
 		x86_seg_set_v86(c, (enum x86_sreg)order[i], sel[i]);
@@ -388,18 +348,17 @@ static void iret_to_v86(struct x86_cpu *c, struct stack *s, uint64_t pc, uint16_
 	x86_mode_update(c);
 }
 
-uint64_t x86_rt_iret(struct tcg_env *env, uint64_t size64, uint64_t b, uint64_t unused)
+uint64_t x86_rt_iret(struct tcg_env *env, uint64_t size64, uint64_t length, uint64_t unused)
 {
 	struct x86_cpu *c = x86_cpu(env);
 	unsigned size = (unsigned)size64;
-	struct stack s = stack_now(c);
+	struct x86_stack s = x86_stack_now(c);
 	uint64_t pc, sp = 0;
 	uint16_t sel, ss = 0;
 	uint32_t fl, keep;
 	struct x86_desc d;
 	bool outer;
 
-	(void)b;
 	(void)unused;
 	c->nmi_blocked = false;
 	if ((c->eflags & X86_FL_VM) && (c->eflags & X86_FL_IOPL) != X86_FL_IOPL)
@@ -409,13 +368,14 @@ uint64_t x86_rt_iret(struct tcg_env *env, uint64_t size64, uint64_t b, uint64_t 
 		return 0;
 	}
 	if (c->eflags & X86_FL_NT) {
-		if (!x86_long_mode(c))
-			guest_error("IRET with NT set: hardware task switches are not supported");
-		x86_fault_raise_err(c, X86_GP, 0);
+		if (x86_long_mode(c))
+			x86_fault_raise_err(c, X86_GP, 0);
+		x86_task_return(c, (unsigned)length);
+		return 0;
 	}
-	pc = pop(&s, size);
-	sel = (uint16_t)pop(&s, size);
-	fl = (uint32_t)pop(&s, size);
+	pc = x86_stack_pop(&s, size);
+	sel = (uint16_t)x86_stack_pop(&s, size);
+	fl = (uint32_t)x86_stack_pop(&s, size);
 	if ((fl & X86_FL_VM) && c->cpl == 0 && size == 4 && !x86_long_mode(c)) {
 		iret_to_v86(c, &s, pc, sel, fl);
 		return 0;
@@ -424,8 +384,8 @@ uint64_t x86_rt_iret(struct tcg_env *env, uint64_t size64, uint64_t b, uint64_t 
 	check_target(c, pc, d.low);
 	outer = (sel & 3u) != c->cpl || x86_code64(c); /* 64-bit IRET always pops the stack pointer */
 	if (outer) {
-		sp = pop(&s, size);
-		ss = (uint16_t)pop(&s, size);
+		sp = x86_stack_pop(&s, size);
+		ss = (uint16_t)x86_stack_pop(&s, size);
 	}
 	keep = iret_keep(c, size);
 	if (outer)

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runtime routines of the machine around the CPU's core: time, identification, MSRs, ports, halting, debug registers.
- *
- * Debug registers hold what is written; breakpoints on addresses and ports never hit.
  */
 #include "mem/aspace.h"
 #include "mem/tlb.h"
 #include "util/bitops.h"
-#include "util/log.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_debug.h"
@@ -102,12 +99,14 @@ uint64_t x86_rt_in(struct tcg_env *env, uint64_t port, uint64_t size, uint64_t u
 {
 	UNUSED(unused);
 	gp_unless(env, x86_io_allowed(x86_cpu(env), (uint16_t)port, (unsigned)size));
+	x86_debug_port(x86_cpu(env), (uint16_t)port, (unsigned)size);
 	return pio_read((uint16_t)port, (unsigned)size) & mask_low((unsigned)size * 8);
 }
 
 uint64_t x86_rt_out(struct tcg_env *env, uint64_t port, uint64_t size, uint64_t value)
 {
 	gp_unless(env, x86_io_allowed(x86_cpu(env), (uint16_t)port, (unsigned)size));
+	x86_debug_port(x86_cpu(env), (uint16_t)port, (unsigned)size);
 	pio_write((uint16_t)port, value & mask_low((unsigned)size * 8), (unsigned)size);
 	return 0;
 }
@@ -199,6 +198,13 @@ uint64_t x86_rt_dr_read(struct tcg_env *env, uint64_t n, uint64_t b, uint64_t un
 	return c->dr[r];
 }
 
+uint64_t x86_rt_debug_fetch(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	UNUSED(a, b, unused);
+	x86_debug_fetch(x86_cpu(env));
+	return 0;
+}
+
 uint64_t x86_rt_dr_write(struct tcg_env *env, uint64_t n, uint64_t value, uint64_t unused)
 {
 	struct x86_cpu *c = x86_cpu(env);
@@ -210,8 +216,11 @@ uint64_t x86_rt_dr_write(struct tcg_env *env, uint64_t n, uint64_t value, uint64
 		gp_unless(env, !(value >> 32));
 		value = r == 6 ? x86_dr6_of(value) : x86_dr7_of(value);
 	}
-	if (r == 7 && value & X86_DR7_ENABLES && log_on(LOG_UNIMP))
-		log_write("cpu %u: address breakpoints are not implemented (DR7 %#llx)\n", c->vcpu.index, (unsigned long long)value);
+	if (r != 6 && value != c->dr[r]) {
+		c->dr[r] = value;
+		x86_debug_update(c);
+		x86_mode_update(c);
+	}
 	c->dr[r] = value;
 	return 0;
 }

@@ -13,14 +13,15 @@ static void set_zf(struct tcg_env *env, bool on)
 	env->flags = (env->flags & ~(uint64_t)X86_FL_ZF) | (on ? X86_FL_ZF : 0);
 }
 
-uint64_t x86_rt_seg_load(struct tcg_env *env, uint64_t reg, uint64_t sel, uint64_t unused)
+uint64_t x86_rt_seg_load(struct tcg_env *env, uint64_t reg, uint64_t sel, uint64_t shadow)
 {
 	struct x86_cpu *c = x86_cpu(env);
 
-	(void)unused;
 	x86_seg_load_data(c, (enum x86_sreg)reg, (uint16_t)sel);
-	if (reg == X86_SS)
-		c->shadow = true;
+	if (shadow) {
+		c->shadow = X86_SHADOW_SS;
+		c->single_step_due = false; /* lost, not put off */
+	}
 	x86_mode_update(c);
 	return 0;
 }
@@ -230,15 +231,6 @@ uint64_t x86_rt_arpl(struct tcg_env *env, uint64_t dest, uint64_t src, uint64_t 
 	return lower ? (dest & ~3ull) | (src & 3) : dest;
 }
 
-static bool offset_ok(const struct x86_seg *s, uint32_t off, unsigned size)
-{
-	uint64_t last = (uint64_t)off + size - 1;
-
-	if (!(s->attr & X86_SA_CODE) && (s->attr & X86_SA_EXPAND_DOWN) && (s->attr & X86_SA_S))
-		return off > s->limit && last <= (s->attr & X86_SA_DB ? 0xffffffffull : 0xffffull);
-	return last <= s->limit;
-}
-
 uint64_t x86_rt_seg_check(struct tcg_env *env, uint64_t desc, uint64_t off, uint64_t unused)
 {
 	struct x86_cpu *c = x86_cpu(env);
@@ -255,7 +247,7 @@ uint64_t x86_rt_seg_check(struct tcg_env *env, uint64_t desc, uint64_t off, uint
 		if (!write && (s->attr & X86_SA_CODE) && !(s->attr & X86_SA_RW))
 			right = false;
 	}
-	if (!right || !offset_ok(s, (uint32_t)off, size ? size : 1))
+	if (!right || !x86_seg_offset_ok(s, (uint32_t)off, size ? size : 1))
 		x86_fault_raise_err(c, (desc & 0xff) == X86_SS ? X86_SSF : X86_GP, 0);
 	return 0;
 }

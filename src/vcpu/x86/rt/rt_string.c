@@ -12,6 +12,7 @@
 #include "mem/aspace.h"
 #include "mem/tlb.h"
 #include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_segment.h"
 
 struct string_op {
@@ -244,6 +245,16 @@ static bool compare_ends(const struct string_op *s)
 	return s->repne ? zf : !zf;
 }
 
+/* The interrupt's or trap's image gets RF: the instruction does not meet its breakpoint again when it goes on. */
+static uint64_t stop_between(struct x86_cpu *c)
+{
+	if (c->bp_fetch) {
+		c->eflags |= X86_FL_RF;
+		x86_mode_update(c);
+	}
+	return 1;
+}
+
 /* Returns 1 if it stopped for a request, or a single step, before the count ran out. */
 static uint64_t repeat(const struct string_op *s)
 {
@@ -264,15 +275,21 @@ static uint64_t repeat(const struct string_op *s)
 		if (compare_ends(s))
 			return 0;
 		if (count && (steps || atomic_load_explicit(&env->request, memory_order_relaxed)))
-			return 1;
+			return stop_between(s->c);
 	}
 	return 0;
 }
 
 static void check_ports(const struct string_op *s)
 {
-	if ((s->op == X86_STR_INS || s->op == X86_STR_OUTS) && !x86_io_allowed(s->c, (uint16_t)s->c->vcpu.env.greg[X86_RDX], s->size))
+	uint16_t port = (uint16_t)s->c->vcpu.env.greg[X86_RDX];
+
+	if (s->op != X86_STR_INS && s->op != X86_STR_OUTS)
+		return;
+	if (!x86_io_allowed(s->c, port, s->size))
 		x86_fault_raise_err(s->c, X86_GP, 0);
+	if (!s->rep || reg_get(s, X86_RCX))
+		x86_debug_port(s->c, port, s->size);
 }
 
 uint64_t x86_rt_string(struct tcg_env *env, uint64_t desc, uint64_t b, uint64_t unused)

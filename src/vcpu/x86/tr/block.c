@@ -261,10 +261,27 @@ static enum x86_decode_status fetch_crossing(struct x86_tr *c)
  */
 static void mark_single(struct x86_tr *c)
 {
+	if (c->flags & X86_TB_RF) {
+		ir_ref fl = x86_tr_ldenv(c, IR_I32, X86_TR_OFF(eflags));
+
+		x86_tr_emit_k(c, IR_AND, IR_I32, fl, fl, ~(int64_t)X86_FL_RF);
+		x86_tr_stenv(c, IR_I32, fl, X86_TR_OFF(eflags));
+	}
 	if (c->flags & X86_TB_SHADOW)
 		x86_tr_stenv(c, IR_I8, x86_tr_const(c, 0), X86_TR_OFF(shadow));
 	if (c->flags & X86_TB_TF)
 		x86_tr_stenv(c, IR_I8, x86_tr_const(c, 1), X86_TR_OFF(single_step_due));
+}
+
+/* DR7 enables instruction breakpoints: is there one with these low address bits? Their number changes, so that is seen when the block runs. */
+static void look_for_breakpoint(struct x86_tr *c)
+{
+	unsigned label = ir_label(c->ir);
+	ir_ref t = x86_tr_ldenv(c, IR_I8, X86_TR_OFF(bp_filter) + (int64_t)(c->pc % sizeof(c->cpu->bp_filter)));
+
+	ir_emit(c->ir, IR_BRZ, IR_I64, IR_NONE, t, IR_NONE)->imm = label;
+	x86_tr_rt(c, X86_RT_debug_fetch, X86_TR_NO_RESULT, IR_NONE, IR_NONE, IR_NONE);
+	put_label(c, label);
 }
 
 static void translate_insn(struct x86_tr *c, enum x86_decode_status st)
@@ -277,6 +294,8 @@ static void translate_insn(struct x86_tr *c, enum x86_decode_status st)
 		c->next &= 0xffffffffu;
 	i->imm = (int64_t)c->pc;
 	i->imm2 = c->in.len;
+	if ((c->flags & (X86_TB_BP | X86_TB_RF)) == X86_TB_BP)
+		look_for_breakpoint(c);
 	if (c->single)
 		mark_single(c);
 	c->ir->guest_len += c->in.len;
@@ -337,7 +356,7 @@ void x86_translate(struct tcg_env *env, struct ir_block *ir, const struct guest_
 	ir->flags = c.flags;
 	ir->mmu_mode = (uint8_t)x86_mmu_mode(cpu);
 	c.mode = (enum x86_mode)(c.flags & X86_TB_MODE);
-	c.single = c.flags & (X86_TB_TF | X86_TB_SHADOW);
+	c.single = c.flags & (X86_TB_TF | X86_TB_SHADOW | X86_TB_RF);
 	translate_block(&c, max_insns);
 	if (ir->watch_len < ir->guest_len)
 		ir->watch_len = ir->guest_len;

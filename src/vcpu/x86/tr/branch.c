@@ -273,11 +273,16 @@ static ir_ref far_target(struct x86_tr *c, ir_ref *sel)
 	return x86_tr_const(c, c->in.imm);
 }
 
+static ir_ref far_description(struct x86_tr *c)
+{
+	return x86_tr_const(c, (int64_t)((uint64_t)c->in.opsize << 56 | c->in.len));
+}
+
 void x86_tr_jmpf(struct x86_tr *c)
 {
 	ir_ref sel, off = far_target(c, &sel);
 
-	x86_tr_rt(c, X86_RT_far_jmp, X86_TR_NO_RESULT, sel, off, x86_tr_const(c, c->in.opsize));
+	x86_tr_rt(c, X86_RT_far_jmp, X86_TR_NO_RESULT, sel, off, far_description(c));
 	x86_tr_leave_env(c);
 }
 
@@ -285,8 +290,7 @@ void x86_tr_callf(struct x86_tr *c)
 {
 	ir_ref sel, off = far_target(c, &sel);
 
-	x86_tr_rt(c, X86_RT_far_call, X86_TR_NO_RESULT, sel, off,
-		  x86_tr_const(c, (int64_t)((uint64_t)c->in.opsize << 56 | c->in.len)));
+	x86_tr_rt(c, X86_RT_far_call, X86_TR_NO_RESULT, sel, off, far_description(c));
 	x86_tr_leave_env(c);
 }
 
@@ -310,7 +314,7 @@ void x86_tr_iret(struct x86_tr *c)
 {
 	if (v8086_forbids(c))
 		return;
-	x86_tr_rt(c, X86_RT_iret, X86_TR_NO_RESULT, x86_tr_const(c, c->in.opsize), IR_NONE, IR_NONE);
+	x86_tr_rt(c, X86_RT_iret, X86_TR_NO_RESULT, x86_tr_const(c, c->in.opsize), x86_tr_const(c, c->in.len), IR_NONE);
 	x86_tr_leave_env_or_event(c);
 }
 

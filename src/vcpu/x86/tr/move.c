@@ -84,7 +84,9 @@ static void leave_after_load(struct x86_tr *c, unsigned seg)
 
 static void load_segment(struct x86_tr *c, unsigned seg, ir_ref sel)
 {
-	x86_tr_rt(c, X86_RT_seg_load, X86_TR_NO_RESULT, x86_tr_const(c, seg), sel, IR_NONE);
+	bool shadow = seg == X86_SS && c->in.id != X86_I_LSS;
+
+	x86_tr_rt(c, X86_RT_seg_load, X86_TR_NO_RESULT, x86_tr_const(c, seg), sel, x86_tr_const(c, shadow));
 }
 
 /* Either direction; a register destination is written in full operand size, memory 16 bits wide. */

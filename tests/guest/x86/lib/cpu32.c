@@ -33,6 +33,11 @@ void gdt_set(uint16_t sel, uint64_t descriptor)
 	gdt[sel / 8] = descriptor;
 }
 
+uint64_t gdt_get(uint16_t sel)
+{
+	return gdt[sel / 8];
+}
+
 /* access: P, DPL, S, type; flags: G, D/B, L, AVL in bits 3 to 0. */
 uint64_t gdt_segment(uint32_t base, uint32_t limit, unsigned access, unsigned flags)
 {

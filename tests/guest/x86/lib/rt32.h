@@ -50,6 +50,7 @@ void run_regs(struct regs *r, struct trap *t);
 void user_regs(struct regs *r, const void *code);
 
 void gdt_set(uint16_t sel, uint64_t descriptor);
+uint64_t gdt_get(uint16_t sel);
 uint64_t gdt_segment(uint32_t base, uint32_t limit, unsigned access, unsigned flags);
 uint64_t gdt_gate(uint32_t offset, uint16_t sel, unsigned access, unsigned params);
 void idt_set(unsigned vector, uint64_t gate);

@@ -428,7 +428,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(sysenter),
 	RT_TEST(paging_32bit),
 	RT_TEST(paging_pae),
-	RT_TEST_KNOWN(pae_pointer_check),
+	RT_TEST(pae_pointer_check),
 	RT_TEST(real_mode),
 	RT_TEST(v86_mode),
 	{0},
