@@ -100,7 +100,8 @@ static void hit(struct x86_cpu *c, uint32_t hits)
 {
 	struct tcg_env *env = &c->vcpu.env;
 
-	vcpu_run_alone(env); /* does not return if the instruction is in company */
+	if (!(c->tb_flags & X86_TB_SINGLE))
+		vcpu_run_alone(env); /* does not return if the instruction is in company */
 	c->debug_due |= hits;
 	atomic_fetch_or_explicit(&env->request, VCPU_REQ_INTR, memory_order_relaxed); /* to the run loop behind it */
 }

@@ -275,6 +275,16 @@ static void take_interrupt(struct x86_cpu *c)
 	note_waiting(c);
 }
 
+/* The instruction will run again from its start (vcpu_run_alone(), stores to its own code): what its block has marked beforehand is taken back. */
+static void instruction_restarts(struct x86_cpu *c)
+{
+	c->single_step_due = false;
+	if (c->tb_flags & X86_TB_RF)
+		c->eflags |= X86_FL_RF;
+	if ((c->tb_flags & X86_TB_SHADOW) && !c->shadow)
+		c->shadow = X86_SHADOW_STI;
+}
+
 static bool events(struct vcpu *v, uint32_t req)
 {
 	struct x86_cpu *c = x86_cpu(&v->env);
@@ -287,6 +297,8 @@ static bool events(struct vcpu *v, uint32_t req)
 		take_sipi(c);
 	if (v->run_state == VCPU_WAIT_SIPI)
 		return false;
+	if (v->exec->one_shot)
+		instruction_restarts(c);
 	/* The instruction that the shadow, or RF, was for has run: its block cleared the field. */
 	if (((c->tb_flags & X86_TB_SHADOW) && !c->shadow) || ((c->tb_flags & X86_TB_RF) && !(c->eflags & X86_FL_RF)))
 		x86_mode_update(c);

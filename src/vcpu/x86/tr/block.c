@@ -356,7 +356,7 @@ void x86_translate(struct tcg_env *env, struct ir_block *ir, const struct guest_
 	ir->flags = c.flags;
 	ir->mmu_mode = (uint8_t)x86_mmu_mode(cpu);
 	c.mode = (enum x86_mode)(c.flags & X86_TB_MODE);
-	c.single = c.flags & (X86_TB_TF | X86_TB_SHADOW | X86_TB_RF);
+	c.single = c.flags & X86_TB_SINGLE;
 	translate_block(&c, max_insns);
 	if (ir->watch_len < ir->guest_len)
 		ir->watch_len = ir->guest_len;
