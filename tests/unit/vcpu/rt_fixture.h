@@ -21,6 +21,7 @@
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_msr.h"
+#include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_segment.h"
 #include "vcpu/x86/x86_x87.h"
 #include "vcpu/x86/x86_xstate.h"
@@ -130,6 +131,24 @@ void tlb_flush_all(struct tcg_env *e)
 {
 	(void)e;
 	flushes++;
+}
+
+/* Breakpoints: none hits here. */
+void x86_debug_update(struct x86_cpu *c)
+{
+	(void)c;
+}
+
+void x86_debug_fetch(struct x86_cpu *c)
+{
+	(void)c;
+}
+
+void x86_debug_port(struct x86_cpu *c, uint16_t port, unsigned size)
+{
+	(void)c;
+	(void)port;
+	(void)size;
 }
 
 bool x86_io_allowed(struct x86_cpu *c, uint16_t port, unsigned size)
