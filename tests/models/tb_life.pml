@@ -416,7 +416,7 @@ inline synchronise()
 
 /*
  * E1-E3: run the block `at`; afterwards `at` is the block to run next, or NONE to return to the run loop. The entry
- * slot is where a stale pointer lands.
+ * slot is where a stale pointer lands; a chained jump goes to the body behind it.
  */
 inline run_block()
 {
@@ -433,8 +433,9 @@ inline enter()
 	d_step {
 		TOUCH(at);
 		if
-		:: LOAD(ENTRY(at)) -> at = NONE /* E1: the dead exit */
+		:: !behind && LOAD(ENTRY(at)) -> at = NONE /* E1: the dead exit */
 		:: else -> /* E2: the body */
+			behind = false;
 			assert(made0[at] >= saw0);
 			assert(pc_of[at] == 0 || made1[at] >= saw1)
 		fi
@@ -450,7 +451,7 @@ inline block_end()
 			to = LOAD(JUMP(at));
 		}
 		if
-		:: to -> atomic { at = to - 1; to = 0; }
+		:: to -> atomic { at = to - 1; to = 0; behind = true; }
 		:: else ->
 			find(0);
 			if
@@ -480,6 +481,7 @@ proctype runner(byte me)
 	byte seen, upto;    /* purged up to this batch */
 	byte at = NONE;     /* the block being run */
 	byte found = NONE, to;
+	bool behind;        /* `at` is entered by a chained jump */
 	bool ok;
 	byte saw0, saw1;    /* what this vCPU knows of the bytes */
 	byte gen0, gen1, mine;
@@ -500,6 +502,7 @@ end:
 proctype translator(byte me)
 {
 	byte found = NONE, at;
+	bool behind;
 	byte saw0, saw1;
 	byte gen0, gen1, mine;
 

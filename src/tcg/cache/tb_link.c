@@ -5,6 +5,9 @@
  * Both ends have the same home page, whose lock guards the patch, the edge and both states. Within one page the linear-to-physical
  * mapping is the one the source was entered with, so a chain never outlives a mapping; for the same reason a block that reaches into a
  * second page is never chained to: its second page has to be looked up each time it is entered.
+ *
+ * A chained jump skips the entry slot: a kill unpatches it under the same lock and before the same store, so it stops leading to the block
+ * when the slot does. The slot is for pointers nobody finds: those in jump caches.
  */
 #include "tcg/cache/tb_private.h"
 #include "tcg/cache/code_region.h"

@@ -91,6 +91,7 @@ struct gen {
 		struct share_state state;
 	} label_use[IR_MAX_LABELS];
 
+	bool jumped; /* the jump that comes next is done: its poll was one with it */
 	unsigned nr_fixups, nr_cold;
 	struct { uint32_t rel; uint16_t label; } fixup[GEN_MAX_FIXUPS];
 	struct cold cold[GEN_MAX_COLD];

@@ -133,6 +133,7 @@ static void reset(struct gen *g, const struct ir_block *ir, struct tb *tb, struc
 	g->fl_mem = F_ALL; /* blocks are entered with what lives in env.flags */
 	g->scratch = R_13;
 	g->access = NULL;
+	g->jumped = false;
 	g->nr_fixups = g->nr_cold = 0;
 	for (unsigned n = 0; n < ir->nr_labels; n++)
 		g->label[n] = -1;

@@ -159,18 +159,7 @@ void lower_insn(struct gen *g)
 	g->pc = (gva_t)g->i->imm;
 }
 
-void lower_poll(struct gen *g)
-{
-	struct cold *c;
-
-	fl_clobber(g, g->i->fl_live | exit_flags(g));
-	as_alu_imm(&g->s, ALU_CMP, 0, RM_ENV(request), 0);
-	c = cold_new(g, COLD_POLL);
-	c->from = as_jcc(&g->s, IR_CC_NZ);
-	c->pc = (gva_t)g->i->imm;
-}
-
-/* A patchable branch: opcode bytes, then an aligned rel32, registered as an exit. */
+/* A patchable branch: opcode bytes, then an aligned rel32, registered as an exit. Prefixes without effect (CS) align it: they cost no slot. */
 static void chained(struct gen *g, gva_t pc, enum backend_exit_kind kind, const char *opcode, unsigned len)
 {
 	struct backend_code *out = g->out;
@@ -180,12 +169,47 @@ static void chained(struct gen *g, gva_t pc, enum backend_exit_kind kind, const 
 		g->failed = true;
 		return;
 	}
-	as_nops(s, (unsigned)-(as_off(s) + len) & 3);
+	as_bytes(s, "\x2e\x2e\x2e", (unsigned)-(as_off(s) + len) & 3);
 	as_bytes(s, opcode, len);
 	out->exit[out->nr_exits++] = (struct backend_exit){
 		.patch_off = as_off(s), .pc = pc, .kind = (uint8_t)kind, .vec = kind == BACKEND_EXIT_RETURN ? VEC_NONE : g->v_level
 	};
 	as_u32(s, 0);
+}
+
+/* A jump back into this page, right behind its poll. */
+static bool jumps_at_once(const struct gen *g)
+{
+	const struct ir_insn *next = g->i + 1;
+
+	return g->n + 1 < g->ir->nr_insns && next->op == IR_JMP && next->imm == g->i->imm && is_near(g, (gva_t)next->imm);
+}
+
+/* One branch does both: taken, it is the jump; else there is a request. */
+static void poll_and_jump(struct gen *g)
+{
+	gva_t pc = (gva_t)g->i->imm;
+
+	as_alu_imm(&g->s, ALU_CMP, 0, RM_ENV(request), 0);
+	chained(g, pc, BACKEND_EXIT_JUMP, "\x0f\x84", 2);
+	as_mov_imm(&g->s, R_13, (int64_t)pc);
+	as_jmp_abs(&g->s, stubs.exit_lookup);
+	g->jumped = true;
+}
+
+void lower_poll(struct gen *g)
+{
+	struct cold *c;
+
+	fl_clobber(g, g->i->fl_live | exit_flags(g));
+	if (jumps_at_once(g)) {
+		poll_and_jump(g);
+		return;
+	}
+	as_alu_imm(&g->s, ALU_CMP, 0, RM_ENV(request), 0);
+	c = cold_new(g, COLD_POLL);
+	c->from = as_jcc(&g->s, IR_CC_NZ);
+	c->pc = (gva_t)g->i->imm;
 }
 
 static struct rm jc_const(size_t table, gva_t pc)
@@ -261,6 +285,10 @@ void lower_jcc(struct gen *g)
 
 void lower_jmp(struct gen *g)
 {
+	if (g->jumped) { /* by its poll */
+		g->jumped = false;
+		return;
+	}
 	exit_prepare(g);
 	exit_to(g, (gva_t)g->i->imm, BACKEND_EXIT_JUMP);
 }
