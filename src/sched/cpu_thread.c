@@ -8,9 +8,10 @@
  * A waker that finds TOKEN already there need not write: its reason was published before it read TOKEN, and the
  * parker reads the reasons after it has taken TOKEN (all sequentially consistent), so the parker sees it.
  *
- * Before it sleeps the parker spins for a time that adapts: it doubles when a wake-up came during the spin and halves
- * when none did. A futex wake-up costs some 9 us, so there is no point in spinning much longer than that; and none at all
- * when the guest has more CPUs than the host.
+ * Before it sleeps the parker spins for a time that adapts to how long its parks last (sleep included): it doubles after
+ * a short one and halves after a long one, so that CPUs which pass work to and fro meet awake, and an idle one spends next to
+ * nothing. A wake-up from sleep costs 9 us, on hosts that are virtual machines themselves several times that; hence the upper
+ * limit. Nobody spins when more CPU threads are awake than the host has CPUs: a sleeper's place is worth more.
  */
 #define _GNU_SOURCE
 #include "sched/cpu_thread.h"
@@ -33,7 +34,9 @@
 #include "util/stats.h"
 
 #define SPIN_NS_MIN 500
-#define SPIN_NS_MAX 16000
+#define SPIN_NS_MAX 50000
+#define SHORT_PARK_NS 200000 /* a park that ends sooner was worth spinning for */
+#define SPIN_REST 100        /* parks without spinning after a spin of the longest kind was in vain */
 #define SIGNAL_STACK_SIZE (64 * 1024)
 #define TIMER_SIGNAL SIGRTMIN
 
@@ -47,6 +50,7 @@ struct cpu_thread {
 	pthread_t thread;   /* [const] after start */
 	bool started;       /* [const] after start */
 	int64_t spin_ns;    /* [owner] */
+	unsigned spin_rest; /* [owner] parks not to spin in */
 	timer_t timer;      /* [owner] */
 	bool has_timer;     /* [owner] */
 	volatile vclock_ns_t timer_armed; /* [owner] and its signal handler: what the host timer is set to at the latest */
@@ -54,6 +58,8 @@ struct cpu_thread {
 } __attribute__((aligned(64)));
 
 static _Thread_local struct cpu_thread *self;
+
+static unsigned awake; /* [atomic] relaxed: CPU threads not asleep in a park; a hint for spinning */
 
 struct cpu_thread *cpu_thread_self(void)
 {
@@ -150,7 +156,9 @@ static void *thread_main(void *arg)
 	self = t;
 	timer_make(t);
 	rcu_register();
+	__atomic_fetch_add(&awake, 1, __ATOMIC_RELAXED);
 	t->ops->run(t->cpu);
+	__atomic_fetch_sub(&awake, 1, __ATOMIC_RELAXED);
 	rcu_unregister();
 	timer_delete(t->timer);
 	self = NULL;
@@ -193,24 +201,42 @@ static bool take_token(struct cpu_thread *t)
 	return __atomic_compare_exchange_n(&t->park_word, &expected, AWAKE, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* True when a wake-up came. */
-static bool spin_for_token(struct cpu_thread *t, vclock_ns_t deadline)
+static bool may_spin(void)
 {
-	vclock_ns_t end = clock_now() + t->spin_ns;
+	return __atomic_load_n(&awake, __ATOMIC_RELAXED) <= placement_host_cpus();
+}
 
-	if (end > deadline)
-		return false; /* too short to be worth it; sleep decides */
+/* True when a wake-up came. */
+static bool spin_for_token(struct cpu_thread *t, vclock_ns_t start, vclock_ns_t deadline)
+{
+	vclock_ns_t end = start + t->spin_ns < deadline ? start + t->spin_ns : deadline;
+
 	do {
 		for (int i = 0; i < 16; i++) {
-			if (__atomic_load_n(&t->park_word, __ATOMIC_RELAXED) == TOKEN && take_token(t)) {
-				t->spin_ns = t->spin_ns * 2 < SPIN_NS_MAX ? t->spin_ns * 2 : SPIN_NS_MAX;
+			if (__atomic_load_n(&t->park_word, __ATOMIC_RELAXED) == TOKEN && take_token(t))
 				return true;
-			}
 			cpu_relax();
 		}
-	} while (clock_now() < end);
-	t->spin_ns = t->spin_ns / 2 > SPIN_NS_MIN ? t->spin_ns / 2 : SPIN_NS_MIN;
+	} while (may_spin() && clock_now() < end);
 	return false;
+}
+
+/*
+ * The next park's spin. If the longest does not help, who is to wake us may be waiting for the host CPU we spin on (the host has
+ * other work): rest for a while, and begin small again.
+ */
+static void spin_adapt(struct cpu_thread *t, vclock_ns_t took, bool in_vain)
+{
+	if (t->spin_rest) {
+		t->spin_rest--;
+	} else if (in_vain && t->spin_ns == SPIN_NS_MAX) {
+		t->spin_ns = SPIN_NS_MIN;
+		t->spin_rest = SPIN_REST;
+	} else if (took > SHORT_PARK_NS) {
+		t->spin_ns = t->spin_ns / 2 > SPIN_NS_MIN ? t->spin_ns / 2 : SPIN_NS_MIN;
+	} else {
+		t->spin_ns = t->spin_ns * 2 < SPIN_NS_MAX ? t->spin_ns * 2 : SPIN_NS_MAX;
+	}
 }
 
 /* Leaves PARKED: true if by a wake-up, false if the deadline was first. */
@@ -237,6 +263,23 @@ static bool sleep_for_token(struct cpu_thread *t, vclock_ns_t deadline)
 	return take_token(t);
 }
 
+static bool spin_or_sleep(struct cpu_thread *t, vclock_ns_t deadline)
+{
+	vclock_ns_t start = clock_now();
+	bool spins = !t->spin_rest && may_spin(), woken;
+
+	if (spins && spin_for_token(t, start, deadline)) {
+		stat_inc(STAT_park_spins);
+		spin_adapt(t, 0, false);
+		return true;
+	}
+	__atomic_fetch_sub(&awake, 1, __ATOMIC_RELAXED);
+	woken = sleep_for_token(t, deadline);
+	__atomic_fetch_add(&awake, 1, __ATOMIC_RELAXED);
+	spin_adapt(t, clock_now() - start, spins);
+	return woken;
+}
+
 bool cpu_thread_park(struct cpu_thread *t, vclock_ns_t deadline)
 {
 	bool woken;
@@ -246,11 +289,7 @@ bool cpu_thread_park(struct cpu_thread *t, vclock_ns_t deadline)
 		return true;
 	stat_inc(STAT_parks);
 	rcu_offline();
-	woken = placement_may_spin() && spin_for_token(t, deadline);
-	if (woken)
-		stat_inc(STAT_park_spins);
-	else
-		woken = sleep_for_token(t, deadline);
+	woken = spin_or_sleep(t, deadline);
 	rcu_online();
 	if (woken)
 		stat_inc(STAT_kicks_taken);

@@ -57,11 +57,6 @@ unsigned placement_host_cpus(void)
 	return host_cpus;
 }
 
-bool placement_may_spin(void)
-{
-	return nr_vcpus <= host_cpus;
-}
-
 static int load(struct err *err)
 {
 	hwloc_bitmap_t allowed;

@@ -37,8 +37,6 @@ void placement_apply(unsigned index);
 
 /* Host CPUs this process may use. */
 unsigned placement_host_cpus(void);
-/* There is a host CPU for each vCPU, so spinning a little for a wake-up takes nobody's time. */
-bool placement_may_spin(void);
 
 /* The host's topology and, after placement_init(), each vCPU's place. */
 int placement_print(FILE *out, struct err *err);

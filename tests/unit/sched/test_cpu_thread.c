@@ -84,32 +84,45 @@ static void ping(struct cpu *c)
 	}
 }
 
-static void ping_pong(unsigned threads)
+/* Awake, but at rest as far as the host is concerned. */
+static void stand_by(struct cpu *c)
 {
-	static const struct placement none = { PLACEMENT_NONE, NULL };
-	struct cpu a = { 0 }, b = { 0 };
-	struct err err;
+	while (!__atomic_load_n(&c->request, __ATOMIC_SEQ_CST))
+		usleep(1000);
+}
 
+/* With `others` more CPUs awake meanwhile. */
+static void ping_pong(unsigned others)
+{
+	struct cpu a = { 0 }, b = { 0 }, *other = calloc(others + 1, sizeof(*other));
+
+	assert_non_null(other);
 	a.peer = &b;
 	b.peer = &a;
-	assert_int_equal(placement_init(&none, threads, &err), 0);
+	for (unsigned i = 0; i < others; i++)
+		start(&other[i], 2 + i, stand_by);
 	start(&b, 1, pong);
 	start(&a, 0, ping);
 	finish(&a);
 	finish(&b);
 	assert_int_equal(a.result, PING_ROUNDS);
+	for (unsigned i = 0; i < others; i++) {
+		__atomic_store_n(&other[i].request, 1, __ATOMIC_SEQ_CST);
+		finish(&other[i]);
+	}
+	free(other);
 }
 
 static void no_wake_up_is_lost_while_sleeping(void **state)
 {
 	(void)state;
-	ping_pong(10000); /* more than the host has: no spinning */
+	ping_pong(placement_host_cpus()); /* more than the host has: no spinning */
 }
 
 static void no_wake_up_is_lost_while_spinning(void **state)
 {
 	(void)state;
-	ping_pong(1);
+	ping_pong(0);
 }
 
 static void only_park(struct cpu *c)
@@ -240,7 +253,7 @@ int main(void)
 
 	clock_init();
 	rcu_register();
-	if (stats_init(2))
+	if (stats_init(placement_host_cpus() + 2))
 		return 1;
 	return RUN_TESTS(tests);
 }
