@@ -61,11 +61,15 @@ static void area_load(const struct area *a, unsigned offset, void *buf, size_t l
 static bool all_zero(const void *p, size_t len)
 {
 	const uint8_t *b = p;
+	uint64_t any = 0, word;
 
-	for (size_t i = 0; i < len; i++)
-		if (b[i])
-			return false;
-	return true;
+	for (; len >= sizeof(word); b += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, b, sizeof(word));
+		any |= word;
+	}
+	while (len--)
+		any |= *b++;
+	return !any;
 }
 
 static void gp_unless(struct tcg_env *env, bool ok)
