@@ -13,7 +13,10 @@
 struct vcpu;
 
 struct intc_ops {
-	/* Highest-priority deliverable vector (above PPR), or -1; does not accept it. */
+	/*
+	 * Highest-priority deliverable vector (above PPR), or -1; does not accept it. Past 255: an interrupt whose vector only
+	 * accept() will know (the local APIC's LAPIC_VECTOR_EXTINT).
+	 */
 	int (*pending)(struct vcpu *v);
 	/* Accepts: IRR -> ISR (or the 8259 INTA cycle for ExtINT); returns the vector, -1 if it went away (caller drops it). */
 	int (*accept)(struct vcpu *v);

@@ -6,6 +6,7 @@
 #include "hw/core/ticks.h"
 #include "hw/intc/lapic.h"
 #include "util/log.h"
+#include "util/stats.h"
 #include "vcpu/vcpu.h"
 
 #define MSR_APIC_BASE 0x1bu
@@ -199,6 +200,7 @@ static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
 		lapic_error(l, ESR_SEND_ILLEGAL_VECTOR);
 		return;
 	}
+	stat_inc(STAT_ipis_sent);
 	switch ((enum shorthand)(icr >> 18 & 3)) {
 	case TO_DEST:
 		apic_bus_send(l->bus, &msg, l->rotor++);
