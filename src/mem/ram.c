@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RAM is a memfd, so that other processes can share it one day, mapped without reservation: the host pays for pages that
- * the guest has touched. The mapping is aligned to 2 MiB and the host is asked for huge pages.
+ * RAM is anonymous memory, mapped without reservation: the host pays for what the guest has touched. The mapping is aligned to 2 MiB and the
+ * host is asked for huge pages, which most hosts give to anonymous memory only. They matter: each guest access is a host access, and a host
+ * that is a virtual machine itself pays for a TLB miss twice over.
  */
 #define _GNU_SOURCE
 #include "mem/ram.h"
@@ -21,7 +22,6 @@
 
 uint8_t *ram_base;
 uint64_t ram_size;
-static int ram_fd = -1;
 
 static int check_size(uint64_t size, struct err *err)
 {
@@ -39,22 +39,15 @@ static int check_size(uint64_t size, struct err *err)
 }
 
 /* Maps `size` bytes at an address that is a multiple of RAM_ALIGN. */
-static uint8_t *map_aligned(int fd, uint64_t size)
+static uint8_t *map_aligned(uint64_t size)
 {
-	uint8_t *area = mmap(NULL, size + RAM_ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *area = mmap(NULL, size + RAM_ALIGN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint8_t *base, *end;
 
 	if (area == MAP_FAILED)
 		return MAP_FAILED;
 	base = (uint8_t *)align_up((uintptr_t)area, RAM_ALIGN);
 	end = area + size + RAM_ALIGN;
-	if (mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED) {
-		int saved = errno;
-
-		munmap(area, size + RAM_ALIGN);
-		errno = saved;
-		return MAP_FAILED;
-	}
 	if (base > area)
 		munmap(area, (size_t)(base - area));
 	if (end > base + size)
@@ -68,37 +61,20 @@ int ram_init(uint64_t size, struct err *err)
 
 	if (check_size(size, err))
 		return -1;
-	ram_fd = memfd_create("guest-ram", MFD_CLOEXEC);
-	if (ram_fd < 0)
-		return err_set(err, "cannot create guest memory: %s", strerror(errno));
-	if (ftruncate(ram_fd, (off_t)size)) {
-		err_set(err, "cannot make %" PRIu64 " MiB of guest memory: %s", size >> 20, strerror(errno));
-		goto fail;
-	}
-	base = map_aligned(ram_fd, size);
-	if (base == MAP_FAILED) {
-		err_set(err, "cannot map %" PRIu64 " MiB of guest memory: %s", size >> 20, strerror(errno));
-		goto fail;
-	}
+	base = map_aligned(size);
+	if (base == MAP_FAILED)
+		return err_set(err, "cannot map %" PRIu64 " MiB of guest memory: %s", size >> 20, strerror(errno));
 	madvise(base, size, MADV_HUGEPAGE);
 	madvise(base, size, MADV_DONTDUMP);
 	ram_base = base;
 	ram_size = size;
 	return 0;
-
-fail:
-	close(ram_fd);
-	ram_fd = -1;
-	return -1;
 }
 
 void ram_fini(void)
 {
 	if (ram_base)
 		munmap(ram_base, ram_size);
-	if (ram_fd >= 0)
-		close(ram_fd);
 	ram_base = NULL;
 	ram_size = 0;
-	ram_fd = -1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest RAM: one memfd, mapped once, at an address that never moves. Page descriptors (mem/code_watch.h) run parallel to it.
+ * Guest RAM: one anonymous mapping, at an address that never moves. Page descriptors (mem/code_watch.h) run parallel to it.
  * Threads: ram_init() once on the main thread before any other; the rest are reads of constants.
  */
 #ifndef COHORT_MEM_RAM_H

@@ -11,7 +11,7 @@
 
 typedef uint64_t gva_t;      /* guest linear (virtual) address */
 typedef uint64_t gpa_t;      /* guest-physical address */
-typedef uint64_t ram_off_t;  /* offset into the guest RAM memfd */
+typedef uint64_t ram_off_t;  /* offset into guest RAM */
 typedef int64_t vclock_ns_t; /* nanoseconds of the machine's monotonic clock, 0 = power-on */
 
 #define GUEST_PAGE_BITS 12
