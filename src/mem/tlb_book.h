@@ -14,7 +14,7 @@
 #define TLB_NR_KEYS 4096
 #define TLB_MAX_CTX 4094 /* 4095 would match an invalid tag on the last page */
 #define TLB_FETCH_SIZE 256
-#define TLB_BLOOM_BITS 12
+#define TLB_BLOOM_BITS 15
 #define TLB_L1_WORDS (TLB_L1_SIZE / 64)
 
 struct tlb_fetch_entry {
@@ -38,9 +38,7 @@ struct tlb_book {
 	bool globals_on;                /* global pages exist: supervisor code in them keeps its tags across address spaces */
 	bool watching;                  /* tlb_ops->watches() is to be asked */
 	bool user;                      /* the current CPU mode is user mode */
-	uint8_t mode_id;
-	uint8_t nr_modes;
-	uint32_t mode_flags[16];        /* tb flags that have a number */
+	uint32_t mode;                  /* tb flags of the current CPU mode */
 	struct tlb_bloom large;         /* 2 MiB regions of linear space with entries from large pages */
 	struct tlb_bloom jc_pages;      /* pages that may have jump-cache entries */
 	uint64_t l1_any[TLB_NR_MODES][TLB_L1_WORDS];   /* entries that were filled since the last wipe */

@@ -16,24 +16,31 @@
 #include "mem/tlb_book.h"
 #include "util/stats.h"
 
-static unsigned bloom_bit(uint64_t number)
+/* Two bits for each member. */
+static void bloom_bits(uint64_t number, unsigned bit[2])
 {
-	return (unsigned)((number * 0x9e3779b97f4a7c15ull) >> (64 - TLB_BLOOM_BITS));
+	uint64_t h = number * 0x9e3779b97f4a7c15ull;
+
+	bit[0] = (unsigned)(h >> (64 - TLB_BLOOM_BITS));
+	bit[1] = (unsigned)(h >> (64 - 2 * TLB_BLOOM_BITS)) & ((1u << TLB_BLOOM_BITS) - 1);
 }
 
 void tlb_bloom_set(struct tlb_bloom *b, uint64_t number)
 {
-	unsigned bit = bloom_bit(number);
+	unsigned bit[2];
 
-	b->word[bit / 64] |= 1ull << (bit % 64);
+	bloom_bits(number, bit);
+	b->word[bit[0] / 64] |= 1ull << (bit[0] % 64);
+	b->word[bit[1] / 64] |= 1ull << (bit[1] % 64);
 	b->any = true;
 }
 
 bool tlb_bloom_test(const struct tlb_bloom *b, uint64_t number)
 {
-	unsigned bit = bloom_bit(number);
+	unsigned bit[2];
 
-	return b->word[bit / 64] >> (bit % 64) & 1;
+	bloom_bits(number, bit);
+	return (b->word[bit[0] / 64] >> (bit[0] % 64) & 1) && (b->word[bit[1] / 64] >> (bit[1] % 64) & 1);
 }
 
 void tlb_bloom_clear(struct tlb_bloom *b)
@@ -115,7 +122,7 @@ static void salt_update(struct tcg_env *env)
 	struct tlb_book *book = env->tlb.book;
 	uint64_t ctx = book->user ? book->jc_user : book->jc_kernel;
 
-	env->jc_salt = mix(book->secret ^ (ctx << 4 | book->mode_id));
+	env->jc_salt = mix(book->secret ^ (ctx << 32 | book->mode));
 }
 
 /* All numbers are used up: forget everything that carries one. */
@@ -270,26 +277,11 @@ void tlb_flush_page(struct tcg_env *env, gva_t va)
 
 /* ---- CPU modes and the jump cache */
 
-static uint8_t mode_number(struct tcg_env *env, uint32_t tb_flags)
-{
-	struct tlb_book *book = env->tlb.book;
-
-	for (uint8_t i = 0; i < book->nr_modes; i++)
-		if (book->mode_flags[i] == tb_flags)
-			return i;
-	if (book->nr_modes == ARRAY_LEN(book->mode_flags)) {
-		book->nr_modes = 0;
-		jc_wipe(env);
-	}
-	book->mode_flags[book->nr_modes] = tb_flags;
-	return book->nr_modes++;
-}
-
 void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user)
 {
 	struct tlb_book *book = env->tlb.book;
 
-	book->mode_id = mode_number(env, tb_flags);
+	book->mode = tb_flags;
 	book->user = user;
 	salt_update(env);
 }
@@ -389,7 +381,6 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 			tlb_l0_invalidate(env, mode, kind, (1ull << TLB_L0_SLOTS) - 1);
 	}
 	ctx_restart(env);
-	mode_number(env, 0);
 	salt_update(env);
 	return 0;
 }

@@ -185,6 +185,7 @@ struct x86_cpu {
 
 	const struct x86_cpuid_model *cpuid; /* [const] what CPUID answers; x86_cpuid.h */
 	uint64_t features[2];                /* [const] bit per enum x86_feature: implemented and offered */
+	void *mapping;                       /* [const] of host memory that holds this struct; x86_isa.c */
 };
 
 static inline struct x86_cpu *x86_cpu(struct tcg_env *env)

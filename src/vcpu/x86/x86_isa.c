@@ -66,25 +66,33 @@ static uint32_t segment_flags(const struct x86_cpu *c, uint32_t mode)
 	return f;
 }
 
+/* `flag` if `mask` is set in reg; both are single bits. Branch-free: modes change at every system call. */
+static inline uint32_t bit(uint64_t reg, uint64_t mask, uint32_t flag)
+{
+	return (uint32_t)((reg & mask) / mask) * flag;
+}
+
 static uint32_t privilege_flags(const struct x86_cpu *c)
 {
 	unsigned iopl = (c->eflags & X86_FL_IOPL) >> 12;
-	uint32_t f = (uint32_t)c->cpl << X86_TB_CPL_SHIFT;
+	uint32_t user = c->cpl ? bit(c->cr4, X86_CR4_TSD, X86_TB_TSD) | bit(c->cr4, X86_CR4_UMIP, X86_TB_UMIP) : 0;
+	uint32_t f = (uint32_t)c->cpl << X86_TB_CPL_SHIFT | user;
 
 	if (c->eflags & X86_FL_VM ? iopl == 3 : c->cpl <= iopl)
 		f |= X86_TB_IOPL;
-	if (c->cpl && (c->cr4 & X86_CR4_TSD))
-		f |= X86_TB_TSD;
-	if (c->cpl && (c->cr4 & X86_CR4_UMIP))
-		f |= X86_TB_UMIP;
 	if ((c->eflags & X86_FL_AC) && (c->cpl < 3 ? c->cr4 & X86_CR4_SMAP : c->cr0 & X86_CR0_AM))
 		f |= X86_TB_AC;
 	return f;
 }
 
-static uint32_t bit(uint64_t reg, uint64_t mask, uint32_t flag)
+static uint32_t control_flags(const struct x86_cpu *c)
 {
-	return reg & mask ? flag : 0;
+	uint32_t cr0 = bit(c->cr0, X86_CR0_PE, X86_TB_PE) | bit(c->cr0, X86_CR0_TS, X86_TB_TS) | bit(c->cr0, X86_CR0_EM, X86_TB_EM) |
+		       bit(c->cr0, X86_CR0_MP, X86_TB_MP);
+	uint32_t cr4 = bit(c->cr4, X86_CR4_OSFXSR, X86_TB_OSFXSR) | bit(c->cr4, X86_CR4_OSXSAVE, X86_TB_OSXSAVE) |
+		       bit(c->cr4, X86_CR4_FSGSBASE, X86_TB_FSGSBASE);
+
+	return cr0 | cr4 | bit(c->efer, X86_EFER_LMA, X86_TB_LMA);
 }
 
 void x86_mode_update(struct x86_cpu *c)
@@ -96,13 +104,9 @@ void x86_mode_update(struct x86_cpu *c)
 	else if (c->eflags & X86_FL_VM)
 		c->cpl = 3;
 	mode = mode_of_cs(c);
-	f = mode | segment_flags(c, mode) | privilege_flags(c);
-	f |= bit(c->seg[X86_SS].attr, X86_SA_DB, X86_TB_SS32) | bit(c->cr0, X86_CR0_PE, X86_TB_PE) | bit(c->eflags, X86_FL_VM, X86_TB_VM);
-	f |= bit(c->eflags, X86_FL_TF, X86_TB_TF) | bit(c->cr0, X86_CR0_TS, X86_TB_TS) | bit(c->cr0, X86_CR0_EM, X86_TB_EM);
-	f |= bit(c->cr0, X86_CR0_MP, X86_TB_MP) | bit(c->cr4, X86_CR4_OSFXSR, X86_TB_OSFXSR) | bit(c->cr4, X86_CR4_OSXSAVE, X86_TB_OSXSAVE);
-	f |= bit(c->efer, X86_EFER_LMA, X86_TB_LMA) | bit(c->cr4, X86_CR4_FSGSBASE, X86_TB_FSGSBASE);
-	if (c->shadow)
-		f |= X86_TB_SHADOW;
+	f = mode | segment_flags(c, mode) | privilege_flags(c) | control_flags(c);
+	f |= bit(c->seg[X86_SS].attr, X86_SA_DB, X86_TB_SS32) | bit(c->eflags, X86_FL_VM, X86_TB_VM) | bit(c->eflags, X86_FL_TF, X86_TB_TF);
+	f |= c->shadow ? X86_TB_SHADOW : 0;
 	if (c->bp_fetch)
 		f |= X86_TB_BP | (c->eflags & X86_FL_RF ? X86_TB_RF : 0);
 	if (f == c->tb_flags)
@@ -372,16 +376,30 @@ static const struct guest_isa x86_guest = {
 
 /* ---- Life */
 
+/*
+ * Most of a CPU is its TLB and jump cache, in which accesses scatter: on a huge page of the host they cost no TLB misses there. What lies
+ * before and behind the aligned part is never touched and so is no memory.
+ */
+#define HUGE_PAGE (2u << 20)
+
+static size_t mapping_size(void)
+{
+	return sizeof(struct x86_cpu) + 2 * HUGE_PAGE;
+}
+
 static struct vcpu *create(unsigned index, const struct vcpu_config *config, struct err *err)
 {
-	struct x86_cpu *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *area = mmap(NULL, mapping_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct x86_cpu *c = (void *)(((uintptr_t)area + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
 
-	if (c == MAP_FAILED) {
+	if (area == MAP_FAILED) {
 		err_set(err, "out of memory for vCPU %u", index);
 		return NULL;
 	}
+	madvise(c, (sizeof(*c) + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1), MADV_HUGEPAGE); /* before the first touch */
+	c->mapping = area;
 	if (x86_cpuid_init(c, index, config, err) < 0) {
-		munmap(c, sizeof(*c));
+		munmap(area, mapping_size());
 		return NULL;
 	}
 	return &c->vcpu;
@@ -389,7 +407,7 @@ static struct vcpu *create(unsigned index, const struct vcpu_config *config, str
 
 static void destroy(struct vcpu *v)
 {
-	munmap(v, sizeof(struct x86_cpu));
+	munmap(x86_cpu(&v->env)->mapping, mapping_size());
 }
 
 const struct vcpu_arch vcpu_arch = {
