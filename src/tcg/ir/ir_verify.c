@@ -151,6 +151,7 @@ static uint32_t kinds_a(const struct check *c)
 		return REG | VREG | NONE | mem;
 	case IR_STENV:
 	case IR_PUTFL:
+	case IR_PUTVC:
 	case IR_BRZ:
 	case IR_BRNZ:
 		return REG; /* imm is taken */

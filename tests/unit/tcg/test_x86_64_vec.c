@@ -93,7 +93,7 @@ static void gen_move(struct ir_block *b)
 	bool align = (t == IR_V128 || t == IR_V256) && pick(2);
 	ir_ref v = IR_V(pick(16));
 
-	switch (pick(7)) {
+	switch (pick(8)) {
 	case 0:
 		ir_emit(b, IR_VMOV, t, v, memory(b, 16, align), IR_NONE);
 		break;
@@ -114,7 +114,12 @@ static void gen_move(struct ir_block *b)
 		ir_emit(b, IR_VMOV, wide ? IR_V256 : IR_V128, IR_VT(2), memory(b, 16, false), IR_NONE);
 		ir_emit(b, IR_VMOV, t, memory(b, 16, false), IR_VT(2), IR_NONE);
 		break;
-	case 5:
+	case 5: /* rounding, FTZ, DAZ; all exceptions masked */
+		ir_emit(b, IR_GETVC, IR_I32, IR_G(pick(16)), IR_NONE, IR_NONE);
+		ir_emit(b, IR_MOV, IR_I64, IR_G(7), IR_KONST, IR_NONE)->imm = 0x1f80 | (int64_t)pick(8) << 13 | (int64_t)pick(2) << 6;
+		ir_emit(b, IR_PUTVC, IR_I32, IR_NONE, IR_G(7), IR_NONE);
+		break;
+	case 6:
 		ir_emit(b, IR_VMOV, wide ? IR_V256 : IR_V128, IR_VT(3), v, IR_NONE);
 		ir_emit(b, IR_RT, IR_I64, IR_G(pick(16)), IR_NONE, IR_NONE)->imm = FX_RT_VECTORS;
 		ir_emit(b, IR_VMOV, t, memory(b, 16, align), IR_VT(3), IR_NONE);

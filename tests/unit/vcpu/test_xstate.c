@@ -276,15 +276,6 @@ static void test_xcr0(void **state)
 	assert_fault(X86_GP, x86_rt_xgetbv(env, 0, 0, 0));
 }
 
-static void test_mxcsr(void **state)
-{
-	(void)state;
-	assert_runs(x86_rt_ldmxcsr(env, 0xffff, 0, 0));
-	assert_true(x86_rt_stmxcsr(env, 0, 0, 0) == 0xffff);
-	assert_fault(X86_GP, x86_rt_ldmxcsr(env, 0x10000, 0, 0));
-	assert_true(x86_rt_stmxcsr(env, 0, 0, 0) == 0xffff);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,7 +289,6 @@ int main(void)
 		cmocka_unit_test_setup(test_xrstor, rt_setup),
 		cmocka_unit_test_setup(test_xrstor_faults, rt_setup),
 		cmocka_unit_test_setup(test_xcr0, rt_setup),
-		cmocka_unit_test_setup(test_mxcsr, rt_setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, rt_end);

@@ -116,6 +116,8 @@ INTERP_OP(exchange);
 INTERP_OP(lea);
 INTERP_OP(ldenv);
 INTERP_OP(stenv);
+INTERP_OP(getvc);
+INTERP_OP(putvc);
 INTERP_OP(fence);
 INTERP_OP(insn); /* interp_flow.c */
 INTERP_OP(label);

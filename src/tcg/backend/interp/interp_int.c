@@ -212,6 +212,18 @@ INTERP_OP(ldenv)
 	return op + 1;
 }
 
+INTERP_OP(getvc)
+{
+	*interp_g(env, op->d) = env->mxcsr;
+	return op + 1;
+}
+
+INTERP_OP(putvc)
+{
+	env->mxcsr = (uint32_t)*interp_g(env, op->a);
+	return op + 1;
+}
+
 INTERP_OP(stenv)
 {
 	memcpy(interp_at(env, (int32_t)op->imm), interp_g(env, op->a), ir_type_bytes(op->type));

@@ -99,6 +99,8 @@ static const lower_fn lower[IR_OP_COUNT] = {
 	[IR_GTOV] = lower_gtov,
 	[IR_VFL] = lower_vfl,
 	[IR_FPU] = lower_fpu,
+	[IR_GETVC] = lower_getvc,
+	[IR_PUTVC] = lower_putvc,
 };
 
 static unsigned at_most(unsigned n, unsigned limit)

@@ -267,3 +267,20 @@ void lower_vfl(struct gen *g)
 		mem_end(g);
 	fl_done(g);
 }
+
+/* ---- The control word; env.mxcsr is free while the host's register holds it. */
+
+void lower_getvc(struct gen *g)
+{
+	unsigned r = result_reg(g, g->i->d, R_13);
+
+	as_op(&g->s, OP_0F | 0xae, 3, RM_ENV(mxcsr)); /* stmxcsr */
+	as_op(&g->s, OP_MOV_RM, r, RM_ENV(mxcsr));
+	put_result(g, g->i->d, IR_I64, r);
+}
+
+void lower_putvc(struct gen *g)
+{
+	as_op(&g->s, OP_MOV_MR, to_reg(g, g->i->a, IR_I32, R_13), RM_ENV(mxcsr));
+	as_op(&g->s, OP_0F | 0xae, 2, RM_ENV(mxcsr)); /* ldmxcsr */
+}

@@ -370,26 +370,3 @@ uint64_t x86_rt_xsetbv(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unu
 	c->xcr0 = v;
 	return 0;
 }
-
-/* ---- MXCSR */
-
-uint64_t x86_rt_ldmxcsr(struct tcg_env *env, uint64_t v, uint64_t b, uint64_t unused)
-{
-	(void)b;
-	(void)unused;
-	v = (uint32_t)v;
-	gp_unless(env, !(v & ~(uint64_t)X86_MXCSR_VALID));
-	x86_fpu_read(env);
-	env->mxcsr = (uint32_t)v;
-	x86_fpu_written(env);
-	return 0;
-}
-
-uint64_t x86_rt_stmxcsr(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
-{
-	(void)a;
-	(void)b;
-	(void)unused;
-	x86_fpu_read(env);
-	return env->mxcsr;
-}

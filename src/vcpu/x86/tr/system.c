@@ -4,6 +4,7 @@
  * Those that a kernel runs all the time and that cannot fault at CPL 0 are done inline.
  */
 #include "vcpu/x86/tr/tr.h"
+#include "vcpu/x86/x86_xstate.h"
 
 #define NONE IR_NONE
 
@@ -335,13 +336,24 @@ void x86_tr_xrstor(struct x86_tr *c)
 
 void x86_tr_ldmxcsr(struct x86_tr *c)
 {
-	x86_tr_rt(c, X86_RT_ldmxcsr, X86_TR_NO_RESULT, x86_tr_reg_src(c, 0), NONE, NONE);
+	const int64_t keep = offsetof(struct tcg_env, spill[15]);
+	ir_ref v = x86_tr_reg_src(c, 0), bad = ir_temp(c->ir);
+	unsigned good = ir_label(c->ir);
+
+	x86_tr_emit_k(c, IR_AND, IR_I32, bad, v, (int64_t)~X86_MXCSR_VALID);
+	ir_emit(c->ir, IR_STENV, IR_I32, NONE, v, NONE)->imm = keep; /* temporaries do not live across labels */
+	ir_emit(c->ir, IR_BRZ, IR_I32, NONE, bad, NONE)->imm = good;
+	x86_tr_raise_inline(c, X86_GP, 0);
+	ir_emit(c->ir, IR_LABEL, IR_I32, NONE, NONE, NONE)->imm = good;
+	v = ir_temp(c->ir);
+	ir_emit(c->ir, IR_LDENV, IR_I32, v, NONE, NONE)->imm = keep;
+	ir_emit(c->ir, IR_PUTVC, IR_I32, NONE, v, NONE);
 }
 
 void x86_tr_stmxcsr(struct x86_tr *c)
 {
 	ir_ref t = ir_temp(c->ir);
 
-	x86_tr_rt(c, X86_RT_stmxcsr, t, NONE, NONE, NONE);
+	ir_emit(c->ir, IR_GETVC, IR_I32, t, NONE, NONE);
 	x86_tr_write(c, 0, t, 4);
 }
