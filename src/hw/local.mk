@@ -18,8 +18,21 @@ src_hw_libhw_a_SOURCES = \
 	src/hw/fw/acpi_dsdt.c \
 	src/hw/fw/aml.c \
 	src/hw/fw/aml.h \
+	src/hw/fw/boot_image.c \
+	src/hw/fw/boot_image.h \
+	src/hw/fw/e820.h \
+	src/hw/fw/elf_image.c \
+	src/hw/fw/elf_image.h \
+	src/hw/fw/image_file.c \
+	src/hw/fw/image_file.h \
 	src/hw/fw/linuxboot.c \
 	src/hw/fw/linuxboot.h \
+	src/hw/fw/multiboot.c \
+	src/hw/fw/multiboot.h \
+	src/hw/fw/multiboot_info.c \
+	src/hw/fw/multiboot_info.h \
+	src/hw/fw/pvh.c \
+	src/hw/fw/pvh.h \
 	src/hw/input/i8042.c \
 	src/hw/input/i8042.h \
 	src/hw/input/ps2.c \

@@ -308,7 +308,7 @@ int opt_name(struct options *o, const char *arg, struct err *err)
 	return keyval_parse(arg, "guest", keys, o, err);
 }
 
-/* Linux boot */
+/* Direct boot */
 
 static int file_name(const char **member, const char *arg, struct err *err)
 {

@@ -39,10 +39,11 @@ enum vcpu_run_state { VCPU_WAIT_SIPI, VCPU_RUNNING, VCPU_HALTED }; /* architectu
  * How a boot loader wants the first vCPU to start instead of at the reset vector: flat segments, interrupts off. Taken over
  * at the next power-on reset of the vCPU; NULL goes back to the reset vector. The struct is copied.
  */
+enum vcpu_boot_arg { BOOT_ARG_A, BOOT_ARG_B, BOOT_ARG_SI, NR_BOOT_ARGS }; /* by the register that takes it */
 struct vcpu_boot_state {
 	unsigned word_bits;     /* 32: protected, unpaged; 64: long mode with root_table */
 	gva_t entry;            /* program counter */
-	uint64_t arg;           /* what the boot protocol hands over: gpa of the boot parameters, in (R|E)SI */
+	uint64_t arg[NR_BOOT_ARGS]; /* what the boot protocol hands over: magic numbers, addresses of tables */
 	gpa_t root_table;       /* page tables, identity map of at least 4 GiB; word_bits 64 only */
 	gpa_t desc_table;       /* segment descriptors */
 	uint16_t desc_limit;    /* last byte of them */

@@ -21,6 +21,20 @@ test_cloud_kernel() {
 	boot_smp 4
 }
 
+# The uncompressed kernel inside Debian's, started at its PVH entry.
+test_pvh_kernel() {
+	local setup offset size
+	command -v xz >/dev/null || skipped "no xz"
+	setup=$((($(od -An -tu1 -j 497 -N 1 "$kernel") + 1) * 512))
+	offset=$(od -An -tu4 -j 584 -N 4 "$kernel")
+	size=$(od -An -tu4 -j 588 -N 4 "$kernel")
+	# The size of the result follows the compressed data.
+	tail -c +$((setup + offset + 1)) "$kernel" | head -c $((size - 4)) | xz -dc >"$work/vmlinux" 2>/dev/null ||
+		skipped "the kernel is not compressed by xz"
+	kernel=$work/vmlinux
+	boot_smp 4
+}
+
 # MemTotal must lie between the size less the kernel's own and the size.
 boot_mem() {
 	local total

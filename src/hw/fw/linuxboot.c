@@ -8,13 +8,10 @@
  */
 #include "hw/fw/linuxboot.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "hw/fw/image_file.h"
 #include "mem/aspace.h"
 #include "util/err.h"
 #include "vcpu/vcpu.h"
@@ -30,7 +27,6 @@
 #define PARAMS_SIZE 4096u
 #define MIN_FILE 0x264u  /* the header up to init_size */
 #define MIN_VERSION 0x206
-#define KERNEL_SIZE_MAX (1ull << 30)
 
 /* Fields of the set-up header and the boot parameters, by their offset in both. */
 enum {
@@ -60,85 +56,24 @@ enum {
 enum { LOADED_HIGH = 1, KEEP_SEGMENTS = 0x40, XLF_KERNEL_64 = 1, LOADER_UNDEFINED = 0xff };
 
 struct linuxboot {
-	char *kernel_path, *initrd_path; /* [const] */
-	uint8_t *image;                  /* [const] the whole kernel file */
-	size_t image_size;
-	const uint8_t *payload;          /* [const] what goes to 1 MiB */
+	struct image_file kernel, initrd; /* [const] */
+	uint8_t *image;                   /* [const] the whole kernel file */
+	const uint8_t *payload;           /* [const] what goes to 1 MiB */
 	size_t payload_size;
-	bool long_entry;                 /* [const] has a 64-bit entry */
-	char *cmdline;                   /* [const] */
-	int initrd_fd;                   /* [const] -1: none */
-	uint64_t initrd_size;            /* [const] */
-	gpa_t initrd_addr;               /* [const] */
+	bool long_entry;                  /* [const] has a 64-bit entry */
+	char *cmdline;                    /* [const] */
+	gpa_t initrd_addr;                /* [const] */
 };
 
-static uint64_t get_le(const uint8_t *p, unsigned bytes)
+static int read_kernel(struct linuxboot *lb, const char *path, struct err *err)
 {
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < bytes; i++)
-		v |= (uint64_t)p[i] << 8 * i;
-	return v;
-}
-
-static void put_le(uint8_t *p, uint64_t v, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
-/* Files. */
-
-static int open_file(const char *what, const char *path, uint64_t *size, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0)
-		return err_set(err, "cannot open %s '%s': %s", what, path, strerror(errno));
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return err_set(err, "%s '%s' is not a regular file", what, path);
-	}
-	*size = (uint64_t)st.st_size;
-	return fd;
-}
-
-static int read_at(int fd, uint8_t *buf, size_t len, uint64_t off, const char *path, struct err *err)
-{
-	while (len) {
-		ssize_t n = pread(fd, buf, len, (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set(err, "cannot read '%s': %s", path, strerror(errno));
-		if (n == 0)
-			return err_set(err, "'%s' became shorter while it was read", path);
-		buf += n;
-		len -= (size_t)n;
-		off += (uint64_t)n;
-	}
-	return 0;
-}
-
-static int read_kernel(struct linuxboot *lb, struct err *err)
-{
-	uint64_t size;
-	int fd = open_file("kernel", lb->kernel_path, &size, err), ret;
-
-	if (fd < 0)
+	if (image_open(&lb->kernel, "kernel", path, err) != 0)
 		return -1;
-	if (size < MIN_FILE || size > KERNEL_SIZE_MAX) {
-		close(fd);
-		return err_set(err, "kernel '%s' is not a Linux bzImage: it is %s", lb->kernel_path,
-			       size < MIN_FILE ? "too short" : "larger than 1 GiB");
-	}
-	lb->image = malloc(size);
-	lb->image_size = size;
-	ret = lb->image ? read_at(fd, lb->image, size, 0, lb->kernel_path, err) : err_set(err, "out of memory");
-	close(fd);
-	return ret;
+	if (lb->kernel.size < MIN_FILE || lb->kernel.size > IMAGE_KERNEL_MAX)
+		return err_set(err, "kernel '%s' is not a Linux bzImage: it is %s", path,
+			       lb->kernel.size < MIN_FILE ? "too short" : "larger than 1 GiB");
+	lb->image = image_read_all(&lb->kernel, err);
+	return lb->image ? 0 : -1;
 }
 
 /* Checks. */
@@ -151,15 +86,16 @@ static int check_header(struct linuxboot *lb, struct err *err)
 	uint64_t size = get_le(h + HDR_SYSSIZE, 4) * 16;
 
 	if (get_le(h + HDR_BOOT_FLAG, 2) != 0xaa55 || memcmp(h + HDR_MAGIC, "HdrS", 4) != 0)
-		return err_set(err, "kernel '%s' is not a Linux bzImage: it has no boot header", lb->kernel_path);
+		return err_set(err, "kernel '%s' is not a Linux bzImage: it has no boot header, nor one of multiboot",
+			       lb->kernel.path);
 	if (version < MIN_VERSION)
-		return err_set(err, "kernel '%s' has boot protocol %u.%02u: 2.06 or newer is needed", lb->kernel_path,
+		return err_set(err, "kernel '%s' has boot protocol %u.%02u: 2.06 or newer is needed", lb->kernel.path,
 			       (unsigned)version >> 8, (unsigned)version & 0xff);
 	if (!(h[HDR_LOADFLAGS] & LOADED_HIGH))
-		return err_set(err, "kernel '%s' is a zImage: a bzImage is needed", lb->kernel_path);
-	if (!size || setup > lb->image_size || lb->image_size - setup < size)
-		return err_set(err, "kernel '%s' is truncated: %zu bytes, its header promises %llu", lb->kernel_path,
-			       lb->image_size, (unsigned long long)(setup + size));
+		return err_set(err, "kernel '%s' is a zImage: a bzImage is needed", lb->kernel.path);
+	if (!size || setup > lb->kernel.size || lb->kernel.size - setup < size)
+		return err_set(err, "kernel '%s' is truncated: %llu bytes, its header promises %llu", lb->kernel.path,
+			       (unsigned long long)lb->kernel.size, (unsigned long long)(setup + size));
 	lb->payload = h + setup;
 	lb->payload_size = size;
 	lb->long_entry = version >= 0x20c && (get_le(h + HDR_XLOADFLAGS, 2) & XLF_KERNEL_64);
@@ -192,10 +128,10 @@ static int place_initrd(struct linuxboot *lb, uint64_t low_ram, struct err *err)
 
 	if (top > low_ram)
 		top = low_ram;
-	if (lb->initrd_size > top || ((top - lb->initrd_size) & GUEST_PAGE_MASK) < end)
+	if (lb->initrd.size > top || ((top - lb->initrd.size) & GUEST_PAGE_MASK) < end)
 		return err_set(err, "initrd '%s' (%llu KiB) does not fit into guest memory beside the kernel: give more with -m",
-			       lb->initrd_path, (unsigned long long)(lb->initrd_size + 1023) >> 10);
-	lb->initrd_addr = (top - lb->initrd_size) & GUEST_PAGE_MASK;
+			       lb->initrd.path, (unsigned long long)(lb->initrd.size + 1023) >> 10);
+	lb->initrd_addr = (top - lb->initrd.size) & GUEST_PAGE_MASK;
 	return 0;
 }
 
@@ -210,100 +146,68 @@ static int check_layout(struct linuxboot *lb, uint64_t low_ram, struct err *err)
 			       strlen(lb->cmdline), (unsigned long long)max);
 	if (kernel_end(lb) > low_ram)
 		return err_set(err, "kernel '%s' does not fit into guest memory: it needs %llu MiB, give more with -m",
-			       lb->kernel_path, (unsigned long long)(kernel_end(lb) + 0xfffff) >> 20);
-	return lb->initrd_path ? place_initrd(lb, low_ram, err) : 0;
+			       lb->kernel.path, (unsigned long long)(kernel_end(lb) + 0xfffff) >> 20);
+	return lb->initrd.path ? place_initrd(lb, low_ram, err) : 0;
 }
 
-static int open_initrd(struct linuxboot *lb, struct err *err)
+static int open_initrd(struct linuxboot *lb, const char *path, struct err *err)
 {
-	if (!lb->initrd_path)
+	if (!path)
 		return 0;
-	lb->initrd_fd = open_file("initrd", lb->initrd_path, &lb->initrd_size, err);
-	if (lb->initrd_fd < 0)
+	if (image_open(&lb->initrd, "initrd", path, err) != 0)
 		return -1;
-	if (!lb->initrd_size)
-		return err_set(err, "initrd '%s' is empty", lb->initrd_path);
-	return 0;
+	return lb->initrd.size ? 0 : err_set(err, "initrd '%s' is empty", path);
 }
 
-struct linuxboot *linuxboot_open(const char *kernel, const char *initrd, const char *cmdline, uint64_t low_ram,
-				 struct err *err)
+static void linuxboot_free(void *loader)
 {
-	struct linuxboot *lb = calloc(1, sizeof(*lb));
+	struct linuxboot *lb = loader;
 
-	if (!lb)
-		goto no_memory;
-	lb->initrd_fd = -1;
-	lb->kernel_path = strdup(kernel);
-	lb->cmdline = strdup(cmdline ? cmdline : "");
-	if (initrd)
-		lb->initrd_path = strdup(initrd);
-	if (!lb->kernel_path || !lb->cmdline || (initrd && !lb->initrd_path))
-		goto no_memory;
-	if (read_kernel(lb, err) == 0 && check_header(lb, err) == 0 && open_initrd(lb, err) == 0 &&
-	    check_layout(lb, low_ram, err) == 0)
-		return lb;
-	linuxboot_free(lb);
-	return NULL;
-no_memory:
-	err_set(err, "out of memory");
-	linuxboot_free(lb);
-	return NULL;
-}
-
-void linuxboot_free(struct linuxboot *lb)
-{
-	if (!lb)
-		return;
-	if (lb->initrd_fd >= 0)
-		close(lb->initrd_fd);
-	free(lb->kernel_path);
-	free(lb->initrd_path);
+	image_close(&lb->kernel);
+	image_close(&lb->initrd);
 	free(lb->cmdline);
 	free(lb->image);
 	free(lb);
 }
 
-/* Loading. */
-
-static int copy_initrd(struct linuxboot *lb, struct err *err)
+static void *linuxboot_open(const struct boot_config *c, struct err *err)
 {
-	static uint8_t chunk[1u << 16];
-	uint64_t off = 0;
+	struct linuxboot *lb = calloc(1, sizeof(*lb));
 
-	while (off < lb->initrd_size) {
-		size_t n = lb->initrd_size - off < sizeof(chunk) ? (size_t)(lb->initrd_size - off) : sizeof(chunk);
-
-		if (read_at(lb->initrd_fd, chunk, n, off, lb->initrd_path, err) != 0)
-			return -1;
-		if (dma_write(lb->initrd_addr + off, chunk, n) != 0)
-			return err_set(err, "initrd '%s' does not fit into guest memory", lb->initrd_path);
-		off += n;
-	}
-	return 0;
+	if (lb)
+		lb->cmdline = strdup(c->cmdline ? c->cmdline : "");
+	if (!lb || !lb->cmdline)
+		err_set(err, "out of memory");
+	else if (read_kernel(lb, c->kernel, err) == 0 && check_header(lb, err) == 0 &&
+		 open_initrd(lb, c->initrd, err) == 0 && check_layout(lb, c->low_ram, err) == 0)
+		return lb;
+	if (lb)
+		linuxboot_free(lb);
+	return NULL;
 }
 
-static int write_params(struct linuxboot *lb, const struct e820_entry *map, unsigned nr_map, gpa_t rsdp)
+/* Loading. */
+
+static int write_params(const struct linuxboot *lb, const struct boot_machine *m)
 {
 	uint8_t p[PARAMS_SIZE] = {0};
+	unsigned nr_map = m->nr_map < E820_MAX ? m->nr_map : E820_MAX;
 	size_t header_end = HDR_MAGIC + lb->image[HDR_JUMP_LEN];
 
 	memcpy(p + HDR_SETUP_SECTS, lb->image + HDR_SETUP_SECTS, header_end - HDR_SETUP_SECTS);
 	p[HDR_LOADER] = LOADER_UNDEFINED;
 	p[HDR_LOADFLAGS] &= (uint8_t)~KEEP_SEGMENTS;
-	put_le(p + BP_RSDP, rsdp, 8);
+	put_le(p + BP_RSDP, m->rsdp, 8);
 	put_le(p + HDR_CMD_LINE_PTR, ADDR_CMDLINE, 4);
 	put_le(p + HDR_RAMDISK_IMAGE, lb->initrd_addr, 4);
-	put_le(p + HDR_RAMDISK_SIZE, lb->initrd_size, 4);
-	if (nr_map > LINUXBOOT_MAX_E820)
-		nr_map = LINUXBOOT_MAX_E820;
+	put_le(p + HDR_RAMDISK_SIZE, lb->initrd.size, 4);
 	p[BP_E820_COUNT] = (uint8_t)nr_map;
 	for (unsigned i = 0; i < nr_map; i++) {
 		uint8_t *e = p + BP_E820_TABLE + i * 20;
 
-		put_le(e, map[i].start, 8);
-		put_le(e + 8, map[i].size, 8);
-		put_le(e + 16, map[i].type, 4);
+		put_le(e, m->map[i].start, 8);
+		put_le(e + 8, m->map[i].size, 8);
+		put_le(e + 16, m->map[i].type, 4);
 	}
 	return dma_write(ADDR_PARAMS, p, sizeof(p));
 }
@@ -333,19 +237,20 @@ static int write_page_tables(void)
 	return dma_write(ADDR_TABLES, t, sizeof(t));
 }
 
-int linuxboot_load(struct linuxboot *lb, const struct e820_entry *map, unsigned nr_map, gpa_t rsdp,
-		   struct vcpu_boot_state *start, struct err *err)
+static int linuxboot_load(void *loader, const struct boot_machine *machine, struct vcpu_boot_state *start, struct err *err)
 {
+	struct linuxboot *lb = loader;
+
 	if (dma_write(ADDR_KERNEL, lb->payload, lb->payload_size) != 0 ||
 	    dma_write(ADDR_CMDLINE, lb->cmdline, strlen(lb->cmdline) + 1) != 0 || write_descriptors(lb->long_entry) != 0 ||
-	    write_page_tables() != 0 || write_params(lb, map, nr_map, rsdp) != 0)
-		return err_set(err, "kernel '%s' does not fit into guest memory", lb->kernel_path);
-	if (lb->initrd_path && copy_initrd(lb, err) != 0)
+	    write_page_tables() != 0 || write_params(lb, machine) != 0)
+		return err_set(err, "kernel '%s' does not fit into guest memory", lb->kernel.path);
+	if (lb->initrd.path && image_to_ram(&lb->initrd, lb->initrd_addr, err) != 0)
 		return -1;
 	*start = (struct vcpu_boot_state){
 		.word_bits = lb->long_entry ? 64 : 32,
 		.entry = lb->long_entry ? ADDR_KERNEL + 0x200 : ADDR_KERNEL,
-		.arg = ADDR_PARAMS,
+		.arg = {[BOOT_ARG_SI] = ADDR_PARAMS},
 		.root_table = ADDR_TABLES,
 		.desc_table = ADDR_DESC,
 		.desc_limit = 4 * 8 - 1,
@@ -354,3 +259,5 @@ int linuxboot_load(struct linuxboot *lb, const struct e820_entry *map, unsigned 
 	};
 	return 0;
 }
+
+const struct boot_loader linuxboot_loader = {linuxboot_open, linuxboot_load, linuxboot_free};

@@ -301,7 +301,7 @@ void pc_free(struct pc *pc)
 	stop_timers(pc);
 	for (unsigned i = 0; pc->lapics && i < nr_vcpus; i++)
 		vcpus[i]->intc = NULL;
-	linuxboot_free(pc->linuxboot);
+	boot_image_free(pc->boot_image);
 	free(pc->apic_bus.lapic);
 	free(pc->apic_bus.by_id);
 	free(pc->lapics);

@@ -18,7 +18,7 @@ struct err;
 struct pc;
 
 struct pc_config {
-	const char *kernel;                     /* bzImage; NULL: the CPUs start at the reset vector */
+	const char *kernel;                     /* see hw/fw/boot_image.h; NULL: the CPUs start at the reset vector */
 	const char *initrd, *cmdline;           /* may be NULL */
 	bool no_hpet, no_acpi;
 	struct chardev *serial[PC_SERIAL_PORTS]; /* NULL: no such port */

@@ -41,11 +41,12 @@ static uint64_t usable_low_ram(const struct pc *pc)
 int pc_boot_open(struct pc *pc, struct err *err)
 {
 	const struct pc_config *c = &pc->config;
+	const struct boot_config boot = {c->kernel, c->initrd, c->cmdline, usable_low_ram(pc)};
 
 	if (!c->kernel)
 		return 0;
-	pc->linuxboot = linuxboot_open(c->kernel, c->initrd, c->cmdline, usable_low_ram(pc), err);
-	return pc->linuxboot ? 0 : -1;
+	pc->boot_image = boot_image_open(&boot, err);
+	return pc->boot_image ? 0 : -1;
 }
 
 static int load_acpi(struct pc *pc, struct err *err)
@@ -79,7 +80,7 @@ static int load_bios_data(struct err *err)
 	return 0;
 }
 
-static unsigned memory_map(const struct pc *pc, struct e820_entry map[LINUXBOOT_MAX_E820])
+static unsigned memory_map(const struct pc *pc, struct e820_entry map[E820_MAX])
 {
 	uint64_t low = usable_low_ram(pc);
 	unsigned n = 0;
@@ -96,16 +97,16 @@ static unsigned memory_map(const struct pc *pc, struct e820_entry map[LINUXBOOT_
 
 int pc_boot_load(struct pc *pc, struct err *err)
 {
-	struct e820_entry map[LINUXBOOT_MAX_E820];
+	struct e820_entry map[E820_MAX];
 	struct vcpu_boot_state start;
-	unsigned n = memory_map(pc, map);
+	const struct boot_machine machine = {map, memory_map(pc, map), pc->config.no_acpi ? 0 : PC_RSDP};
 
-	if (!pc->linuxboot) {
+	if (!pc->boot_image) {
 		vcpu_set_boot_state(vcpus[0], NULL);
 		return 0;
 	}
 	if (load_bios_data(err) != 0 || (!pc->config.no_acpi && load_acpi(pc, err) != 0) ||
-	    linuxboot_load(pc->linuxboot, map, n, pc->config.no_acpi ? 0 : PC_RSDP, &start, err) != 0)
+	    boot_image_load(pc->boot_image, &machine, &start, err) != 0)
 		return -1;
 	vcpu_set_boot_state(vcpus[0], &start);
 	return 0;

@@ -7,7 +7,7 @@
 #define COHORT_HW_PC_PC_IMPL_H
 
 #include "hw/char/uart16550.h"
-#include "hw/fw/linuxboot.h"
+#include "hw/fw/boot_image.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/apic_bus.h"
 #include "hw/intc/i8259.h"
@@ -44,7 +44,7 @@ struct pc {
 
 	struct device device[PC_MAX_DEVICES];
 	unsigned nr_devices;
-	struct linuxboot *linuxboot;
+	struct boot_image *boot_image;  /* NULL: the CPUs start at the reset vector */
 	uint64_t low_ram, high_ram;     /* bytes below and above 4 GiB */
 };
 

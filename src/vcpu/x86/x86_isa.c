@@ -190,7 +190,9 @@ static void apply_boot_state(struct x86_cpu *c, const struct vcpu_boot_state *b)
 		c->cr0 |= X86_CR0_PG;
 	}
 	env->pc = b->entry;
-	env->greg[X86_RSI] = b->arg;
+	env->greg[X86_RAX] = b->arg[BOOT_ARG_A];
+	env->greg[X86_RBX] = b->arg[BOOT_ARG_B];
+	env->greg[X86_RSI] = b->arg[BOOT_ARG_SI];
 	tlb_flush_all(env);
 	x86_mode_update(c);
 }

@@ -12,6 +12,7 @@ unit_tests += \
 	tests/unit/hw/test_lapic_race \
 	tests/unit/hw/test_linuxboot \
 	tests/unit/hw/test_mc146818 \
+	tests/unit/hw/test_multiboot \
 	tests/unit/hw/test_pc \
 	tests/unit/hw/test_pci \
 	tests/unit/hw/test_uart16550
@@ -40,6 +41,8 @@ tests_unit_hw_test_linuxboot_SOURCES = tests/unit/hw/test_linuxboot.c $(HW_FAKES
 tests_unit_hw_test_linuxboot_LDADD = $(LDADD_HW_TEST)
 tests_unit_hw_test_mc146818_SOURCES = tests/unit/hw/test_mc146818.c $(HW_FAKES)
 tests_unit_hw_test_mc146818_LDADD = $(LDADD_HW_TEST)
+tests_unit_hw_test_multiboot_SOURCES = tests/unit/hw/test_multiboot.c $(HW_FAKES)
+tests_unit_hw_test_multiboot_LDADD = $(LDADD_HW_TEST)
 tests_unit_hw_test_pci_SOURCES = tests/unit/hw/test_pci.c $(HW_FAKES)
 tests_unit_hw_test_pci_LDADD = $(LDADD_HW_TEST)
 tests_unit_hw_test_uart16550_SOURCES = tests/unit/hw/test_uart16550.c $(HW_FAKES)

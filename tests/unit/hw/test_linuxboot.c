@@ -64,11 +64,27 @@ static void make_image(void)
 		image[SETUP + i] = (uint8_t)(i * 7 + 1);
 }
 
-static struct linuxboot *open_image(size_t len, const char *rd, const char *cmdline, uint64_t low_ram)
+static void *linuxboot_open(const char *path, const char *rd, const char *cmdline, uint64_t low_ram)
+{
+	return linuxboot_loader.open(&(struct boot_config){path, rd, cmdline, low_ram}, &err);
+}
+
+static int linuxboot_load(void *lb, const struct e820_entry *map, unsigned nr_map, gpa_t rsdp, struct vcpu_boot_state *s)
+{
+	return linuxboot_loader.load(lb, &(struct boot_machine){map, nr_map, rsdp}, s, &err);
+}
+
+static void linuxboot_free(void *lb)
+{
+	if (lb)
+		linuxboot_loader.free(lb);
+}
+
+static void *open_image(size_t len, const char *rd, const char *cmdline, uint64_t low_ram)
 {
 	store(kernel, image, len);
 	err.text[0] = 0;
-	return linuxboot_open(kernel, rd, cmdline, low_ram, &err);
+	return linuxboot_open(kernel, rd, cmdline, low_ram);
 }
 
 static void expect_error(size_t len, const char *rd, const char *cmdline, uint64_t low_ram, const char *text)
@@ -92,17 +108,17 @@ static int setup(void **state)
 static void loads_for_the_64_bit_entry(void **state)
 {
 	const struct e820_entry map[] = {{0, 0x9fc00, E820_RAM}, {0x100000, 0x2f00000, E820_RAM}};
-	struct linuxboot *lb = open_image(sizeof(image), initrd, "console=ttyS0", LOW_RAM);
+	void *lb = open_image(sizeof(image), initrd, "console=ttyS0", LOW_RAM);
 	struct vcpu_boot_state s;
 	gpa_t p, rd;
 
 	(void)state;
 	assert_non_null(lb);
-	assert_int_equal(linuxboot_load(lb, map, 2, 0xf0000, &s, &err), 0);
+	assert_int_equal(linuxboot_load(lb, map, 2, 0xf0000, &s), 0);
 	assert_int_equal(s.word_bits, 64);
 	assert_int_equal(s.entry, 0x100200);
 	assert_memory_equal(fake_ram + 0x100000, image + SETUP, PAYLOAD);
-	p = s.arg;
+	p = s.arg[BOOT_ARG_SI];
 	assert_memory_equal(fake_ram + p + 0x202, "HdrS", 4);
 	assert_int_equal(ram(p + 0x70, 8), 0xf0000);
 	assert_int_equal(ram(p + 0x1e8, 1), 2);
@@ -130,33 +146,33 @@ static void loads_for_the_64_bit_entry(void **state)
 
 static void loads_again_after_the_guest_ran(void **state)
 {
-	struct linuxboot *lb = open_image(sizeof(image), initrd, NULL, LOW_RAM);
+	void *lb = open_image(sizeof(image), initrd, NULL, LOW_RAM);
 	struct vcpu_boot_state s;
 
 	(void)state;
 	assert_non_null(lb);
 	for (unsigned i = 0; i < 2; i++) {
 		memset(fake_ram, 0xee, sizeof(fake_ram));
-		assert_int_equal(linuxboot_load(lb, NULL, 0, 0, &s, &err), 0);
+		assert_int_equal(linuxboot_load(lb, NULL, 0, 0, &s), 0);
 		assert_memory_equal(fake_ram + 0x100000, image + SETUP, PAYLOAD);
 		assert_memory_equal(fake_ram + LOW_RAM - 4096, "initial ram disk", 16);
 	}
 	store(initrd, "short", 5);
-	assert_int_equal(linuxboot_load(lb, NULL, 0, 0, &s, &err), -1);
+	assert_int_equal(linuxboot_load(lb, NULL, 0, 0, &s), -1);
 	assert_non_null(strstr(err.text, "shorter"));
 	linuxboot_free(lb);
 }
 
 static void kernel_without_64_bit_entry_starts_in_32_bits(void **state)
 {
-	struct linuxboot *lb;
+	void *lb;
 	struct vcpu_boot_state s;
 
 	(void)state;
 	put(0x236, 0, 2);
 	lb = open_image(sizeof(image), NULL, NULL, LOW_RAM);
 	assert_non_null(lb);
-	assert_int_equal(linuxboot_load(lb, NULL, 0, 0, &s, &err), 0);
+	assert_int_equal(linuxboot_load(lb, NULL, 0, 0, &s), 0);
 	assert_int_equal(s.word_bits, 32);
 	assert_int_equal(s.entry, 0x100000);
 	assert_int_equal(ram(s.desc_table + s.code_sel, 8), 0x00cf9a000000ffffull);
@@ -166,11 +182,11 @@ static void kernel_without_64_bit_entry_starts_in_32_bits(void **state)
 static void files_that_are_not_there(void **state)
 {
 	(void)state;
-	assert_null(linuxboot_open("/nonexistent/vmlinuz", NULL, NULL, LOW_RAM, &err));
+	assert_null(linuxboot_open("/nonexistent/vmlinuz", NULL, NULL, LOW_RAM));
 	assert_non_null(strstr(err.text, "cannot open kernel '/nonexistent/vmlinuz'"));
-	assert_null(linuxboot_open("/dev/null", NULL, NULL, LOW_RAM, &err));
+	assert_null(linuxboot_open("/dev/null", NULL, NULL, LOW_RAM));
 	assert_non_null(strstr(err.text, "not a regular file"));
-	assert_null(linuxboot_open(dir, NULL, NULL, LOW_RAM, &err));
+	assert_null(linuxboot_open(dir, NULL, NULL, LOW_RAM));
 	expect_error(sizeof(image), "/nonexistent/initrd", NULL, LOW_RAM, "cannot open initrd");
 	store(initrd, "", 0);
 	expect_error(sizeof(image), initrd, NULL, LOW_RAM, "is empty");
@@ -232,13 +248,13 @@ static void random_headers_are_survived(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 2000; i++) {
 		struct vcpu_boot_state s;
-		struct linuxboot *lb;
+		void *lb;
 
 		make_image();
 		for (unsigned n = 0; n < 4; n++)
 			image[0x1f1 + rand_r(&seed) % 0x73] = (uint8_t)rand_r(&seed);
 		lb = open_image(sizeof(image), i & 1 ? initrd : NULL, "x", LOW_RAM);
-		if (lb && linuxboot_load(lb, NULL, 0, 0, &s, &err) == 0)
+		if (lb && linuxboot_load(lb, NULL, 0, 0, &s) == 0)
 			assert_true(s.word_bits == 32 || s.word_bits == 64);
 		linuxboot_free(lb);
 	}
