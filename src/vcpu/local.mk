@@ -82,6 +82,8 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/x86_stack.h \
 	src/vcpu/x86/x86_task.c \
 	src/vcpu/x86/x86_task.h \
+	src/vcpu/x86/x86_vme.c \
+	src/vcpu/x86/x86_vme.h \
 	src/vcpu/x86/x86_x87.c \
 	src/vcpu/x86/x86_x87.h \
 	src/vcpu/x86/x86_xstate.c \

@@ -23,6 +23,7 @@
 #include "vcpu/x86/x86_msr.h"
 #include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_segment.h"
+#include "vcpu/x86/x86_vme.h"
 #include "vcpu/x86/x86_x87.h"
 #include "vcpu/x86/x86_xstate.h"
 
@@ -149,6 +150,14 @@ void x86_debug_port(struct x86_cpu *c, uint16_t port, unsigned size)
 	(void)c;
 	(void)port;
 	(void)size;
+}
+
+bool x86_vme_int(struct x86_cpu *c, uint8_t vector, gva_t next)
+{
+	(void)c;
+	(void)vector;
+	(void)next;
+	return false;
 }
 
 bool x86_io_allowed(struct x86_cpu *c, uint16_t port, unsigned size)

@@ -116,7 +116,7 @@ static uint64_t cr4_valid(const struct x86_cpu *c)
 		uint16_t feature; /* enum x86_cpuid_bit */
 		uint32_t bit;
 	} gated[] = {
-		{ X86_CPUID_UMIP, X86_CR4_UMIP }, { X86_CPUID_FSGSBASE, X86_CR4_FSGSBASE }, { X86_CPUID_PCID, X86_CR4_PCIDE },
+		{ X86_CPUID_VME, X86_CR4_VME | X86_CR4_PVI }, { X86_CPUID_UMIP, X86_CR4_UMIP }, { X86_CPUID_FSGSBASE, X86_CR4_FSGSBASE }, { X86_CPUID_PCID, X86_CR4_PCIDE },
 		{ X86_CPUID_XSAVE, X86_CR4_OSXSAVE }, { X86_CPUID_SMEP, X86_CR4_SMEP }, { X86_CPUID_SMAP, X86_CR4_SMAP },
 	};
 

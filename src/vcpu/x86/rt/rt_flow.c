@@ -11,6 +11,7 @@
 #include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_stack.h"
 #include "vcpu/x86/x86_task.h"
+#include "vcpu/x86/x86_vme.h"
 
 static uint64_t sp_mask(const struct x86_cpu *c)
 {
@@ -313,7 +314,10 @@ static void iret_real(struct x86_cpu *c, unsigned size)
 		keep |= X86_FL_IOPL;
 	if (size == 2)
 		keep |= 0xffff0000;
-	x86_eflags_set(c, (fl & ~keep) | (x86_eflags_get(c) & keep));
+	if ((c->eflags & X86_FL_VM) && x86_if_is_denied(c))
+		x86_vme_popf(c, fl, size);
+	else
+		x86_eflags_set(c, (fl & ~keep) | (x86_eflags_get(c) & keep));
 	c->vcpu.env.greg[X86_RSP] = s.sp;
 	real_transfer(c, sel, pc);
 }
@@ -361,8 +365,6 @@ uint64_t x86_rt_iret(struct tcg_env *env, uint64_t size64, uint64_t length, uint
 
 	(void)unused;
 	c->nmi_blocked = false;
-	if ((c->eflags & X86_FL_VM) && (c->eflags & X86_FL_IOPL) != X86_FL_IOPL)
-		x86_fault_raise_err(c, X86_GP, 0);
 	if (!x86_protected(c)) {
 		iret_real(c, size);
 		return 0;

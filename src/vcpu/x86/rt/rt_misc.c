@@ -13,6 +13,7 @@
 #include "util/stats.h"
 #include "vcpu/exec.h"
 #include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/x86_vme.h"
 
 #define UNUSED2(x, y) ((void)(x), (void)(y))
 #define UNUSED3(x, y, z) ((void)(x), (void)(y), (void)(z))
@@ -25,11 +26,14 @@ uint64_t x86_rt_raise(struct tcg_env *env, uint64_t vector, uint64_t error, uint
 	x86_fault_raise_err(x86_cpu(env), (enum x86_vector)vector, (int64_t)error < 0 ? 0 : (uint32_t)error);
 }
 
-uint64_t x86_rt_int_soft(struct tcg_env *env, uint64_t vector, uint64_t next, uint64_t unused)
+uint64_t x86_rt_int_soft(struct tcg_env *env, uint64_t vector, uint64_t next, uint64_t is_int_n)
 {
 	struct x86_cpu *c = x86_cpu(env);
 
-	(void)unused;
+	if (is_int_n && (c->eflags & X86_FL_VM) && x86_vme_int(c, (uint8_t)vector, next)) {
+		c->single_step_due = false;
+		vcpu_unwind(env);
+	}
 	/* INT1 is no software interrupt to the gate's DPL, but a trap all the same. */
 	c->fault.raised = (struct x86_event){ .vector = (uint8_t)vector, .soft = vector != X86_INT1_VECTOR, .next_pc = next };
 	if (!c->fault.raised.soft)

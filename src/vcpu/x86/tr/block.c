@@ -169,7 +169,7 @@ static bool check_privilege(struct x86_tr *c)
 
 	if ((attr & X86_A_NOREAL) && (!(c->flags & X86_TB_PE) || (c->flags & X86_TB_VM)))
 		return raise_ud(c);
-	if (((attr & X86_A_PRIV) && (c->flags & X86_TB_CPL)) || ((attr & X86_A_IOPL) && !(c->flags & X86_TB_IOPL))) {
+	if ((attr & X86_A_PRIV) && (c->flags & X86_TB_CPL)) {
 		x86_tr_raise(c, X86_GP, 0);
 		return false;
 	}
@@ -206,7 +206,7 @@ static bool checks(struct x86_tr *c)
 		return raise_ud(c);
 	if ((c->in.id == X86_I_STAC || c->in.id == X86_I_CLAC) && (c->flags & X86_TB_CPL))
 		return raise_ud(c);
-	if ((c->in.attr & (X86_A_NOREAL | X86_A_PRIV | X86_A_IOPL)) && !check_privilege(c))
+	if ((c->in.attr & (X86_A_NOREAL | X86_A_PRIV)) && !check_privilege(c))
 		return false;
 	if ((c->in.attr & (X86_A_FPU | X86_A_MMX | X86_A_SSE)) || c->in.id == X86_I_FWAIT)
 		return check_fp_units(c);

@@ -302,18 +302,8 @@ void x86_tr_retf(struct x86_tr *c)
 	x86_tr_leave_env(c);
 }
 
-static bool v8086_forbids(struct x86_tr *c)
-{
-	if (!(c->flags & X86_TB_VM) || (c->flags & X86_TB_IOPL))
-		return false;
-	x86_tr_raise(c, X86_GP, 0);
-	return true;
-}
-
 void x86_tr_iret(struct x86_tr *c)
 {
-	if (v8086_forbids(c))
-		return;
 	x86_tr_rt(c, X86_RT_iret, X86_TR_NO_RESULT, x86_tr_const(c, c->in.opsize), x86_tr_const(c, c->in.len), IR_NONE);
 	x86_tr_leave_env_or_event(c);
 }
@@ -322,15 +312,13 @@ static void soft_interrupt(struct x86_tr *c, unsigned vector)
 {
 	ir_ref v = x86_tr_const(c, vector), next = x86_tr_const(c, (int64_t)c->next);
 
-	x86_tr_rt(c, X86_RT_int_soft, X86_TR_NO_RESULT, v, next, IR_NONE);
+	x86_tr_rt(c, X86_RT_int_soft, X86_TR_NO_RESULT, v, next, x86_tr_const(c, c->in.id == X86_I_INT));
 	leave_for_event(c);
 }
 
 /* The row's argument is the vector, or 0: INT n. */
 void x86_tr_int(struct x86_tr *c)
 {
-	if (!c->arg && v8086_forbids(c))
-		return;
 	soft_interrupt(c, c->in.id == X86_I_INT1 ? X86_INT1_VECTOR : c->arg ? c->arg : c->in.imm & 0xff);
 	c->done = true;
 }

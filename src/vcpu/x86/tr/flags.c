@@ -66,7 +66,10 @@ void x86_tr_std(struct x86_tr *c)
 
 void x86_tr_cli(struct x86_tr *c)
 {
-	clear_eflags(c, X86_FL_IF);
+	if (c->flags & X86_TB_IOPL)
+		clear_eflags(c, X86_FL_IF);
+	else
+		x86_tr_rt(c, X86_RT_cli, X86_TR_NO_RESULT, IR_NONE, IR_NONE, IR_NONE);
 }
 
 /*
@@ -75,7 +78,7 @@ void x86_tr_cli(struct x86_tr *c)
  */
 void x86_tr_sti(struct x86_tr *c)
 {
-	if (!c->single && x86_tr_next_is_plain(c)) {
+	if (!c->single && (c->flags & X86_TB_IOPL) && x86_tr_next_is_plain(c)) {
 		ir_ref t = x86_tr_ldenv(c, IR_I32, X86_TR_OFF(eflags));
 
 		ir_emit_k(c->ir, IR_OR, IR_I32, t, t, X86_FL_IF);

@@ -41,6 +41,8 @@ enum {
 #define FL_NT	 0x4000ul
 #define FL_RF	 0x10000ul
 #define FL_AC	 0x40000ul
+#define FL_VIF	 0x80000ul
+#define FL_VIP	 0x100000ul
 
 #define CR0_PE	       0x1ul
 #define CR0_MP	       0x2ul
@@ -50,6 +52,8 @@ enum {
 #define CR0_WP	       0x10000ul
 #define CR0_AM	       0x40000ul
 #define CR0_PG	       0x80000000ul
+#define CR4_VME	       0x1ul
+#define CR4_PVI	       0x2ul
 #define CR4_TSD	       0x4ul
 #define CR4_DE	       0x8ul
 #define CR4_PSE	       0x10ul
