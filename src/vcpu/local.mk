@@ -46,6 +46,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/tr/branch.c \
 	src/vcpu/x86/tr/families.def \
 	src/vcpu/x86/tr/flags.c \
+	src/vcpu/x86/tr/limit.c \
 	src/vcpu/x86/tr/logic.c \
 	src/vcpu/x86/tr/lookahead.c \
 	src/vcpu/x86/tr/mmx.c \

@@ -224,6 +224,8 @@ static void deliver_protected(struct x86_cpu *c, const struct event *e)
 	}
 	cpl = handler_segment(c, &g, &cs);
 	size = g.type & 8 ? 4 : 2;
+	if (g.offset > x86_desc_limit(cs.low))
+		x86_fault_raise_err(c, X86_GP, 0);
 	if (cpl == 3)
 		f.mode = X86_MMU_USER;
 	if (cpl < c->cpl) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mem/tlb.h"
+#include "vcpu/exec.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_segment.h"
 
@@ -229,6 +230,28 @@ uint64_t x86_rt_arpl(struct tcg_env *env, uint64_t dest, uint64_t src, uint64_t 
 	(void)unused;
 	set_zf(env, lower);
 	return lower ? (dest & ~3ull) | (src & 3) : dest;
+}
+
+uint64_t x86_rt_code_limit(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	(void)a;
+	(void)b;
+	(void)unused;
+	vcpu_run_alone(env);
+	x86_fault_raise_err(x86_cpu(env), X86_GP, 0);
+}
+
+uint64_t x86_rt_branch_limit(struct tcg_env *env, uint64_t ip, uint64_t counted, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	uint64_t mask = counted == 2 ? 0xffff : 0xffffffff, *rcx = &env->greg[X86_RCX];
+
+	(void)unused;
+	if (ip <= c->seg[X86_CS].limit)
+		return 0;
+	if (counted)
+		*rcx = (*rcx & ~mask) | ((*rcx + 1) & mask);
+	x86_fault_raise_err(c, X86_GP, 0);
 }
 
 uint64_t x86_rt_seg_check(struct tcg_env *env, uint64_t desc, uint64_t off, uint64_t unused)

@@ -294,6 +294,8 @@ static void translate_insn(struct x86_tr *c, enum x86_decode_status st)
 		c->next &= 0xffffffffu;
 	i->imm = (int64_t)c->pc;
 	i->imm2 = c->in.len;
+	if (!c->ir->guest_insns)
+		x86_tr_limit_begin(c);
 	if ((c->flags & (X86_TB_BP | X86_TB_RF)) == X86_TB_BP)
 		look_for_breakpoint(c);
 	if (c->single)
@@ -358,6 +360,7 @@ void x86_translate(struct tcg_env *env, struct ir_block *ir, const struct guest_
 	c.mode = (enum x86_mode)(c.flags & X86_TB_MODE);
 	c.single = c.flags & X86_TB_SINGLE;
 	translate_block(&c, max_insns);
+	x86_tr_limit_end(&c);
 	if (ir->watch_len < ir->guest_len)
 		ir->watch_len = ir->guest_len;
 }

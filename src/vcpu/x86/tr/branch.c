@@ -107,6 +107,7 @@ static ir_ref wrapped_target(struct x86_tr *c)
 
 static void goto_relative(struct x86_tr *c)
 {
+	x86_tr_check_relative(c);
 	if (target_depends_on_base(c))
 		goto_indirect(c, IR_JMPIND, wrapped_target(c));
 	else
@@ -141,10 +142,13 @@ static void push_next(struct x86_tr *c)
 static ir_ref indirect_target(struct x86_tr *c)
 {
 	const struct x86_operand *o = &c->in.op[0];
+	ir_ref t;
 
 	if (o->kind == X86_OPK_GPR && o->size == 8 && o->reg != X86_RSP)
 		return IR_G(o->reg);
-	return to_linear(c, x86_tr_zx(c, 0));
+	t = x86_tr_zx(c, 0);
+	x86_tr_check_ip(c, t);
+	return to_linear(c, t);
 }
 
 /* ---- Near transfers */
@@ -163,7 +167,7 @@ void x86_tr_jcc(struct x86_tr *c)
 	gva_t target = relative_target(c);
 	unsigned skip;
 
-	if (!c->single && !target_depends_on_base(c) && !is_backward(c, target)) {
+	if (!c->single && !target_depends_on_base(c) && !is_backward(c, target) && !x86_tr_target_is_limited(c)) {
 		emit_exit(c, IR_JCC, target, x86_tr_live_at(c, target));
 		c->ir->insn[c->ir->nr_insns - 1].cc = c->in.cond;
 		return;
@@ -180,6 +184,7 @@ static void call_relative(struct x86_tr *c)
 	gva_t target = relative_target(c);
 	uint32_t live;
 
+	x86_tr_check_relative(c);
 	push_next(c);
 	if (target_depends_on_base(c)) {
 		goto_indirect(c, IR_CALLIND, wrapped_target(c));
@@ -213,6 +218,7 @@ void x86_tr_ret(struct x86_tr *c)
 {
 	ir_ref t = x86_tr_pop_peek(c, c->in.opsize);
 
+	x86_tr_check_ip(c, t);
 	x86_tr_sp_add(c, c->in.opsize + (c->in.nr_ops ? c->in.imm & 0xffff : 0));
 	goto_indirect(c, IR_RET, to_linear(c, t));
 	c->done = true;

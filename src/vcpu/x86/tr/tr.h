@@ -37,6 +37,7 @@ struct x86_tr {
 	bool done; /* the block has ended */
 	bool check_behind_next; /* an interrupt may wait: look behind the next instruction (STI) */
 	gva_t pc, next; /* of the current instruction and of the one behind it */
+	unsigned limit_insn; /* index of the constant that limit_end() fills in; 0: none */
 	int64_t k; /* value of IR_KONST for x86_tr_emit() */
 	struct x86_tr_memo memo[X86_TR_AHEAD_MEMO];
 };
@@ -124,6 +125,14 @@ void x86_tr_goto(struct x86_tr *c,
 		 gva_t target); /* to a linear address, polling if it is behind us; more IR may follow */
 void x86_tr_split(struct x86_tr *c, gva_t target); /* the block is full: on in the next one, no poll */
 ir_ref x86_tr_far_ptr(struct x86_tr *c, unsigned off_bytes, ir_ref *sel); /* loads m16:off; returns the offset */
+
+/* ---- The code segment's limit (limit.c) */
+
+void x86_tr_limit_begin(struct x86_tr *c); /* behind the block's first IR_INSN; end: when its length is known */
+void x86_tr_limit_end(struct x86_tr *c);
+bool x86_tr_target_is_limited(const struct x86_tr *c); /* the current branch must look at its target */
+void x86_tr_check_ip(struct x86_tr *c, ir_ref ip);     /* #GP(0) if the offset is above the limit; a zero-extended register */
+void x86_tr_check_relative(struct x86_tr *c);          /* the same for a relative branch's target */
 
 /* ---- Stack (stack.c) */
 

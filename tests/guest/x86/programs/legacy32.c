@@ -121,6 +121,37 @@ static void segment_limits(void)
 	CHECK_EQ(t.r.esp, 0x7c);
 }
 
+/* Branches out of a code segment of 128 bytes fault where they are, and have done nothing. */
+static void branch_limits(void)
+{
+	static const uint8_t at[] = { 0, 5, 10, 18, 24, 28, 30 };
+
+	gdt_set(SEL32_TEST, gdt_segment((uint32_t)LABEL(u_limits), 127, 0xfa, 4));
+	for (unsigned i = 0; i < ARRAY_LEN(at); i++) {
+		user_regs(&r, LABEL(u_limits));
+		r.cs = SEL32_TEST | 3;
+		r.eip = at[i];
+		r.eax = 0x80;
+		r.ecx = 7;
+		r.eflags |= FL_ZF;
+		RUN_TO(VEC_GP);
+		CHECK_EQ(t.r.error, 0);
+		CHECK_EQ(t.r.eip, at[i] + (at[i] == 10));
+		CHECK_EQ(t.r.esp, r.esp - (at[i] == 10 ? 4 : 0));
+		CHECK_EQ(t.r.ecx, 7);
+		CHECK_EQ(t.r.cs, SEL32_TEST | 3);
+	}
+	r.eip = 33; /* not taken; then off the end */
+	RUN_TO(VEC_GP);
+	CHECK_EQ(t.r.eip, 126);
+	CHECK_EQ(t.r.ebx, 1);
+	r.eip = 33;
+	r.eax = 0x7f; /* the limit itself: it is the instruction there that does not fit */
+	r.ebx = 2;
+	RUN_TO(VEC_GP);
+	CHECK_EQ(t.r.eip, 0x7f);
+}
+
 static void call_gate(void)
 {
 	gdt_set(0x40, gdt_gate((uint32_t)LABEL(k_gate_target), SEL32_KCODE, 0xec, 2));
@@ -423,6 +454,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(exceptions),
 	RT_TEST(ring3),
 	RT_TEST(segment_limits),
+	RT_TEST(branch_limits),
 	RT_TEST(call_gate),
 	RT_TEST(conforming),
 	RT_TEST(sysenter),

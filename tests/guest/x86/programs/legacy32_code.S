@@ -48,6 +48,36 @@ u_call_gate_next:
 u_push_ss_at:
 	pushl	%ecx
 	int	$0x80
+	CODE	u_limits                /* a code segment of 128 bytes starts here */
+	.byte	0xe9                    /* 0: JMP */
+	.long	0x200
+	.byte	0xe8                    /* 5: CALL */
+	.long	0x200
+	pushl	%eax                    /* 10: RET; two bytes left over */
+	ret
+	nop
+	nop
+	nop
+	nop
+	nop
+	nop
+	.byte	0x0f, 0x84              /* 18: JZ */
+	.long	0x200
+	call	*%eax                   /* 24 */
+	nop
+	nop
+	jmp	*%eax                   /* 28 */
+	loop	. + 0x70                /* 30 */
+	nop
+	cmpl	$1, %ebx                /* 33 */
+	je	1f
+	cmpl	$2, %ebx
+	je	2f
+	movl	$1, %ebx
+1:	jmp	3f
+2:	jmp	*%eax
+	.org	u_limits + 126
+3:	movl	$1, %ebx                /* does not fit */
 	CODE	u_sysenter
 	movl	%esp, %ecx
 	movl	$1f, %edx

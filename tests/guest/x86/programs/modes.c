@@ -637,7 +637,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(gs_and_fs),
 	RT_TEST(fsgsbase),
 	RT_TEST(segment_limits),
-	RT_TEST_KNOWN(code_segment_limit),
+	RT_TEST(code_segment_limit),
 	RT_TEST(sixteen_bit),
 	RT_TEST(compat_instructions),
 	RT_TEST(local_table),
