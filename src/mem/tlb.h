@@ -44,6 +44,11 @@ struct tlb_ops {
 	 */
 	bool (*watches)(struct tcg_env *env, gva_t page);
 	void (*accessed)(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access);
+	/*
+	 * A user-mode access of the instruction at env.pc wanders: its level-0 slot misses so often that new code for it should look into
+	 * level 1 at once.
+	 */
+	void (*access_wanders)(struct tcg_env *env);
 };
 extern const struct tlb_ops *tlb_ops; /* [const] */
 

@@ -41,6 +41,7 @@ struct tlb_book {
 	uint32_t mode;                  /* tb flags of the current CPU mode */
 	struct tlb_bloom large;         /* 2 MiB regions of linear space with entries from large pages */
 	struct tlb_bloom jc_pages;      /* pages that may have jump-cache entries */
+	uint64_t judged[TLB_L0_SLOTS];  /* when each slot's budget was filled up, host nanoseconds */
 	uint64_t l1_any[TLB_NR_MODES][TLB_L1_WORDS];   /* entries that were filled since the last wipe */
 	uint64_t l1_write[TLB_NR_MODES][TLB_L1_WORDS]; /* entries that may have a valid write tag */
 	struct tlb_fetch_entry fetch[2][TLB_FETCH_SIZE]; /* by user/supervisor */

@@ -378,8 +378,10 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
 		memset(book->l1_any[mode], 0xff, sizeof(book->l1_any[mode]));
 		for (unsigned kind = 0; kind < 2; kind++)
-			tlb_l0_invalidate(env, mode, kind, (1ull << TLB_L0_SLOTS) - 1);
+			tlb_l0_invalidate(env, mode, kind, ~0ull >> (64 - TLB_L0_SLOTS));
 	}
+	for (unsigned slot = 0; slot < TLB_L0_SLOTS; slot++)
+		env->l0_budget[slot] = TLB_SLOT_BUDGET;
 	ctx_restart(env);
 	salt_update(env);
 	return 0;

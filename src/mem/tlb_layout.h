@@ -29,8 +29,11 @@ _Static_assert(sizeof(struct tlb_slot) == 64, "one cache line");
 #define TLB_SLOT_SEG1 17 /* (GS) */
 #define TLB_SLOT_MISC 18 /* whatever has no better place: temporaries, runtime routines */
 #define TLB_SLOT_POOL 19 /* a pool, for accesses whose base register says little of where they go */
-#define TLB_SLOT_POOL_SIZE 13
-#define TLB_L0_SLOTS 32
+#define TLB_SLOT_POOL_SIZE 45
+#define TLB_L0_SLOTS 64
+
+/* Level-0 misses that hit level 1, until somebody looks how long they took; see tlb_ops.access_wanders. */
+#define TLB_SLOT_BUDGET 256
 
 /* MMU modes; the guest gives them their meaning. x86: user, supervisor, supervisor with SMAP lifted (EFLAGS.AC). */
 #define TLB_NR_MODES 3

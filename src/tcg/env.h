@@ -80,6 +80,7 @@ struct tcg_env {
 	/* [owner] level-0 TLB slots, by MMU mode, access kind (0 read, 1 write) and slot number */
 	struct tlb_slot l0[TLB_NR_MODES][2][TLB_L0_SLOTS] __attribute__((aligned(64)));
 	uint32_t l0_last[TLB_NR_MODES][2][TLB_L0_SLOTS]; /* [owner] back end: page number of each slot's last miss, see slow.c */
+	uint32_t l0_budget[TLB_L0_SLOTS]; /* [owner] user mode: misses left until tlb_access_slow() is to judge the slot */
 	struct tlb tlb; /* level 1 and bookkeeping */
 
 	/* [owner] jump cache: tag = PC + jc_salt of the block's mode; indexed by the PC's low 16 bits */

@@ -53,7 +53,9 @@ src_tcg_libtcg_a_SOURCES = \
 	src/tcg/tcg.c \
 	src/tcg/tcg.h \
 	src/tcg/tcg_log.c \
-	src/tcg/tcg_log.h
+	src/tcg/tcg_log.h \
+	src/tcg/wander.c \
+	src/tcg/wander.h
 
 # The back end of this host.
 if HOST_X86_64

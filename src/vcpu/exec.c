@@ -9,10 +9,12 @@
 
 #include <stdlib.h>
 
+#include "mem/aspace.h"
 #include "mem/code_watch.h"
 #include "mem/tlb.h"
 #include "sched/cpu_thread.h"
 #include "tcg/cache/tb.h"
+#include "tcg/wander.h"
 #include "util/err.h"
 #include "util/jitter.h"
 #include "util/log.h"
@@ -66,6 +68,22 @@ void vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size)
 		return;
 	x->one_shot = true;
 	vcpu_unwind(env);
+}
+
+/* The blocks with the instruction die, and their successors know better. The running block goes on to its end: nothing is wrong with it. */
+void vcpu_access_wanders(struct tcg_env *env)
+{
+	struct tlb_walk w;
+	gpa_t start;
+	ram_off_t off;
+	uint64_t avail;
+	bool rom;
+
+	if (!wander_mark(env->pc) || tlb_ops->probe(env, env->pc, TLB_FETCH, 0, &w))
+		return;
+	off = aspace_find_ram_rcu((w.pa + (env->pc - w.va)) & GUEST_PAGE_MASK, &start, &avail, &rom);
+	if (off != ASPACE_NOT_RAM)
+		code_watch_store(off | (env->pc & ~GUEST_PAGE_MASK), 1);
 }
 
 static void wait_while_paused(struct vcpu *v)

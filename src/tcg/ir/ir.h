@@ -100,6 +100,7 @@ struct ir_mem {
 	uint8_t slot;        /* TLB_SLOT_*: level-0 slot to use */
 	bool lin32;          /* linear address wraps at 4 GiB (outside 64-bit mode) */
 	bool align;          /* must be aligned to its size: else the guest's alignment fault */
+	bool wander;         /* hint: goes from page to page, the slot would mostly miss */
 	uint32_t seg_base;   /* byte offset in env of a 64-bit segment base to add, 0: none */
 	int64_t disp;
 };

@@ -145,6 +145,8 @@ static ir_ref mem(struct parse *s)
 			m.lin32 = true;
 		else if (eat(s, "align"))
 			m.align = true;
+		else if (eat(s, "wander"))
+			m.wander = true;
 		else
 			break;
 	}
@@ -156,7 +158,7 @@ static ir_ref mem(struct parse *s)
 
 		if (o->base == m.base && o->index == m.index && o->scale == m.scale && o->addr_bits == m.addr_bits &&
 		    o->slot == m.slot && o->lin32 == m.lin32 && o->align == m.align && o->seg_base == m.seg_base &&
-		    o->disp == m.disp)
+		    o->wander == m.wander && o->disp == m.disp)
 			return IR_M(k);
 	}
 	return ir_mem(s->b, &m);

@@ -87,7 +87,7 @@ static void put_mem(struct text *t, const struct ir_mem *m)
 	put(t, " @%u", m->slot);
 	if (m->addr_bits != 64)
 		put(t, " a%u", m->addr_bits);
-	put(t, "%s%s]", m->lin32 ? " lin32" : "", m->align ? " align" : "");
+	put(t, "%s%s%s]", m->lin32 ? " lin32" : "", m->align ? " align" : "", m->wander ? " wander" : "");
 }
 
 static void put_ref(struct text *t, const struct ir_block *b, const struct ir_insn *i, ir_ref r)

@@ -334,4 +334,5 @@ const struct tlb_ops x86_tlb_ops = {
 	.before_code_store = vcpu_before_code_store,
 	.watches = x86_debug_watches,
 	.accessed = x86_debug_data,
+	.access_wanders = vcpu_access_wanders,
 };

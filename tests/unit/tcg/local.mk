@@ -4,7 +4,8 @@ unit_tests += \
 	tests/unit/tcg/test_ir \
 	tests/unit/tcg/test_ir_eval \
 	tests/unit/tcg/test_liveness \
-	tests/unit/tcg/test_vec_eval
+	tests/unit/tcg/test_vec_eval \
+	tests/unit/tcg/test_wander
 
 EXTRA_DIST += \
 	tests/ir/opt.ir \
@@ -20,6 +21,7 @@ tests_unit_tcg_test_ir_eval_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_liveness_SOURCES = tests/unit/tcg/test_liveness.c $(IR_FUZZ)
 tests_unit_tcg_test_liveness_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_vec_eval_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_wander_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 
 # The back end of this host.
 if HOST_X86_64

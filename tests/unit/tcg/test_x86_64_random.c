@@ -80,7 +80,7 @@ static void forget_temps(struct rnd *r)
 static ir_ref near_base(struct rnd *r)
 {
 	struct ir_mem m = { .base = r->base, .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = (uint8_t)IR_REF_NUM(r->base),
-			    .disp = (int64_t)pick(r, 80) - 40 };
+			    .disp = (int64_t)pick(r, 80) - 40, .wander = !pick(r, 8) };
 
 	return ir_mem(r->b, &m);
 }
@@ -90,16 +90,23 @@ static ir_ref memory(struct rnd *r, unsigned bytes)
 {
 	struct ir_mem m = { .scale = (uint8_t)(1u << pick(r, 4)), .addr_bits = 64, .base = IR_NONE, .index = IR_NONE };
 	int64_t at = (int64_t)FX_BASE + 512 + (int64_t)pick(r, FX_PAGE_FAULT * 4096 - 1024);
-	unsigned how = pick(r, 6);
+	unsigned how = pick(r, 7);
 
 	if (r->base != IR_NONE && pick(r, 8))
 		return near_base(r);
 	if (pick(r, 3))
 		at &= ~(int64_t)(bytes - 1);
 	m.slot = (uint8_t)pick(r, TLB_L0_SLOTS);
+	m.wander = !pick(r, 3);
 	m.disp = at;
 	if (how == 0)
 		return ir_mem(r->b, &m);
+	if (how == 6) { /* a table */
+		m.index = pick(r, 3) ? IR_G(pick(r, TCG_NR_GREG)) : dest(r);
+		m.disp = at - 8 * m.scale;
+		emit(r, IR_MOV, IR_I64, m.index, IR_KONST, IR_NONE)->imm = (int64_t)pick(r, 16);
+		return ir_mem(r->b, &m);
+	}
 	m.base = pick(r, 3) ? IR_G(pick(r, TCG_NR_GREG)) : dest(r);
 	m.disp = pick(r, 2) ? (int64_t)pick(r, 256) - 128 : 0;
 	if (how >= 4) {

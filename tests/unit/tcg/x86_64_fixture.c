@@ -251,6 +251,8 @@ static void reset_tlb(struct tcg_env *env)
 	env->tlb.ctx = FX_CTX;
 	memset(env->tlb.l0_live, 0, sizeof(env->tlb.l0_live));
 	memset(env->tlb.l0_global, 0, sizeof(env->tlb.l0_global));
+	for (unsigned n = 0; n < TLB_L0_SLOTS; n++)
+		env->l0_budget[n] = n & 3;
 }
 
 void fx_reset_state(uint64_t seed)

@@ -2,7 +2,7 @@
 /*
  * Guest memory operands: the inline level-0 check, and the host operand of the access behind it.
  *
- *     lea  r13, [ea]           form A: one base register         mov/lea r13, ea          form B: anything else
+ *     lea  r13, [ea]           form A: one register              mov/lea r13, ea          form B: anything else
  *     sub  r13, slot.lo                                          mov  r14, r13
  *     cmp  r13, slot.lim[n]                                      sub  r14, slot.lo
  *     ja   cold                                                  cmp  r14, slot.lim[n]
@@ -109,16 +109,31 @@ static void linear(struct gen *g, const struct ir_mem *m)
 
 static bool is_form_a(const struct gen *g, const struct ir_mem *m, unsigned how)
 {
-	if ((how & MEM_SIMPLE) || m->index != IR_NONE || m->seg_base || m->addr_bits != 64 || m->lin32 || !fits32(m->disp))
+	if ((how & MEM_SIMPLE) || m->seg_base || m->addr_bits != 64 || m->lin32 || !fits32(m->disp))
 		return false;
-	if (m->base == IR_NONE)
-		return true;
-	return in_reg(g, m->base);
+	if (m->base != IR_NONE)
+		return m->index == IR_NONE && in_reg(g, m->base);
+	return m->index == IR_NONE || in_reg(g, m->index);
+}
+
+/*
+ * Accesses that wander: the level-0 slot, one range, misses too often. They look into level 1 at once, in user mode, whose pages are never
+ * global: their tag is page | context. The page is that of the last byte, the index that of the first: crossing fails by itself.
+ *
+ *     lea r14, [ea] / shr r14, 6 / and r14d, index mask / lea r13, [ea + size - 1] / and r13, -4096 / or r13, ctx / cmp r13, tag[r14] / jne cold
+ *     mov r14, disp[r14]                            form A           lea r13, [ea] / add r13, disp[r14]         form B
+ *  a: op  [base + r14 + d]                                        a: op  [r13]
+ */
+static bool wanders(const struct gen *g, const struct ir_mem *m)
+{
+	if (!m->wander || g->ir->mmu_mode || m->seg_base || m->addr_bits != 64 || m->lin32 || m->align || !fits32(m->disp + 64))
+		return false;
+	return m->slot != GREG_SP && (m->base != IR_NONE || m->index != IR_NONE) && (m->index == IR_NONE || in_reg(g, m->index));
 }
 
 bool mem_can_share(const struct gen *g, const struct ir_mem *m)
 {
-	return is_form_a(g, m, 0) && (!m->align || (ir_op_info[g->i->op].attr & IR_AT_V));
+	return is_form_a(g, m, 0) && m->index == IR_NONE && !wanders(g, m) && (!m->align || (ir_op_info[g->i->op].attr & IR_AT_V));
 }
 
 struct rm mem_slot_field(const struct gen *g, unsigned slot, unsigned kind, size_t field)
@@ -137,7 +152,7 @@ void mem_address_plus(struct gen *g, const struct ir_mem *m, int64_t more)
 static struct rm form_a_operand(const struct gen *g, const struct ir_mem *m)
 {
 	if (m->base == IR_NONE)
-		return rm_mem(R_14, R_NONE, 0, (int32_t)m->disp);
+		return rm_mem(R_14, m->index == IR_NONE ? R_NONE : loc(g, m->index).base, log2_scale(m->scale), (int32_t)m->disp);
 	return rm_mem(loc(g, m->base).base, R_14, 0, (int32_t)m->disp);
 }
 
@@ -155,52 +170,44 @@ static struct rm checked_access(struct gen *g, const struct ir_mem *m, unsigned 
 	return form_a_operand(g, m);
 }
 
-/*
- * Accesses that wander: the level-0 slot, one range, would miss most of the time. They look into level 1 at once, in user mode, whose pages are
- * never global: their tag is page | context. The page is that of the last byte, the index that of the first: crossing fails by itself.
- *
- *     lea r14, [ea] / shr r14, 6 / and r14d, index mask / lea r13, [ea + size - 1] / and r13, -4096 / or r13, ctx / cmp r13, tag[r14] / jne cold
- *     lea r13, [ea] / add r13, disp[r14]
- *  a: op  [r13]
- */
-static bool wanders(const struct gen *g, const struct ir_mem *m)
-{
-	const struct ir_insn *i = g->i;
-
-	if (g->ir->mmu_mode || m->seg_base || m->addr_bits != 64 || m->lin32 || m->align || !fits32(m->disp + 64))
-		return false;
-	if ((m->base == IR_NONE && m->index == IR_NONE) || (m->base != IR_NONE && !in_reg(g, m->base)) ||
-	    (m->index != IR_NONE && !in_reg(g, m->index)))
-		return false;
-	return m->slot >= TLB_SLOT_POOL || (i->op == IR_MOV && i->type == IR_I64 && i->d == m->base); /* p = p->next */
-}
-
 static void effective_plus(struct gen *g, const struct ir_mem *m, unsigned more, unsigned d)
 {
-	unsigned base = m->base == IR_NONE ? R_NONE : loc(g, m->base).base, index = m->index == IR_NONE ? R_NONE : loc(g, m->index).base;
+	unsigned base = addr_reg(g, m->base, d), index = m->index == IR_NONE ? R_NONE : loc(g, m->index).base;
+	int32_t disp = (int32_t)(m->disp + more);
 
 	if (base == R_NONE && m->scale == 1) {
 		base = index;
 		index = R_NONE;
 	}
-	as_op(&g->s, OP_W | OP_LEA, d, rm_mem(base, index, log2_scale(m->scale), (int32_t)(m->disp + more)));
+	if (disp || index != R_NONE)
+		as_op(&g->s, OP_W | OP_LEA, d, rm_mem(base, index, log2_scale(m->scale), disp));
+	else if (base != d)
+		as_mov(&g->s, d, base);
 }
 
-static void probe_level1(struct gen *g, const struct ir_mem *m, unsigned bytes, unsigned kind, struct cold *c)
+static void probe_level1(struct gen *g, const struct ir_mem *m, unsigned bytes, unsigned kind, bool a, struct cold *c)
 {
 	const size_t l1 = offsetof(struct tcg_env, tlb) + offsetof(struct tlb, l1);
+	struct rm disp = rm_gs_base(R_14, l1 + offsetof(struct tlb_entry, disp));
 	struct as *s = &g->s;
 
 	effective_plus(g, m, 0, R_14);
+	if (bytes == 1)
+		as_mov(s, R_13, R_14);
+	else
+		effective_plus(g, m, bytes - 1, R_13);
 	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_14), GUEST_PAGE_BITS - 6);
 	as_alu_imm(s, ALU_AND, 0, rm_reg(R_14), (int32_t)((TLB_L1_SIZE - 1) << 6));
-	effective_plus(g, m, bytes - 1, R_13);
 	as_alu_imm(s, ALU_AND, OP_W, rm_reg(R_13), -(int32_t)GUEST_PAGE_SIZE);
 	as_alu(s, ALU_OR, R_13, rm_gs(offsetof(struct tcg_env, tlb) + offsetof(struct tlb, ctx)));
 	as_alu(s, ALU_CMP, R_13, rm_gs_base(R_14, l1 + offsetof(struct tlb_entry, tag) + kind * 8));
 	c->from = as_jcc(s, IR_CC_NZ);
+	if (a) {
+		as_load(s, R_14, disp);
+		return;
+	}
 	effective_plus(g, m, 0, R_13);
-	as_alu(s, ALU_ADD, R_13, rm_gs_base(R_14, l1 + offsetof(struct tlb_entry, disp)));
+	as_alu(s, ALU_ADD, R_13, disp);
 }
 
 /* What the cold path has to know. */
@@ -230,11 +237,11 @@ struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, 
 		return checked_access(g, m, kind, how);
 	c = cold_new(g, COLD_MEM);
 	if (wanders(g, m)) {
-		probe_level1(g, m, bytes, access != TLB_READ, c);
-		g->scratch = R_14;
+		probe_level1(g, m, bytes, access != TLB_READ, a, c);
+		g->scratch = a ? R_13 : R_14;
 		c->addr_in_r13 = false;
 		describe(g, c, ref, bytes, access);
-		return rm_mem(R_13, R_NONE, 0, 0);
+		return a ? form_a_operand(g, m) : rm_mem(R_13, R_NONE, 0, 0);
 	}
 
 	/* Vector operations check their alignment themselves: the host's fault becomes the guest's. */

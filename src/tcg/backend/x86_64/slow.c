@@ -68,17 +68,23 @@ static void emit_probe(struct slow *w)
 	as_patch(s, global, as_off(s));
 }
 
-/* Slot number -> r14. Returns the jump for a second miss in one page. */
+/* Slot number -> r14. Returns the jump for a second miss in one page. In user mode misses are counted; with the last of the slot's budget on to C. */
 static uint32_t emit_second_miss(struct slow *w)
 {
 	struct as *s = w->s;
 	struct rm last = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_14, .scale = 2,
 			   .disp = (int32_t)offsetof(struct tcg_env, l0_last[w->mode][l0_kind(w)]) };
+	struct rm budget = last;
 
+	budget.disp = (int32_t)offsetof(struct tcg_env, l0_budget);
 	op32(w, OP_MOV_MR, R_14, rm_reg(R_CX));
 	as_op_imm8(s, 0xc1, 5, rm_reg(R_CX), SLOW_SLOT_SHIFT);
-	as_alu_imm(s, ALU_AND, 0, rm_reg(R_CX), 0x1f);
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_CX), TLB_L0_SLOTS - 1);
 	op32(w, OP_MOV_MR, R_CX, rm_reg(R_14));
+	if (w->mode == 0) {
+		as_alu_imm(s, ALU_SUB, 0, budget, 1);
+		to_c_if(w, 4);
+	}
 	as_mov(s, R_CX, R_13);
 	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_CX), GUEST_PAGE_BITS);
 	op32(w, OP_CMP_RM, R_CX, last);
@@ -201,7 +207,7 @@ static void emit_c_call(struct slow *w)
 	as_mov_imm(s, R_8, w->mode);
 	op32(w, OP_MOV_MR, R_14, rm_reg(R_9));
 	as_op_imm8(s, 0xc1, 5, rm_reg(R_9), SLOW_SLOT_SHIFT);
-	as_alu_imm(s, ALU_AND, 0, rm_reg(R_9), 0x1f);
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_9), TLB_L0_SLOTS - 1);
 	op32(w, OP_MOV_MR, R_14, rm_reg(R_AX));
 	as_op_imm8(s, 0xc1, 5, rm_reg(R_AX), 16);
 	as_alu_imm(s, ALU_AND, 0, rm_reg(R_AX), 1);

@@ -3,6 +3,7 @@
  * Operands: decoded operands become IR references. Source of the address rules: Intel SDM volume 1, chapter 3.7, and
  * volume 3, chapter 3.4 (segments in 64-bit mode).
  */
+#include "tcg/wander.h"
 #include "vcpu/x86/tr/tr.h"
 
 enum ir_type x86_tr_type(unsigned bytes)
@@ -102,7 +103,7 @@ static bool has_base(const struct x86_tr *c, unsigned seg)
 
 static uint8_t pool_slot(uint64_t key)
 {
-	return (uint8_t)(TLB_SLOT_POOL + (key * 0x9e3779b97f4a7c15ull >> 32) % TLB_SLOT_POOL_SIZE);
+	return (uint8_t)(TLB_SLOT_POOL + key % TLB_SLOT_POOL_SIZE);
 }
 
 /*
@@ -123,7 +124,7 @@ static uint8_t slot_of(const struct x86_tr *c, const struct ir_mem *m, unsigned 
 	if (IR_REF_KIND(m->base) == IR_KIND_G && IR_REF_NUM(m->base) == X86_RSP)
 		return TLB_SLOT_STACK;
 	if (m->base == IR_NONE || m->index != IR_NONE || m->disp > far || m->disp < -far)
-		return pool_slot(c->pc);
+		return pool_slot(c->pc >> 2); /* accesses of one loop are near, and get different ones */
 	return IR_REF_KIND(m->base) == IR_KIND_G ? (uint8_t)IR_REF_NUM(m->base) : TLB_SLOT_MISC;
 }
 
@@ -131,6 +132,7 @@ static void set_segment(struct x86_tr *c, struct ir_mem *m, unsigned seg)
 {
 	m->slot = slot_of(c, m, seg);
 	m->lin32 = c->mode != X86_MODE_64;
+	m->wander = (c->flags & X86_TB_CPL) && wander_test(c->pc);
 	if (has_base(c, seg))
 		m->seg_base = (uint32_t)seg_base_off(seg);
 }
