@@ -102,8 +102,11 @@ void tlb_switch(struct tcg_env *env, uint32_t key, bool keep);
 /* A permission that all entries of a mode depend on changed (SMAP, WP, ...): drop that mode's entries. */
 void tlb_flush_mode(struct tcg_env *env, unsigned mode);
 
-/* CPU mode changed: `flags` are the new tb flags; recomputes env.jc_salt. */
-void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user);
+/*
+ * CPU mode changed: `flags` are the new tb flags, without what `other` says; recomputes env.jc_salt. A mode has two variants, between which
+ * generated code may go by itself: adding env.jc_other to env.jc_salt leads into the other one, subtracting it back.
+ */
+void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user, bool other);
 /* Watched pages are not entered into the TLB; what is watched has changed if it is or was on. Flushes then, as tlb_flush_all(). */
 void tlb_set_watch(struct tcg_env *env, bool on);
 /* Global pages were switched on or off; to be followed by tlb_flush_all(). */

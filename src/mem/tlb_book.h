@@ -37,6 +37,7 @@ struct tlb_book {
 	uint16_t jc_user, jc_kernel;    /* contexts of jump-cache tags */
 	bool globals_on;                /* global pages exist: supervisor code in them keeps its tags across address spaces */
 	bool watching;                  /* tlb_ops->watches() is to be asked */
+	uint64_t salt;                  /* of the current mode; env.jc_salt differs while the CPU is in its other variant */
 	bool user;                      /* the current CPU mode is user mode */
 	uint32_t mode;                  /* tb flags of the current CPU mode */
 	struct tlb_bloom large;         /* 2 MiB regions of linear space with entries from large pages */

@@ -5,7 +5,8 @@
  * Jump-cache tag = PC + jc_salt. A salt names a context and a CPU mode; it is a keyed 64-bit hash of the two, so that no PC a guest can
  * make up (a non-canonical one, say) meets another mode's or address space's tags. User code is tagged with the address space's own
  * jump-cache context, supervisor code with one that outlives address-space switches, which is right for global pages only: others are
- * not entered while global pages are in use.
+ * not entered while global pages are in use. A mode's other variant has a secret distance from it, so that generated code can go there
+ * with one addition.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -121,8 +122,10 @@ static void salt_update(struct tcg_env *env)
 {
 	struct tlb_book *book = env->tlb.book;
 	uint64_t ctx = book->user ? book->jc_user : book->jc_kernel;
+	bool other = env->jc_salt != book->salt;
 
-	env->jc_salt = mix(book->secret ^ (ctx << 32 | book->mode));
+	book->salt = mix(book->secret ^ (ctx << 32 | book->mode));
+	env->jc_salt = book->salt + (other ? env->jc_other : 0);
 }
 
 /* All numbers are used up: forget everything that carries one. */
@@ -277,13 +280,14 @@ void tlb_flush_page(struct tcg_env *env, gva_t va)
 
 /* ---- CPU modes and the jump cache */
 
-void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user)
+void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user, bool other)
 {
 	struct tlb_book *book = env->tlb.book;
 
 	book->mode = tb_flags;
 	book->user = user;
 	salt_update(env);
+	env->jc_salt = book->salt + (other ? env->jc_other : 0);
 }
 
 void tlb_set_watch(struct tcg_env *env, bool on)
@@ -370,11 +374,14 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 	if (!book)
 		return -1;
 	book->vcpu = vcpu;
-	if (getrandom(&book->secret, sizeof(book->secret), 0) != sizeof(book->secret)) {
+	if (getrandom(&book->secret, sizeof(book->secret), 0) != sizeof(book->secret) ||
+	    getrandom(&env->jc_other, sizeof(env->jc_other), 0) != sizeof(env->jc_other)) {
 		free(book);
 		return -1;
 	}
 	env->tlb.book = book;
+	env->jc_other |= 1; /* not 0 */
+	book->salt = env->jc_salt;
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
 		memset(book->l1_any[mode], 0xff, sizeof(book->l1_any[mode]));
 		for (unsigned kind = 0; kind < 2; kind++)

@@ -23,6 +23,7 @@ struct backend_exit {
 	uint32_t patch_off; /* offset of the patchable displacement from the block's code start */
 	uint32_t stub_off;  /* where it points while unchained */
 	gva_t pc;
+	uint32_t mode;      /* bits in which the mode there differs from the block's */
 	uint8_t kind;       /* enum backend_exit_kind */
 	uint8_t vec;        /* back end: the vectors that surely are in host registers there, as env.vec_live */
 };

@@ -46,6 +46,7 @@ struct tcg_env {
 	uint64_t pc;              /* guest PC: valid outside generated code, and where generated code stored it before a call */
 	uint64_t flags;           /* guest arithmetic flags as an EFLAGS image (bits 0 2 4 6 7 11 only, others 0) when not in host flags */
 	uint64_t jc_salt;         /* added to a PC to make its jump-cache tag: names address space and CPU mode, in bits 63:48 */
+	uint64_t jc_other;        /* [const] added to jc_salt in the other variant of a CPU mode: generated code goes back and forth, see tlb_flush.c */
 	uint64_t host_sp;         /* back end: C stack pointer while generated code runs */
 	uint64_t ret_stack_top;   /* back end: empty return-prediction stack */
 	struct tb *exit_tb;

@@ -18,7 +18,7 @@ static bool may_chain(const struct tb *from, unsigned index, const struct tb *to
 {
 	return atomic_load_explicit(&from->state, memory_order_relaxed) == TB_LIVE &&
 	       atomic_load_explicit(&to->state, memory_order_relaxed) == TB_LIVE && !from->exit[index].to &&
-	       from->exit[index].x.pc == to->pc && from->flags == to->flags;
+	       from->exit[index].x.pc == to->pc && (from->flags ^ from->exit[index].x.mode) == to->flags;
 }
 
 void tb_chain(struct tb *from, unsigned index, struct tb *to)

@@ -113,7 +113,7 @@ enum x86_vector { X86_DE, X86_DB, X86_NMI, X86_BP, X86_OF, X86_BR, X86_UD, X86_N
 #define X86_TB_SEGLIM 0x00000100u  /* some of ES CS SS DS is not a flat, present, writable data segment (CS: readable): check accesses */
 #define X86_TB_FGLIM 0x00400000u   /* the same of FS and GS, which are null most of the time in 32-bit code */
 #define X86_TB_TF 0x00000200u      /* single step: one instruction per block */
-#define X86_TB_AC 0x00000400u      /* EFLAGS.AC has an effect: lifts SMAP (CPL < 3, CR4.SMAP), or checks alignment (CPL 3, CR0.AM) */
+#define X86_TB_AC 0x00000400u      /* EFLAGS.AC, where it has an effect: lifts SMAP (CPL < 3), or checks alignment (CPL 3, CR0.AM) */
 #define X86_TB_TS 0x00000800u
 #define X86_TB_EM 0x00001000u
 #define X86_TB_MP 0x00002000u

@@ -80,7 +80,7 @@ static uint32_t privilege_flags(const struct x86_cpu *c)
 
 	if (c->eflags & X86_FL_VM ? iopl == 3 : c->cpl <= iopl)
 		f |= X86_TB_IOPL;
-	if ((c->eflags & X86_FL_AC) && (c->cpl < 3 ? c->cr4 & X86_CR4_SMAP : c->cr0 & X86_CR0_AM))
+	if ((c->eflags & X86_FL_AC) && (c->cpl < 3 || (c->cr0 & X86_CR0_AM)))
 		f |= X86_TB_AC;
 	return f;
 }
@@ -98,6 +98,7 @@ static uint32_t control_flags(const struct x86_cpu *c)
 void x86_mode_update(struct x86_cpu *c)
 {
 	uint32_t mode, f;
+	bool other; /* as generated code changes it, see x86_tr_stac() */
 
 	if (!(c->cr0 & X86_CR0_PE))
 		c->cpl = 0;
@@ -112,7 +113,8 @@ void x86_mode_update(struct x86_cpu *c)
 	if (f == c->tb_flags)
 		return;
 	c->tb_flags = f;
-	tlb_mode_changed(&c->vcpu.env, f, c->cpl == 3);
+	other = c->cpl < 3 && (f & X86_TB_AC);
+	tlb_mode_changed(&c->vcpu.env, other ? f & ~X86_TB_AC : f, c->cpl == 3, other);
 }
 
 static uint32_t tb_flags(struct tcg_env *env)

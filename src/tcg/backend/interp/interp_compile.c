@@ -205,6 +205,7 @@ static void make_op(struct compile *c, struct iop *op, const struct ir_insn *i)
 		op->to = (int32_t)((char *)c->prog - (char *)op);
 		break;
 	case IR_JMP:
+	case IR_JMPMODE:
 	case IR_JCC:
 	case IR_CALL:
 		make_exit(c, op, i);

@@ -102,7 +102,7 @@ INTERP_OP(jcc)
 	return ir_cc_true(op->cc, (uint32_t)env->flags) ? follow(env, op, (gva_t)op->imm) : op + 1;
 }
 
-INTERP_OP(jmp) /* and CALL: the return address is the guest's business */
+INTERP_OP(jmp) /* JMPMODE, and CALL: the return address is the guest's business */
 {
 	return follow(env, op, (gva_t)op->imm);
 }

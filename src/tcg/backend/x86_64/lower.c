@@ -85,6 +85,7 @@ static const lower_fn lower[IR_OP_COUNT] = {
 	[IR_POLL] = lower_poll,
 	[IR_JCC] = lower_jcc,
 	[IR_JMP] = lower_jmp,
+	[IR_JMPMODE] = lower_jmpmode,
 	[IR_JMPIND] = lower_jmpind,
 	[IR_CALL] = lower_call,
 	[IR_CALLIND] = lower_callind,

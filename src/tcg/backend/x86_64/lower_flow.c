@@ -293,6 +293,16 @@ void lower_jmp(struct gen *g)
 	exit_to(g, (gva_t)g->i->imm, BACKEND_EXIT_JUMP);
 }
 
+void lower_jmpmode(struct gen *g)
+{
+	unsigned n = g->out->nr_exits;
+
+	exit_prepare(g);
+	exit_to(g, (gva_t)g->i->imm, BACKEND_EXIT_JUMP);
+	if (g->out->nr_exits > n)
+		g->out->exit[n].mode = (uint32_t)g->i->imm2;
+}
+
 /* The jump-cache probe for the PC in r13; r14 then indexes jc_code by 8. */
 static struct rm probe_r13(struct gen *g)
 {

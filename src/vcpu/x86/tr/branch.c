@@ -48,6 +48,22 @@ void x86_tr_split(struct x86_tr *c, gva_t target)
 	c->done = true;
 }
 
+void x86_tr_jump_mode(struct x86_tr *c, uint32_t bits)
+{
+	emit_exit(c, IR_JMPMODE, c->next, x86_tr_live_at(c, c->next));
+	c->ir->insn[c->ir->nr_insns - 1].imm2 = bits;
+	c->done = true;
+}
+
+/*
+ * In the mode that STAC leads to, calls and returns leave the return stack alone: it belongs to the mode around, in which the return sites
+ * on it go on, and to which CLAC returns.
+ */
+static bool off_return_stack(const struct x86_tr *c)
+{
+	return (c->flags & X86_TB_AC) && (c->flags & X86_TB_CPL) != X86_TB_CPL;
+}
+
 static bool is_backward(const struct x86_tr *c, gva_t target)
 {
 	return target <= c->pc;
@@ -70,6 +86,8 @@ void x86_tr_goto(struct x86_tr *c, gva_t target)
 /* IR_JMPIND, IR_CALLIND, IR_RET to the linear address in t. */
 static void goto_indirect(struct x86_tr *c, enum ir_op op, ir_ref t)
 {
+	if (off_return_stack(c))
+		op = IR_JMPIND;
 	if (c->single) {
 		ir_emit(c->ir, IR_SETPC, IR_I64, IR_NONE, t, IR_NONE);
 		leave_for_event(c);
@@ -192,6 +210,10 @@ static void call_relative(struct x86_tr *c)
 	}
 	if (c->single) {
 		set_pc_and_leave(c, target);
+		return;
+	}
+	if (off_return_stack(c)) {
+		x86_tr_goto(c, target);
 		return;
 	}
 	live = x86_tr_live_at(c, target);

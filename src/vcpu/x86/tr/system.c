@@ -224,10 +224,40 @@ void x86_tr_invpcid(struct x86_tr *c)
 	x86_tr_next_env(c);
 }
 
-/* STAC, CLAC: the row's argument is the new EFLAGS.AC. Undefined outside CPL 0, unlike other privileged instructions.
+static void flip(struct x86_tr *c, int64_t field, uint32_t bit)
+{
+	ir_ref t = x86_tr_ldenv(c, IR_I32, field);
+
+	x86_tr_emit_k(c, IR_XOR, IR_I32, t, t, bit);
+	x86_tr_stenv(c, IR_I32, t, field);
+}
+
+/* What x86_mode_update() would do, for EFLAGS.AC at CPL 0: eflags, tb_flags and the jump cache's salt. */
+static void flip_ac(struct x86_tr *c)
+{
+	ir_ref salt, other;
+
+	flip(c, X86_TR_OFF(eflags), X86_FL_AC);
+	flip(c, X86_TR_OFF(tb_flags), X86_TB_AC);
+	salt = x86_tr_ldenv(c, IR_I64, (int64_t)offsetof(struct tcg_env, jc_salt));
+	other = x86_tr_ldenv(c, IR_I64, (int64_t)offsetof(struct tcg_env, jc_other));
+	x86_tr_emit(c, c->arg ? IR_ADD : IR_SUB, IR_I64, salt, salt, other);
+	x86_tr_stenv(c, IR_I64, salt, (int64_t)offsetof(struct tcg_env, jc_salt));
+}
+
+/*
+ * STAC, CLAC: the row's argument is the new EFLAGS.AC. Undefined outside CPL 0, unlike other privileged instructions. The block's mode says
+ * what AC is. Kernels do this around each access to user memory, so it neither calls nor drops the return stack.
  */
 void x86_tr_stac(struct x86_tr *c)
 {
+	if (!c->single) {
+		if (!(c->flags & X86_TB_AC) == !c->arg)
+			return;
+		flip_ac(c);
+		x86_tr_jump_mode(c, X86_TB_AC);
+		return;
+	}
 	x86_tr_rt(c, X86_RT_stac, X86_TR_NO_RESULT, x86_tr_const(c, c->arg), NONE, NONE);
 	x86_tr_next_env(c);
 }

@@ -123,6 +123,7 @@ void x86_tr_leave_env(struct x86_tr *c); /* env.pc is set by a runtime call: on 
 
 void x86_tr_goto(struct x86_tr *c,
 		 gva_t target); /* to a linear address, polling if it is behind us; more IR may follow */
+void x86_tr_jump_mode(struct x86_tr *c, uint32_t bits); /* on behind the instruction in the mode that differs in these bits; ends the block */
 void x86_tr_split(struct x86_tr *c, gva_t target); /* the block is full: on in the next one, no poll */
 ir_ref x86_tr_far_ptr(struct x86_tr *c, unsigned off_bytes, ir_ref *sel); /* loads m16:off; returns the offset */
 

@@ -22,8 +22,12 @@ asm(".text; .balign 16\n"
     "do_load_ac: stac; movq (%rdi), %rax; clac; int $0x80\n"
     "do_store_ac: stac; movq %rdi, (%rdi); clac; int $0x80\n"
     "do_load_clac: stac; clac; movq (%rdi), %rax; int $0x80\n"
+    "do_load_after: call 1f; movq (%rdi), %rax; clac; int $0x80; 1: stac; ret\n" /* the mode changes between a call and its return */
+    "do_load_before: stac; call 1f; movq (%rdi), %rax; int $0x80; 1: clac; ret\n"
+    "do_load_inside: stac; call 1f; call 2f; clac; int $0x80; 1: movq (%rdi), %rax; ret; 2: call 1b; ret\n"
     "do_push: leaq 8(%rdi), %rsp; pushq %rax; int $0x80\n");
-extern const uint8_t do_load[], do_store[], do_rmw[], do_jump[], do_load_ac[], do_store_ac[], do_load_clac[], do_push[];
+extern const uint8_t do_load[], do_store[], do_rmw[], do_jump[], do_load_ac[], do_store_ac[], do_load_clac[], do_push[], do_load_after[],
+	do_load_before[], do_load_inside[];
 
 static bool kernel_mode;
 
@@ -308,6 +312,11 @@ static void smap(void)
 	SUCCESS(do_load_ac, va);
 	SUCCESS(do_store_ac, va);
 	FAULT(do_load_clac, va, PF_P);
+	for (unsigned i = 0; i < 3; i++) {
+		SUCCESS(do_load_after, va);
+		FAULT(do_load_before, va, PF_P);
+		SUCCESS(do_load_inside, va);
+	}
 	put_int80(*pte_of(va) & PTE_ADDR);
 	SUCCESS(do_jump, va);
 	kernel_mode = false;
