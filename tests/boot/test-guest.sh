@@ -19,6 +19,7 @@ compare() {
 test_user_integer() { compare 1 intmix; }
 test_user_float() { compare 1 fp; }
 test_user_float_traps() { compare 1 fptrap; }
+test_user_vectors() { compare 2 vectors; }
 test_user_threads() { compare 4 threads; }
 test_user_signals() { compare 2 signals; }
 test_user_alignment_check() { compare 1 aligncheck; }
