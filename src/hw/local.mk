@@ -23,6 +23,8 @@ src_hw_libhw_a_SOURCES = \
 	src/hw/fw/e820.h \
 	src/hw/fw/elf_image.c \
 	src/hw/fw/elf_image.h \
+	src/hw/fw/fw_cfg.c \
+	src/hw/fw/fw_cfg.h \
 	src/hw/fw/image_file.c \
 	src/hw/fw/image_file.h \
 	src/hw/fw/linuxboot.c \
@@ -53,6 +55,8 @@ src_hw_libhw_a_SOURCES = \
 	src/hw/misc/debug_exit.h \
 	src/hw/misc/pc_ports.c \
 	src/hw/misc/pc_ports.h \
+	src/hw/misc/pc_testdev.c \
+	src/hw/misc/pc_testdev.h \
 	src/hw/pc/pc.c \
 	src/hw/pc/pc.h \
 	src/hw/pc/pc_boot.c \

@@ -284,6 +284,7 @@ static int create_board(struct err *err)
 		.no_hpet = options->no_hpet,
 		.no_acpi = options->no_acpi,
 		.debugcon = debugcon,
+		.testdev = options->testdev,
 		.debug_exit = options->debug_exit,
 		.debug_exit_base = (uint16_t)options->debug_exit_base,
 		.debug_exit_size = (uint16_t)options->debug_exit_size,

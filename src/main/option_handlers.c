@@ -252,16 +252,36 @@ static int device_isa_debug_exit(struct options *o, const char *arg, struct err 
 	return 0;
 }
 
+static int device_pc_testdev(struct options *o, const char *arg, struct err *err)
+{
+	static const struct keyval keys[] = {{ "driver", NULL, 0 }, { "id", NULL, 0 }, { NULL, NULL, 0 }};
+
+	o->testdev = true;
+	return keyval_parse(arg, "driver", keys, o, err) ? err_set(err, "pc-testdev: %.400s", strdupa(err->text)) : 0;
+}
+
+static const struct {
+	const char *name;
+	int (*add)(struct options *o, const char *arg, struct err *err);
+	const char *help;
+} devices[] = {
+	{ "isa-debug-exit", device_isa_debug_exit, "[,iobase=PORT][,iosize=N]   a write of V ends Cohort with status 2*V+1" },
+	{ "pc-testdev", device_pc_testdev, "   ports, memory and interrupt lines for test programs" },
+};
+
 int opt_device(struct options *o, const char *arg, struct err *err)
 {
 	size_t len = strcspn(arg, ",");
 
 	if (is_help(arg)) {
-		printf("Devices:\n  isa-debug-exit[,iobase=PORT][,iosize=N]   a write of V ends Cohort with status 2*V+1\n");
+		printf("Devices:\n");
+		for (size_t i = 0; i < ARRAY_LEN(devices); i++)
+			printf("  %s%s\n", devices[i].name, devices[i].help);
 		return OPTION_EXIT;
 	}
-	if (len == strlen("isa-debug-exit") && !strncmp(arg, "isa-debug-exit", len))
-		return device_isa_debug_exit(o, arg, err);
+	for (size_t i = 0; i < ARRAY_LEN(devices); i++)
+		if (len == strlen(devices[i].name) && !strncmp(arg, devices[i].name, len))
+			return devices[i].add(o, arg, err);
 	return err_set(err, "there is no device '%.*s' ('-device help' lists them)", (int)len, arg);
 }
 

@@ -33,7 +33,7 @@ struct options {
 	const char *debugcon; /* NULL: none */
 	bool nographic, display_none, nodefaults;
 
-	bool debug_exit;
+	bool testdev, debug_exit;
 	uint64_t debug_exit_base, debug_exit_size;
 
 	bool no_reboot, no_shutdown, no_hpet, no_acpi;

@@ -106,6 +106,14 @@ static int place_devices(struct pc *pc, struct err *err)
 		{io, PC_PORT_POST, 1, &pc_post_ops, &pc->ports, "post"},
 		{io, PC_PORT_A, 1, &pc_port_a_ops, &pc->ports, "port A"},
 		{io, PC_PORT_RTC, 2, &mc146818_ops, &pc->rtc, "mc146818"},
+		{io, PC_PORT_FW_CFG, 2, &fw_cfg_ops, &pc->fw_cfg, "fw-cfg"},
+		{io, PC_PORT_TESTDEV, c->testdev ? 4 : 0, &pc_testdev_port_ops, &pc->testdev, "pc-testdev"},
+		{io, PC_PORT_TESTDEV_FLUSH, c->testdev ? 4 : 0, &pc_testdev_flush_ops, &pc->testdev, "pc-testdev flush"},
+		{io, PC_PORT_TESTDEV_BYTES, c->testdev ? 4 : 0, &pc_testdev_byte_ops, &pc->testdev, "pc-testdev bytes"},
+		{io, PC_PORT_TESTDEV_IRQ, c->testdev ? PC_TESTDEV_IRQS : 0, &pc_testdev_irq_ops, &pc->testdev,
+		 "pc-testdev interrupts"},
+		{mem, PC_TESTDEV_BASE, c->testdev ? PC_TESTDEV_MEMORY : 0, &pc_testdev_memory_ops, &pc->testdev,
+		 "pc-testdev memory"},
 		{io, PC_PORT_DEBUGCON, c->debugcon ? 1 : 0, &debugcon_ops, c->debugcon, "debugcon"},
 		{io, PC_PORT_PM, PC_PORT_PM_SIZE, &acpi_pm_ops, &pc->pm, "acpi-pm"},
 		{io, PC_PORT_PCI_CONF, 4, &pci_address_ops, &pc->pci, "pci address"},
@@ -207,6 +215,34 @@ static void create_input(struct pc *pc)
 	add_device(pc, &pc_ports_device, &pc->ports);
 }
 
+static void create_fw_cfg(struct pc *pc)
+{
+	fw_cfg_init(&pc->fw_cfg);
+	fw_cfg_add_number(&pc->fw_cfg, FW_CFG_RAM_SIZE, pc->low_ram + pc->high_ram, 8);
+	fw_cfg_add_number(&pc->fw_cfg, FW_CFG_NR_CPUS, nr_vcpus, 2);
+	fw_cfg_add_number(&pc->fw_cfg, FW_CFG_MAX_CPUS, nr_vcpus, 2);
+	fw_cfg_add_number(&pc->fw_cfg, FW_CFG_NOGRAPHIC, 1, 2);
+	add_device(pc, &fw_cfg_device, &pc->fw_cfg);
+}
+
+/* The lines that the I/O APIC alone has. */
+static void ioapic_only_irq(void *opaque, unsigned n, bool level)
+{
+	struct pc *pc = opaque;
+
+	ioapic_set_irq(&pc->ioapic, n, level);
+}
+
+static void create_testdev(struct pc *pc)
+{
+	if (!pc->config.testdev)
+		return;
+	for (unsigned i = 0; i < PC_TESTDEV_IRQS; i++)
+		pc->testdev.irq[i] = i < 16 ? isa_line(pc, i) : (struct irq_line){ioapic_only_irq, pc, i};
+	pc_testdev_init(&pc->testdev);
+	add_device(pc, &pc_testdev_device, &pc->testdev);
+}
+
 static void create_pci(struct pc *pc)
 {
 	static const uint8_t pirqs[PCI_PIRQS] = {PC_IRQ_PCI_AB, PC_IRQ_PCI_AB, PC_IRQ_PCI_CD, PC_IRQ_PCI_CD};
@@ -261,6 +297,8 @@ struct pc *pc_new(const struct pc_config *config, struct err *err)
 	create_timers(pc);
 	create_input(pc);
 	create_pci(pc);
+	create_fw_cfg(pc);
+	create_testdev(pc);
 	if (create_serial(pc, err) != 0 || place_devices(pc, err) != 0 || pc_reset(pc, err) != 0)
 		goto fail;
 	vcpus_reset_all();

@@ -23,6 +23,7 @@ struct pc_config {
 	bool no_hpet, no_acpi;
 	struct chardev *serial[PC_SERIAL_PORTS]; /* NULL: no such port */
 	struct chardev *debugcon;               /* may be NULL */
+	bool testdev;
 	bool debug_exit;
 	uint16_t debug_exit_base, debug_exit_size;
 };

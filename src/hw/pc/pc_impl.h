@@ -8,12 +8,14 @@
 
 #include "hw/char/uart16550.h"
 #include "hw/fw/boot_image.h"
+#include "hw/fw/fw_cfg.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/apic_bus.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
 #include "hw/intc/lapic.h"
 #include "hw/misc/pc_ports.h"
+#include "hw/misc/pc_testdev.h"
 #include "hw/pc/pc.h"
 #include "hw/pci/i440fx.h"
 #include "hw/pci/pci.h"
@@ -22,7 +24,7 @@
 #include "hw/timer/i8254.h"
 #include "hw/timer/mc146818.h"
 
-#define PC_MAX_DEVICES 16
+#define PC_MAX_DEVICES 24
 
 struct pc {
 	struct pc_config config;
@@ -36,6 +38,8 @@ struct pc {
 	struct acpi_pm pm;
 	struct i8042 kbd;
 	struct pc_ports ports;
+	struct fw_cfg fw_cfg;
+	struct pc_testdev testdev;      /* with config.testdev */
 	struct pci_bus pci;
 	struct i440fx i440fx;
 	struct uart16550 uart[PC_SERIAL_PORTS];

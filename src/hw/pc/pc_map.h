@@ -19,6 +19,7 @@
 #define PC_HPET_SIZE 0x400ull
 #define PC_LAPIC_BASE 0xfee00000ull
 #define PC_LAPIC_SIZE 0x1000ull
+#define PC_TESTDEV_BASE 0xff000000ull
 
 /* What firmware leaves in low memory. */
 #define PC_BDA_EBDA_SEG 0x40eull
@@ -37,14 +38,19 @@
 #define PC_PORT_POST 0x80
 #define PC_PORT_A 0x92
 #define PC_PORT_PIC2 0xa0
+#define PC_PORT_TESTDEV 0xe0
+#define PC_PORT_TESTDEV_FLUSH 0xe4
+#define PC_PORT_TESTDEV_BYTES 0xe8
 #define PC_PORT_DEBUGCON 0xe9
 #define PC_PORT_COM1 0x3f8
 #define PC_PORT_COM2 0x2f8
 #define PC_PORT_COM3 0x3e8
 #define PC_PORT_COM4 0x2e8
 #define PC_PORT_ELCR 0x4d0
+#define PC_PORT_FW_CFG 0x510
 #define PC_PORT_PM 0x600
 #define PC_PORT_PM_SIZE 0x40
+#define PC_PORT_TESTDEV_IRQ 0x2000
 #define PC_PORT_PCI_CONF 0xcf8
 #define PC_PORT_PCI_DATA 0xcfc
 #define PC_PORT_RESET 0xcf9           /* inside the PCI address port: hw/pci/pci_host.c */
