@@ -40,6 +40,13 @@ src_tcg_libtcg_a_SOURCES = \
 	src/tcg/ir/vec_int.c \
 	src/tcg/ir/vec_lanes.def \
 	src/tcg/ir/vec_ops.def \
+	src/tcg/ir/vex_eval.c \
+	src/tcg/ir/vex_flags.c \
+	src/tcg/ir/vex_info.c \
+	src/tcg/ir/vex_ops.def \
+	src/tcg/ir/vec_galois.c \
+	src/tcg/ir/vec_half.c \
+	src/tcg/ir/vec_fma.c \
 	src/tcg/ir/vec_private.h \
 	src/tcg/ir/vec_str.c \
 	src/tcg/opt/dce.c \
@@ -94,5 +101,6 @@ src_tcg_libtcg_a_SOURCES += \
 	src/tcg/backend/x86_64/stubs.h \
 	src/tcg/backend/x86_64/vec.c \
 	src/tcg/backend/x86_64/vec.h \
-	src/tcg/backend/x86_64/vec_enc.def
+	src/tcg/backend/x86_64/vec_enc.def \
+	src/tcg/backend/x86_64/vex_enc.def
 endif

@@ -28,6 +28,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/decode/row.h \
 	src/vcpu/x86/rt/rt.h \
 	src/vcpu/x86/rt/rt_calls.def \
+	src/vcpu/x86/rt/rt_avx.c \
 	src/vcpu/x86/rt/rt_cr.c \
 	src/vcpu/x86/rt/rt_flags.c \
 	src/vcpu/x86/rt/rt_flow.c \
@@ -40,6 +41,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/rt/rt_xstate.c \
 	src/vcpu/x86/tr/arith.c \
 	src/vcpu/x86/tr/atomic.c \
+	src/vcpu/x86/tr/avx.c \
 	src/vcpu/x86/tr/bit.c \
 	src/vcpu/x86/tr/bmi.c \
 	src/vcpu/x86/tr/block.c \

@@ -155,8 +155,15 @@ static bool adds_up(const struct program *p, uint64_t rip)
 {
 	int i = insn_at(p, rip);
 
-	return i >= 0 && (p->insn[i].in.id == X86_I_DPPS || p->insn[i].in.id == X86_I_DPPD || p->insn[i].in.id == X86_I_HADDPS ||
-			  p->insn[i].in.id == X86_I_HADDPD || p->insn[i].in.id == X86_I_HSUBPS || p->insn[i].in.id == X86_I_HSUBPD);
+	if (i < 0)
+		return false;
+	switch (p->insn[i].in.id) {
+	case X86_I_DPPS: case X86_I_DPPD: case X86_I_HADDPS: case X86_I_HADDPD: case X86_I_HSUBPS: case X86_I_HSUBPD:
+	case X86_I_VDPPS: case X86_I_VDPPD: case X86_I_VHADDPS: case X86_I_VHADDPD: case X86_I_VHSUBPS: case X86_I_VHSUBPD:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static const char *compare_vectors(const struct program *p, const struct diff_outcome *host, const struct diff_outcome *ours, bool portable)

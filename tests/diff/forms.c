@@ -36,7 +36,8 @@ static const struct host_feature host_features[X86_F_COUNT] = {
 	[X86_F_SSE3] = { 1, ECX, 0 }, [X86_F_PCLMULQDQ] = { 1, ECX, 1 }, [X86_F_SSSE3] = { 1, ECX, 9 }, [X86_F_CX16] = { 1, ECX, 13 },
 	[X86_F_SSE41] = { 1, ECX, 19 }, [X86_F_SSE42] = { 1, ECX, 20 }, [X86_F_MOVBE] = { 1, ECX, 22 }, [X86_F_POPCNT] = { 1, ECX, 23 },
 	[X86_F_AES] = { 1, ECX, 25 }, [X86_F_FMA] = { 1, ECX, 12 }, [X86_F_AVX] = { 1, ECX, 28 }, [X86_F_F16C] = { 1, ECX, 29 },
-	[X86_F_AVX2] = { 7, EBX, 5 }, [X86_F_BMI2] = { 7, EBX, 8 }, [X86_F_FSGSBASE] = { 7, EBX, 0 }, [X86_F_BMI1] = { 7, EBX, 3 }, [X86_F_ADX] = { 7, EBX, 19 },
+	[X86_F_AVX2] = { 7, EBX, 5 }, [X86_F_BMI2] = { 7, EBX, 8 }, [X86_F_GFNI] = { 7, ECX, 8 }, [X86_F_VAES] = { 7, ECX, 9 },
+	[X86_F_VPCLMULQDQ] = { 7, ECX, 10 }, [X86_F_FSGSBASE] = { 7, EBX, 0 }, [X86_F_BMI1] = { 7, EBX, 3 }, [X86_F_ADX] = { 7, EBX, 19 },
 	[X86_F_CLFLUSHOPT] = { 7, EBX, 23 }, [X86_F_CLWB] = { 7, EBX, 24 }, [X86_F_SHA] = { 7, EBX, 29 }, [X86_F_SERIALIZE] = { 7, EDX, 14 },
 	[X86_F_LAHF_LM] = { 0x80000001, ECX, 0 }, [X86_F_LZCNT] = { 0x80000001, ECX, 5 },
 };

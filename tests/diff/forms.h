@@ -25,7 +25,7 @@ struct form {
 	const char *skip;   /* why it is not compared, or NULL */
 };
 
-#define MAX_FORMS 4096
+#define MAX_FORMS 8192
 extern struct form forms[MAX_FORMS];
 extern unsigned nr_forms;
 

@@ -127,8 +127,23 @@ enum ir_vop {
 #define IR_VOP(NAME, ...) IR_VOP_##NAME,
 #include "tcg/ir/vec_ops.def"
 #undef IR_VOP
+#define IR_VEXOP(NAME, ...) IR_VOP_##NAME,
+#include "tcg/ir/vex_ops.def"
+#undef IR_VEXOP
 	IR_VOP_COUNT
 };
+
+#define IR_VOP_FIRST_VEX IR_VOP_VMOVU
+
+/* Operands of an operation in IR_VEX, IR_VEXG: which there are, and the bytes of b if it is memory, with v128 and v256. */
+#define IR_VEX_A 1u
+#define IR_VEX_B 2u
+#define IR_VEX_C 4u
+#define IR_VEX_IMM 8u
+struct ir_vex_info {
+	uint8_t src, bytes[2];
+};
+struct ir_vex_info ir_vex_info(enum ir_vop op);
 
 #define IR_MAX_INSNS 3072
 #define IR_MAX_MEMS 512
@@ -191,6 +206,7 @@ uint32_t ir_flags_clob(const struct ir_insn *i);  /* bits it may write */
 uint32_t ir_flags_use(const struct ir_block *b, const struct ir_insn *i); /* bits it reads, by rows, cc and RT effects */
 uint16_t ir_rt_effects(const struct ir_block *b, const struct ir_insn *i); /* RT_* of an IR_RT; 0 for other ops */
 
+unsigned ir_vex_bytes(const struct ir_insn *i); /* of an IR_VEX or IR_VEXG */
 unsigned ir_access_size(const struct ir_insn *i); /* bytes of its memory operand that are accessed */
 
 /* Which operand fields are read and written as values; bits in the order of insn->kills. */

@@ -19,6 +19,7 @@ enum {
 	DAB = DA | IR_SH_B,
 	DABC = DAB | IR_SH_C,
 	DABCI = DABC | IR_SH_I,
+	DABCIJ = DABC | IR_SH_I | IR_SH_J,
 	DABI = DAB | IR_SH_I,
 	DABIJ = DABI | IR_SH_J,
 	DBI = IR_SH_D | IR_SH_B | IR_SH_I,
@@ -144,6 +145,9 @@ unsigned ir_access_size(const struct ir_insn *i)
 		if (i->imm2 >= IR_VOP_PCMPESTRI && i->imm2 <= IR_VOP_PCMPISTRM)
 			return 16;
 		return ir_type_bytes(i->type);
+	case IR_VEX:
+	case IR_VEXG:
+		return ir_vex_bytes(i);
 	default:
 		return ir_type_bytes(i->type);
 	}

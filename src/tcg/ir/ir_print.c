@@ -40,6 +40,9 @@ const char *const ir_vop_names[IR_VOP_COUNT] = {
 #define IR_VOP(NAME, name, ...) [IR_VOP_##NAME] = name,
 #include "tcg/ir/vec_ops.def"
 #undef IR_VOP
+#define IR_VEXOP(NAME, name, ...) [IR_VOP_##NAME] = name,
+#include "tcg/ir/vex_ops.def"
+#undef IR_VEXOP
 };
 
 static void put_int(struct text *t, int64_t v)

@@ -59,6 +59,8 @@ static uint32_t types_of(enum ir_op op)
 	case IR_BZHI:
 	case IR_BEXTR:
 		return TB(I32) | TB(I64);
+	case IR_VEX:
+		return TB(V128) | TB(V256);
 	case IR_VMOV:
 		return TB(V128) | TB(V256) | TB(I64) | TB(I32) | TB(F64) | TB(F32);
 	default:
@@ -112,6 +114,8 @@ static uint32_t kinds_d(const struct check *c)
 		return VREG | KB(M);
 	case IR_VOP:
 	case IR_GTOV:
+	case IR_VEX:
+	case IR_VEXG:
 		return VREG;
 	case IR_MOV:
 	case IR_SETCC:
@@ -138,6 +142,8 @@ static uint32_t kinds_a(const struct check *c)
 		return VREG | KB(M);
 	case IR_VOP:
 	case IR_GTOV:
+	case IR_VEX:
+	case IR_VEXG:
 		return VREG | NONE;
 	case IR_VFL:
 		return VREG;
@@ -166,12 +172,14 @@ static uint32_t kinds_b(const struct check *c)
 
 	switch (c->i->op) {
 	case IR_VOP:
+	case IR_VEX:
 		return VREG | KB(M) | NONE;
 	case IR_VFL:
 		return VREG | KB(M);
 	case IR_VTOG:
 		return VREG;
 	case IR_GTOV:
+	case IR_VEXG:
 		return REG | KB(M);
 	case IR_XCHG:
 	case IR_XADD:
@@ -198,6 +206,8 @@ static uint32_t kinds_b(const struct check *c)
 static uint32_t kinds_c(const struct check *c)
 {
 	switch (c->i->op) {
+	case IR_VEX:
+		return VREG | NONE;
 	case IR_RT:
 		return REG | NONE;
 	case IR_MULU:

@@ -19,7 +19,7 @@ struct vec {
 #define PRE (FP_IE | FP_DE | FP_ZE)
 
 /* Reports the exceptions raised; false: one is unmasked. */
-static bool fp_report(struct tcg_env *env, const struct fp *fp)
+bool vec_fp_report(struct tcg_env *env, const struct fp *fp)
 {
 	uint32_t unmasked = ~(fp->mxcsr >> FP_MASK_SHIFT) & FP_FLAGS, flags = fp->flags;
 
@@ -251,21 +251,33 @@ static void begin(struct vec *v, struct tcg_env *env, enum ir_vop op, const unio
 	v->r = v->a;
 }
 
+void vec_half(struct fp *fp, enum ir_vop op, union xmm *r, const union xmm *a, const union xmm *b, const union xmm *x, unsigned imm)
+{
+	vec_fn fn = vec_int_function(op);
+	struct vec v;
+
+	if (fn) {
+		*r = *a;
+		fn(r, a, b, x, imm);
+		return;
+	}
+	v = (struct vec){.fp = *fp, .op = op, .a = *a, .b = *b, .r = *a, .imm = imm};
+	(void)(family(&v) || convert(&v) || pairs(&v) || dot(&v) || approximate(&v));
+	*fp = v.fp;
+	*r = v.r;
+}
+
 bool ir_vec_eval(struct tcg_env *env, enum ir_vop op, union tcg_vreg *d, const union tcg_vreg *a,
 		 const union tcg_vreg *b, uint64_t imm)
 {
-	vec_fn fn = vec_int_function(op);
 	struct vec v;
 	union xmm x;
 
 	begin(&v, env, op, a, b, imm);
-	if (fn) {
-		fetch(&x, &env->vreg[0]);
-		fn(&v.r, &v.a, &v.b, &x, v.imm);
-	} else if (family(&v) || convert(&v) || pairs(&v) || dot(&v) || approximate(&v)) {
-		if (!fp_report(env, &v.fp))
-			return false;
-	}
+	fetch(&x, &env->vreg[0]);
+	vec_half(&v.fp, op, &v.r, &v.a, &v.b, &x, v.imm);
+	if (!vec_fp_report(env, &v.fp))
+		return false;
 	memcpy(d, &v.r, sizeof(v.r));
 	return true;
 }
@@ -297,6 +309,11 @@ bool ir_vec_to_g(struct tcg_env *env, enum ir_vop op, enum ir_type type, uint64_
 	case IR_VOP_PMOVMSKB:
 		r = sign_mask(&v.b, op);
 		break;
+	case IR_VOP_VMOVMSKPS:
+	case IR_VOP_VMOVMSKPD:
+	case IR_VOP_VPMOVMSKB:
+		r = ir_vex_signs(op, b);
+		break;
 	case IR_VOP_CVTSS2SI:
 	case IR_VOP_CVTTSS2SI:
 		r = fp_to_int(&v.fp, FP_S, v.b.ul[0], bits, op == IR_VOP_CVTTSS2SI ? FP_TRUNC : fp_rc(&v.fp));
@@ -321,7 +338,7 @@ bool ir_vec_to_g(struct tcg_env *env, enum ir_vop op, enum ir_type type, uint64_
 	default:
 		break;
 	}
-	if (!fp_report(env, &v.fp))
+	if (!vec_fp_report(env, &v.fp))
 		return false;
 	*d = r;
 	return true;
@@ -360,7 +377,7 @@ bool ir_g_to_vec(struct tcg_env *env, enum ir_vop op, enum ir_type type, union t
 	default:
 		break;
 	}
-	if (!fp_report(env, &v.fp))
+	if (!vec_fp_report(env, &v.fp))
 		return false;
 	memcpy(d, &v.r, sizeof(v.r));
 	return true;
@@ -439,6 +456,11 @@ bool ir_vec_flags(struct tcg_env *env, enum ir_vop op, enum ir_type type, uint32
 		fl = ((v.a.uq[0] & v.b.uq[0]) | (v.a.uq[1] & v.b.uq[1]) ? 0 : F_Z) |
 		     ((~v.a.uq[0] & v.b.uq[0]) | (~v.a.uq[1] & v.b.uq[1]) ? 0 : F_C);
 		break;
+	case IR_VOP_VPTEST:
+	case IR_VOP_VTESTPS:
+	case IR_VOP_VTESTPD:
+		fl = ir_vex_test(op, type == IR_V256, a, b);
+		break;
 	case IR_VOP_PCMPESTRI:
 	case IR_VOP_PCMPESTRM:
 	case IR_VOP_PCMPISTRI:
@@ -448,7 +470,7 @@ bool ir_vec_flags(struct tcg_env *env, enum ir_vop op, enum ir_type type, uint32
 	default:
 		break;
 	}
-	if (!fp_report(env, &v.fp))
+	if (!vec_fp_report(env, &v.fp))
 		return false;
 	*flags = fl;
 	return true;

@@ -27,4 +27,14 @@ bool must_check ir_g_to_vec(struct tcg_env *env, enum ir_vop op, enum ir_type ty
 bool must_check ir_vec_flags(struct tcg_env *env, enum ir_vop op, enum ir_type type, uint32_t *flags,
 			     const union tcg_vreg *a, const union tcg_vreg *b, uint64_t imm);
 
+/* VEX: d = op(a, b, c) in 128 or 256 bits; what is above becomes 0. */
+bool must_check ir_vex_eval(struct tcg_env *env, enum ir_vop op, bool wide, union tcg_vreg *d, const union tcg_vreg *a,
+			    const union tcg_vreg *b, const union tcg_vreg *c, uint64_t imm);
+/* VEXG: GTOV with everything above 127 cleared. */
+bool must_check ir_vexg_eval(struct tcg_env *env, enum ir_vop op, enum ir_type type, union tcg_vreg *d, const union tcg_vreg *a,
+			     uint64_t b, uint64_t imm);
+/* VFL and VTOG with operations of vex_ops.def; used by the functions above. */
+uint32_t ir_vex_test(enum ir_vop op, bool wide, const union tcg_vreg *a, const union tcg_vreg *b);
+uint64_t ir_vex_signs(enum ir_vop op, const union tcg_vreg *v);
+
 #endif

@@ -121,24 +121,30 @@ uint64_t fp_minmax(struct fp *fp, enum fp_fmt f, uint64_t a, uint64_t b, bool ma
 	return (max ? o > 0 : o < 0) ? a : b;
 }
 
+/* Which of less, equal, greater, unordered make predicate n true; bit 4 of the predicate only changes whether quiet NaNs are invalid. */
+#define LT 1u
+#define EQ 2u
+#define GT 4u
+#define UN 8u
+static const uint8_t predicates[16] = {
+	EQ, LT, LT | EQ, UN, LT | GT | UN, EQ | GT | UN, GT | UN, LT | EQ | GT,
+	EQ | UN, LT | UN, LT | EQ | UN, 0, LT | GT, EQ | GT, GT, LT | EQ | GT | UN,
+};
+
 bool fp_compare(struct fp *fp, enum fp_fmt f, uint64_t a, uint64_t b, unsigned predicate)
 {
-	bool signals = (predicate & 3) == 1 || (predicate & 3) == 2; /* lt, le and their negations */
-	bool r;
+	bool signals = (predicate & 3) == 1 || (predicate & 3) == 2;
 	int o;
 
 	if (is_nan(f, a) || is_nan(f, b)) {
-		if (signals || is_snan(f, a) || is_snan(f, b))
+		if (signals != (predicate >> 4 & 1) || is_snan(f, a) || is_snan(f, b))
 			fp->flags |= FP_IE;
-		r = (predicate & 3) == 3;
-	} else {
-		o = order(f, take(fp, f, a), take(fp, f, b));
-		r = (predicate & 3) == 0   ? o == 0
-		    : (predicate & 3) == 1 ? o < 0
-		    : (predicate & 3) == 2 ? o <= 0
-					   : false;
+		return predicates[predicate & 15] & UN;
 	}
-	return r != (predicate >> 2 & 1);
+	a = take(fp, f, a);
+	b = take(fp, f, b);
+	o = order(f, a, b);
+	return predicates[predicate & 15] & (o < 0 ? LT : o ? GT : EQ);
 }
 
 uint32_t fp_order(struct fp *fp, enum fp_fmt f, uint64_t a, uint64_t b, bool quiet)

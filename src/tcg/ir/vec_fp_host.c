@@ -7,6 +7,7 @@
  * Volatile operands and results keep each operation between the change of mode and the look at the flags, and in its
  * branch: compilers think that arithmetic has no side effects.
  */
+#include <math.h>
 #include <string.h>
 
 #include "tcg/ir/vec_private.h"
@@ -98,7 +99,6 @@ uint32_t fp_host_rsqrt(uint32_t s)
 }
 #else
 #include <fenv.h>
-#include <math.h>
 
 typedef fenv_t host_mode;
 
@@ -243,6 +243,32 @@ uint64_t fp_host_op(struct fp *fp, enum fp_op op, enum fp_fmt fmt, uint64_t a, u
 		volatile float vr, va = to_s(a), vb = to_s(b);
 
 		op_s(op, &vr, &va, &vb);
+		r = of_s(vr);
+	}
+	host_leave(&one, saved);
+	r = host_out(&one, fmt, r);
+	fp->flags |= one.flags;
+	return r;
+}
+
+/* One rounding, and under the mode set above: the library uses the host's instruction where there is one. */
+uint64_t fp_host_fma(struct fp *fp, enum fp_fmt fmt, uint64_t a, uint64_t b, uint64_t c)
+{
+	struct fp one = {.mxcsr = fp->mxcsr};
+	host_mode saved;
+	uint64_t r;
+
+	a = host_in(&one, fmt, a);
+	b = host_in(&one, fmt, b);
+	c = host_in(&one, fmt, c);
+	saved = host_enter(fp);
+	if (fmt == FP_D) {
+		volatile double va = to_d(a), vb = to_d(b), vc = to_d(c), vr = fma(va, vb, vc);
+
+		r = of_d(vr);
+	} else {
+		volatile float va = to_s(a), vb = to_s(b), vc = to_s(c), vr = fmaf(va, vb, vc);
+
 		r = of_s(vr);
 	}
 	host_leave(&one, saved);

@@ -18,6 +18,15 @@ union xmm {
 	int64_t sq[2];
 };
 
+union ymm {
+	union xmm x[2];
+	uint8_t ub[32];
+	uint32_t ul[8];
+	int32_t sl[8];
+	uint64_t uq[4];
+	int64_t sq[4];
+};
+
 /* r holds a copy of a on entry, and is neither a nor b. x: vector global 0. */
 typedef void (*vec_fn)(union xmm *r, const union xmm *a, const union xmm *b, const union xmm *x, unsigned imm);
 #define VEC_ARGS   union xmm *r, const union xmm *a, const union xmm *b, const union xmm *x, unsigned imm
@@ -31,6 +40,9 @@ void vec_AESDECLAST(VEC_ARGS);
 void vec_AESIMC(VEC_ARGS);
 void vec_AESKEYGENASSIST(VEC_ARGS);
 void vec_PCLMULQDQ(VEC_ARGS);
+void vec_GF2P8MULB(VEC_ARGS);
+void vec_GF2P8AFFINEQB(VEC_ARGS);
+void vec_GF2P8AFFINEINVQB(VEC_ARGS);
 void vec_SHA1RNDS4(VEC_ARGS);
 void vec_SHA1NEXTE(VEC_ARGS);
 void vec_SHA1MSG1(VEC_ARGS);
@@ -79,7 +91,7 @@ uint32_t fp_host_rsqrt(uint32_t s);
 /* vec_fp.c */
 uint64_t fp_arith(struct fp *fp, enum fp_op op, enum fp_fmt fmt, uint64_t a, uint64_t b);
 uint64_t fp_minmax(struct fp *fp, enum fp_fmt fmt, uint64_t a, uint64_t b, bool max);
-bool fp_compare(struct fp *fp, enum fp_fmt fmt, uint64_t a, uint64_t b, unsigned predicate);
+bool fp_compare(struct fp *fp, enum fp_fmt fmt, uint64_t a, uint64_t b, unsigned predicate); /* 0 to 31, as VCMPPS has them */
 uint32_t fp_order(struct fp *fp, enum fp_fmt fmt, uint64_t a, uint64_t b, bool quiet); /* F_* of COMIS */
 uint64_t fp_widen(struct fp *fp, uint64_t s);
 uint64_t fp_narrow(struct fp *fp, uint64_t d);
@@ -89,6 +101,19 @@ static inline enum fp_rc fp_rc(const struct fp *fp)
 {
 	return (enum fp_rc)(fp->mxcsr >> FP_RC_SHIFT & 3);
 }
+
+/* vec_fma.c: a * b + c, products and sums negated as wanted by changing signs of operands */
+uint64_t fp_fma(struct fp *fp, enum fp_fmt fmt, uint64_t a, uint64_t b, uint64_t c, bool negate_product, bool negate_addend);
+/* vec_fp_host.c */
+uint64_t fp_host_fma(struct fp *fp, enum fp_fmt fmt, uint64_t a, uint64_t b, uint64_t c);
+
+/* vec_half.c */
+uint32_t fp_half_widen(struct fp *fp, uint16_t h);
+uint16_t fp_half_narrow(struct fp *fp, uint32_t s, unsigned imm);
+
+/* vec_eval.c: one half of 128 bits, with the exceptions it raises gathered in fp; the report of all of them, false if one is unmasked */
+void vec_half(struct fp *fp, enum ir_vop op, union xmm *r, const union xmm *a, const union xmm *b, const union xmm *x, unsigned imm);
+bool must_check vec_fp_report(struct tcg_env *env, const struct fp *fp);
 
 /* vec_str.c: PCMPxSTRx. The result (intermediate result 2) and the flags; lengths are in elements. */
 uint32_t vec_string_compare(const union xmm *a, const union xmm *b, int la, int lb, unsigned imm, uint32_t *flags);

@@ -26,6 +26,7 @@
 #include "vcpu/x86/x86_msr.h"
 #include "vcpu/x86/x86_segment.h"
 #include "vcpu/x86/x86_x87.h"
+#include "vcpu/x86/x86_xstate.h"
 
 /* ---- Mode */
 
@@ -92,7 +93,7 @@ static uint32_t control_flags(const struct x86_cpu *c)
 	uint32_t cr4 = bit(c->cr4, X86_CR4_OSFXSR, X86_TB_OSFXSR) | bit(c->cr4, X86_CR4_OSXSAVE, X86_TB_OSXSAVE) |
 		       bit(c->cr4, X86_CR4_FSGSBASE, X86_TB_FSGSBASE);
 
-	return cr0 | cr4 | bit(c->efer, X86_EFER_LMA, X86_TB_LMA);
+	return cr0 | cr4 | bit(c->efer, X86_EFER_LMA, X86_TB_LMA) | bit(c->xcr0, X86_XS_AVX, X86_TB_AVX);
 }
 
 void x86_mode_update(struct x86_cpu *c)

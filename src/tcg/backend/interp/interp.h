@@ -138,6 +138,9 @@ INTERP_OP(vop);
 INTERP_OP(vtog);
 INTERP_OP(gtov);
 INTERP_OP(vfl);
+INTERP_OP(vex);
+INTERP_OP(vexg);
+INTERP_OP(vzero);
 INTERP_OP(fpu);
 
 iop_fn interp_hot(const struct iop *op); /* interp_hot.c: a specialised handler, or NULL */

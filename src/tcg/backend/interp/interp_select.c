@@ -16,6 +16,7 @@ static const iop_fn special[IR_OP_COUNT] = {
 	[IR_VMOV] = interp_vmov,      [IR_VOP] = interp_vop,	   [IR_VTOG] = interp_vtog,
 	[IR_GTOV] = interp_gtov,      [IR_VFL] = interp_vfl,	   [IR_FPU] = interp_fpu,
 	[IR_GETVC] = interp_getvc,    [IR_PUTVC] = interp_putvc,
+	[IR_VEX] = interp_vex,	      [IR_VEXG] = interp_vexg,	   [IR_VZERO] = interp_vzero,
 };
 
 iop_fn interp_select(const struct iop *op)

@@ -73,6 +73,40 @@ INTERP_OP(vop)
 	return op + 1;
 }
 
+static const union tcg_vreg *vec_c(struct tcg_env *env, const struct iop *op)
+{
+	return op->kc == IR_KIND_NONE ? NULL : vreg(env, op->c);
+}
+
+INTERP_OP(vex)
+{
+	union tcg_vreg buf;
+	const union tcg_vreg *b = vec_b(env, op, &buf);
+	uint64_t imm = (uint64_t)op->imm;
+
+	if (op->imm2 == IR_VOP_INSERTPS && op->kb == IR_KIND_M)
+		imm &= 0x3f;
+	check(env, ir_vex_eval(env, (enum ir_vop)op->imm2, op->type == IR_V256, vreg(env, op->d), vec_a(env, op), b, vec_c(env, op), imm));
+	return op + 1;
+}
+
+INTERP_OP(vexg)
+{
+	uint64_t b = op->kb == IR_KIND_M ? interp_load(env, op, interp_imem(op)->size) : *interp_g(env, op->b);
+
+	check(env, ir_vexg_eval(env, (enum ir_vop)op->imm2, op->type, vreg(env, op->d), vec_a(env, op), b, (uint64_t)op->imm));
+	return op + 1;
+}
+
+INTERP_OP(vzero)
+{
+	unsigned from = op->imm ? 0 : 16;
+
+	for (unsigned n = 0; n < (unsigned)op->imm2; n++)
+		memset(&env->vreg[n].b[from], 0, sizeof(env->vreg[n]) - from);
+	return op + 1;
+}
+
 INTERP_OP(vtog)
 {
 	uint64_t v = 0;

@@ -368,5 +368,6 @@ uint64_t x86_rt_xsetbv(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unu
 	gp_unless(env, c->cpl == 0 && (uint32_t)env->greg[X86_RCX] == 0);
 	gp_unless(env, (v & X86_XS_X87) && !(v & ~x86_xcr0_supported(c)) && (!(v & X86_XS_AVX) || v & X86_XS_SSE));
 	c->xcr0 = v;
+	x86_mode_update(c);
 	return 0;
 }

@@ -176,13 +176,17 @@ static bool check_privilege(struct x86_tr *c)
 	return true;
 }
 
-/* CR0.EM, CR0.TS, CR4.OSFXSR: Intel SDM volume 3, tables 2-2 and 13-1. */
+/* CR0.EM, CR0.TS, CR4.OSFXSR, CR4.OSXSAVE and XCR0: Intel SDM volume 3, tables 2-2 and 13-1; volume 2, tables 2-16 ff. */
 static bool check_fp_units(struct x86_tr *c)
 {
 	unsigned attr = c->in.attr, tb = c->flags;
 	bool nm;
 
-	if (attr & X86_A_SSE) {
+	if (attr & X86_A_AVX) {
+		if (!(tb & X86_TB_OSXSAVE) || !(tb & X86_TB_AVX))
+			return raise_ud(c);
+		nm = tb & X86_TB_TS;
+	} else if (attr & X86_A_SSE) {
 		if ((tb & X86_TB_EM) || !(tb & X86_TB_OSFXSR))
 			return raise_ud(c);
 		nm = tb & X86_TB_TS;
@@ -202,13 +206,13 @@ static bool check_fp_units(struct x86_tr *c)
 
 static bool checks(struct x86_tr *c)
 {
-	if (((c->in.pfx & X86_PFX_VEX) && (c->in.attr & X86_A_AVX)) || !feature_is_there(c))
+	if (!feature_is_there(c))
 		return raise_ud(c);
 	if ((c->in.id == X86_I_STAC || c->in.id == X86_I_CLAC) && (c->flags & X86_TB_CPL))
 		return raise_ud(c);
 	if ((c->in.attr & (X86_A_NOREAL | X86_A_PRIV)) && !check_privilege(c))
 		return false;
-	if ((c->in.attr & (X86_A_FPU | X86_A_MMX | X86_A_SSE)) || c->in.id == X86_I_FWAIT)
+	if ((c->in.attr & (X86_A_FPU | X86_A_MMX | X86_A_SSE | X86_A_AVX)) || c->in.id == X86_I_FWAIT)
 		return check_fp_units(c);
 	return true;
 }
