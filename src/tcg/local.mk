@@ -84,6 +84,7 @@ src_tcg_libtcg_a_SOURCES += \
 	src/tcg/backend/x86_64/lower_int.c \
 	src/tcg/backend/x86_64/lower_shift.c \
 	src/tcg/backend/x86_64/lower_vec.c \
+	src/tcg/backend/x86_64/lower_vex.c \
 	src/tcg/backend/x86_64/mem.c \
 	src/tcg/backend/x86_64/native.c \
 	src/tcg/backend/x86_64/operand.c \

@@ -50,7 +50,7 @@ static bool unsuitable(const struct form *f)
 	case X86_I_POPF: case X86_I_ENTER: case X86_I_LEAVE: case X86_I_XLAT: case X86_I_FXRSTOR: case X86_I_FLDENV: case X86_I_FRSTOR:
 	case X86_I_FXSAVE: case X86_I_FNSAVE: case X86_I_FNSTENV: case X86_I_FLDCW: case X86_I_LDMXCSR: case X86_I_WRFSBASE:
 	case X86_I_WRGSBASE: case X86_I_UD0: case X86_I_UD1: case X86_I_UD2: case X86_I_CMPXCHG16B: case X86_I_MASKMOVQ:
-	case X86_I_MASKMOVDQU:
+	case X86_I_MASKMOVDQU: case X86_I_VMASKMOVDQU:
 		return true;
 	case X86_I_JMP: case X86_I_CALL: /* direct ones only */
 		return f->modrm;

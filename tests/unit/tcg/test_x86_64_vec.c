@@ -29,7 +29,7 @@ static const struct {
 };
 
 static uint64_t seed;
-static bool wide; /* 256-bit moves too: the host has AVX */
+static bool wide; /* 256 bits and VEX forms too: the host has AVX2, FMA and F16C */
 
 static unsigned pick(unsigned n)
 {
@@ -84,6 +84,71 @@ static void gen_op(struct ir_block *b, unsigned vop)
 	if (vop >= IR_VOP_CMPPS && vop <= IR_VOP_CMPSD)
 		i->imm &= 7;
 	i->imm2 = vop;
+}
+
+/* VEX forms: three registers, 256 bits, memory of any alignment. */
+static void gen_vex(struct ir_block *b)
+{
+	unsigned vop = 1 + pick(IR_VOP_COUNT - 1), sig = vop < IR_VOP_FIRST_VEX ? vops[vop].sig : 0;
+	struct ir_vex_info info = ir_vex_info((enum ir_vop)vop);
+	bool half = info.bytes[0] == info.bytes[1] && info.bytes[0] < 32;
+	enum ir_type t = !half && (pick(2) || info.bytes[0] == 32) ? IR_V256 : IR_V128;
+	ir_ref d = IR_V(pick(16)), s = IR_V(pick(16));
+	struct ir_insn *i;
+
+	if ((sig & 0x700) || sig == (unsigned)VVX_16 || only_registers(vop) || (vop >= IR_VOP_VPTEST && vop <= IR_VOP_VPMOVMSKB) ||
+	    (vop >= IR_VOP_GF2P8MULB && vop <= IR_VOP_SHA256RNDS2))
+		return; /* not in this form, or (VVX) like others */
+	if (info.bytes[0] && (pick(2) || vop == IR_VOP_VMOV4 || vop == IR_VOP_VMOV8 || vop == IR_VOP_VBROADCASTF128 ||
+			      vop == IR_VOP_MOVLPS || vop == IR_VOP_MOVHPS) && vop != IR_VOP_VEXTRACTF128 && vop != IR_VOP_VCVTPS2PH &&
+	    vop != IR_VOP_MOVQ)
+		s = memory(b, info.bytes[t == IR_V256], false);
+	if (vop == IR_VOP_VBROADCASTF128 || vop == IR_VOP_VBROADCASTSD || vop == IR_VOP_VINSERTF128)
+		t = IR_V256;
+	if (vop >= IR_VOP_AESENC && vop <= IR_VOP_PCLMULQDQ && t == IR_V256)
+		return;
+	if (vop == IR_VOP_AESIMC || vop == IR_VOP_AESKEYGENASSIST || vop == IR_VOP_PHMINPOSUW || vop == IR_VOP_DPPD || vop == IR_VOP_MOVQ)
+		t = IR_V128;
+	if (t == IR_V128 && IR_REF_KIND(s) == IR_KIND_M && info.bytes[0] == 32)
+		return;
+	i = ir_emit(b, IR_VEX, t, d, (info.src & IR_VEX_A) ? IR_V(pick(16)) : IR_NONE, (info.src & IR_VEX_B) ? s : IR_NONE);
+	i->imm = (info.src & IR_VEX_IMM) ? (int64_t)pick(256) : 0;
+	if (info.src & IR_VEX_C)
+		i->c = vop >= IR_VOP_VFMADD132PS ? d : IR_V(pick(16));
+	if (vop >= IR_VOP_ROUNDPS && vop <= IR_VOP_ROUNDSD)
+		i->imm &= 15;
+	if (vop >= IR_VOP_CMPPS && vop <= IR_VOP_CMPSD)
+		i->imm &= 7;
+	i->imm2 = vop;
+}
+
+static void gen_vex_others(struct ir_block *b)
+{
+	static const uint16_t from_int[] = { IR_VOP_MOVD_V, IR_VOP_CVTSI2SS, IR_VOP_CVTSI2SD, IR_VOP_PINSRB, IR_VOP_PINSRD, IR_VOP_PINSRQ };
+	struct ir_insn *i;
+	unsigned vop;
+
+	switch (pick(4)) {
+	case 0:
+		vop = from_int[pick(ARRAY_LEN(from_int))];
+		i = ir_emit(b, IR_VEXG, pick(2) ? IR_I32 : IR_I64, IR_V(pick(16)), vop == IR_VOP_MOVD_V ? IR_NONE : IR_V(pick(16)), IR_G(pick(16)));
+		i->imm = pick(256);
+		i->imm2 = vop;
+		break;
+	case 1:
+		i = ir_emit(b, IR_VZERO, IR_I64, IR_NONE, IR_NONE, IR_NONE);
+		i->imm = pick(2);
+		i->imm2 = pick(2) ? 16 : 8;
+		break;
+	case 2:
+		i = ir_emit(b, IR_VTOG, IR_I32, IR_G(pick(16)), IR_NONE, IR_V(pick(16)));
+		i->imm2 = IR_VOP_VMOVMSKPS + pick(3);
+		break;
+	default:
+		i = ir_emit(b, IR_VFL, pick(2) ? IR_V128 : IR_V256, IR_NONE, IR_V(pick(16)), pick(2) ? memory(b, 32, false) : IR_V(pick(16)));
+		i->imm2 = IR_VOP_VPTEST + pick(3);
+		i->attr |= pick(2) ? IR_SETF : 0;
+	}
 }
 
 static void gen_move(struct ir_block *b)
@@ -198,9 +263,13 @@ static void block_around(unsigned vop, uint64_t s)
 		ir_emit(&block, IR_ADD, IR_I64, IR_G(0), IR_G(0), IR_G(9))->attr |= IR_SETF;
 	gen_op(&block, vop);
 	if (pick(3) == 0)
-		gen_op(&block, 1 + pick(IR_VOP_COUNT - 1));
+		gen_op(&block, 1 + pick(IR_VOP_FIRST_VEX - 1));
 	if (pick(2))
 		gen_move(&block);
+	if (wide && pick(2))
+		gen_vex(&block);
+	if (wide && pick(4) == 0)
+		gen_vex_others(&block);
 	ir_emit(&block, IR_EXIT, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm = TCG_EXIT_LOOKUP;
 	bad = ir_verify(&block, &where);
 	if (bad)
@@ -217,9 +286,9 @@ static void every_operation_agrees_with_the_interpreter(void **state)
 	uint64_t s = e ? strtoull(e, NULL, 0) : 1, n = c ? strtoull(c, NULL, 0) : 20;
 
 	(void)state;
-	wide = __builtin_cpu_supports("avx");
+	wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 	while (n--)
-		for (unsigned vop = 1; vop < IR_VOP_COUNT; vop++)
+		for (unsigned vop = 1; vop < IR_VOP_FIRST_VEX; vop++)
 			block_around(vop, s++ * 0x9e3779b97f4a7c15ull | vop);
 }
 

@@ -25,7 +25,8 @@ static void test_default_is_max(void **state)
 	assert_false(r.ecx >> 27 & 1); /* OSXSAVE follows CR4 */
 	cpu->cr4 |= X86_CR4_OSXSAVE;
 	assert_true(x86_cpuid(cpu, 1, 0).ecx >> 27 & 1);
-	assert_false(offers(X86_CPUID_AVX) || offers(X86_CPUID_MONITOR) || offers(X86_CPUID_XSAVES));
+	assert_true(offers(X86_CPUID_AVX) && offers(X86_CPUID_AVX2) && offers(X86_CPUID_FMA) && offers(X86_CPUID_BMI2));
+	assert_false(offers(X86_CPUID_AVX512F) || offers(X86_CPUID_MONITOR) || offers(X86_CPUID_XSAVES));
 }
 
 static void test_features_reach_the_decoder(void **state)
@@ -33,7 +34,7 @@ static void test_features_reach_the_decoder(void **state)
 	(void)state;
 	assert_true(x86_has(cpu, X86_F_SSE42));
 	assert_true(x86_has(cpu, X86_F_BASE));
-	assert_false(x86_has(cpu, X86_F_AVX));
+	assert_true(x86_has(cpu, X86_F_AVX));
 	assert_int_equal(cpu_model("max,-aes,sse4_2=off"), 0);
 	assert_false(x86_has(cpu, X86_F_AES));
 	assert_false(x86_has(cpu, X86_F_SSE42));
@@ -83,6 +84,7 @@ static void test_dependents_go_too(void **state)
 {
 	(void)state;
 	assert_int_equal(cpu_model("max,-xsave,-sse3,-arch-capabilities,-apic"), 0);
+	assert_false(offers(X86_CPUID_AVX) || offers(X86_CPUID_AVX2) || offers(X86_CPUID_FMA) || offers(X86_CPUID_VAES));
 	assert_false(offers(X86_CPUID_XSAVEOPT) || offers(X86_CPUID_XSAVEC) || offers(X86_CPUID_SSE42) || offers(X86_CPUID_X2APIC));
 	assert_false(offers(X86_CPUID_RDCL_NO) || offers(X86_CPUID_ITS_NO));
 	assert_int_equal(x86_cpuid(cpu, 0xd, 0).eax, 0);
@@ -124,10 +126,16 @@ static void test_xsave_leaf(void **state)
 	struct x86_cpuid_regs r = x86_cpuid(cpu, 0xd, 0);
 
 	(void)state;
-	assert_int_equal(r.eax, 3);
+	assert_int_equal(r.eax, 7);
 	assert_int_equal(r.ebx, 576);
-	assert_int_equal(r.ecx, 576);
+	assert_int_equal(r.ecx, 832);
 	assert_int_equal(x86_cpuid(cpu, 0xd, 1).eax, 7);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 2).eax, 256);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 2).ebx, 576);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 3).eax, 0);
+	assert_int_equal(cpu_model("max,-avx"), 0);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 0).eax, 3);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 0).ecx, 576);
 	assert_int_equal(x86_cpuid(cpu, 0xd, 2).eax, 0);
 	assert_int_equal(x86_xsave_size(7, false), 832);
 	assert_int_equal(x86_xsave_size(3, true), 576);

@@ -264,7 +264,15 @@ static void test_xcr0(void **state)
 	ask(2);
 	assert_fault(X86_GP, x86_rt_xsetbv(env, 0, 0, 0));
 	ask(7);
-	assert_fault(X86_GP, x86_rt_xsetbv(env, 0, 0, 0)); /* no AVX here */
+	assert_runs(x86_rt_xsetbv(env, 0, 0, 0));
+	assert_true(cpu->xcr0 == 7);
+	ask(5);
+	assert_fault(X86_GP, x86_rt_xsetbv(env, 0, 0, 0)); /* AVX without SSE */
+	ask(3);
+	assert_runs(x86_rt_xsetbv(env, 0, 0, 0));
+	assert_int_equal(cpu_model("max,-avx"), 0);
+	ask(7);
+	assert_fault(X86_GP, x86_rt_xsetbv(env, 0, 0, 0));
 	cpu->cpl = 3;
 	ask(1);
 	assert_fault(X86_GP, x86_rt_xsetbv(env, 0, 0, 0));

@@ -186,6 +186,17 @@ uint32_t v_temps_hide(struct gen *g);      /* around an instruction that may lea
 void v_temps_show(struct gen *g, uint32_t out);
 void v_temps_store(struct gen *g, uint32_t out); /* before C is called while `out` is out; flags untouched */
 void v_temps_load(struct gen *g, uint32_t out);  /* and behind it */
+/* A vector operation's opcode and how its operands stand in it; prefixes and map as OP_*. */
+struct vop_enc {
+	uint32_t op;
+	uint8_t how, digit; /* ENC_* */
+};
+#define ENC_TRAPS 0x01u
+#define ENC_REV 0x02u   /* the destination (of PEXTRx: the integer) is ModRM.rm */
+#define ENC_SHIFT 0x04u /* opcode group: digit in ModRM.reg */
+struct vop_enc vop_encoding(unsigned vop); /* legacy form of an operation of vec_ops.def */
+void vex_to_g(struct gen *g, unsigned r, unsigned b); /* lower_vex.c: VTOG and VFL with operations of vex_ops.def */
+void vex_flags(struct gen *g, unsigned a, struct rm b);
 bool vop_reads_v0(unsigned vop);
 bool vec_is_wide(const struct ir_insn *i);   /* reads or writes bits 255:128: lowered with VEX, which clears what it does not write */
 unsigned vop_bytes(const struct ir_insn *i); /* bytes of a vector operation's memory operand */

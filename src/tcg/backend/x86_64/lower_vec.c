@@ -21,14 +21,7 @@ enum {
 	FL_16 = VV_16, FL_8 = VV_8, FL_4 = VV_4, FLI_16 = VVI_16,
 };
 
-#define ENC_TRAPS 0x01u
-#define ENC_REV 0x02u   /* the integer operand is ModRM.rm */
-#define ENC_SHIFT 0x04u /* opcode group: digit in ModRM.reg */
-
-static const struct vop_enc {
-	uint32_t op;
-	uint8_t how, digit;
-} enc[IR_VOP_COUNT] = {
+static const struct vop_enc enc[IR_VOP_COUNT] = {
 #define NP 0
 #define P66 OP_66
 #define PF2 OP_F2
@@ -53,6 +46,11 @@ static const uint16_t signature[IR_VOP_COUNT] = {
 #undef IR_VOP
 };
 
+struct vop_enc vop_encoding(unsigned vop)
+{
+	return enc[vop];
+}
+
 bool vop_reads_v0(unsigned vop)
 {
 	return signature[vop] & SIG_X0;
@@ -60,7 +58,8 @@ bool vop_reads_v0(unsigned vop)
 
 bool vec_is_wide(const struct ir_insn *i)
 {
-	return i->type == IR_V256;
+	return i->op == IR_VEX || i->op == IR_VEXG || i->op == IR_VZERO || i->type == IR_V256 ||
+	       (i->op == IR_VTOG && i->imm2 >= IR_VOP_FIRST_VEX);
 }
 
 static bool is_string_compare(unsigned vop)
@@ -71,6 +70,8 @@ static bool is_string_compare(unsigned vop)
 /* PINSRB and PINSRW take less than a register. */
 unsigned vop_bytes(const struct ir_insn *i)
 {
+	if (i->op == IR_VEX || i->op == IR_VEXG || i->imm2 >= IR_VOP_FIRST_VEX)
+		return ir_vex_bytes(i);
 	switch (i->imm2) {
 	case IR_VOP_PINSRB:
 		return 1;
@@ -212,7 +213,9 @@ void lower_vtog(struct gen *g)
 	else if (vop == IR_VOP_PEXTRD)
 		w = 0;
 	note_trap(g, vop);
-	if (enc[vop].how & ENC_REV)
+	if (vop >= IR_VOP_FIRST_VEX)
+		vex_to_g(g, r, b);
+	else if (enc[vop].how & ENC_REV)
 		as_op(&g->s, enc[vop].op | w, b, rm_reg(r));
 	else
 		as_op(&g->s, enc[vop].op | w, r, rm_reg(b));
@@ -261,7 +264,10 @@ void lower_vfl(struct gen *g)
 	b = source_b(g);
 	fl_ready(g);
 	note_trap(g, vop);
-	as_op(&g->s, enc[vop].op | (string && i->type == IR_I64 ? OP_W : 0), a, b);
+	if (vop >= IR_VOP_FIRST_VEX)
+		vex_flags(g, a, b);
+	else
+		as_op(&g->s, enc[vop].op | (string && i->type == IR_I64 ? OP_W : 0), a, b);
 	vec_imm(g, vop);
 	if (mem)
 		mem_end(g);

@@ -171,7 +171,7 @@ unsigned v_dst(struct gen *g, ir_ref r)
 
 static bool mentions(const struct ir_insn *i, ir_ref r)
 {
-	return i->d == r || i->a == r || i->b == r;
+	return i->d == r || i->a == r || i->b == r || i->c == r;
 }
 
 /* The value of r behind instruction n is never read. Temporaries do not live across labels. */
@@ -183,7 +183,7 @@ static bool dies(const struct gen *g, ir_ref r, unsigned n)
 		if (i->op == IR_LABEL)
 			return true;
 		if (mentions(i, r))
-			return i->a != r && i->b != r;
+			return i->a != r && i->b != r && i->c != r;
 	}
 	return true;
 }
@@ -253,6 +253,7 @@ static void note_insn(const struct ir_insn *i, uint32_t *globals, uint32_t *temp
 	note(i->d, globals, temps);
 	note(i->a, globals, temps);
 	note(i->b, globals, temps);
+	note(i->c, globals, temps);
 	if (i->op == IR_VFL || (i->op == IR_VOP && vop_reads_v0((unsigned)i->imm2))) /* string compares write it */
 		*globals |= 1;
 }
@@ -267,7 +268,7 @@ void v_setup(struct gen *g)
 		note_insn(&b->insn[n], &globals, &temps);
 		wide |= vec_is_wide(&b->insn[n]);
 	}
-	g->v_level = (globals | temps) ? (wide ? VEC_256 : VEC_128) : VEC_NONE;
+	g->v_level = wide ? VEC_256 : (globals | temps) ? VEC_128 : VEC_NONE;
 	g->v_out = 0;
 	taken = globals;
 	for (unsigned k = 0; k < 4; k++) {
