@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "sched/clock.h"
@@ -150,6 +151,7 @@ static void *thread_main(void *arg)
 
 	snprintf(name, sizeof(name), "vcpu %u", t->index);
 	pthread_setname_np(pthread_self(), name);
+	prctl(PR_SET_TIMERSLACK, 1ul); /* ns: a guest's timer is not the place to save wake-ups */
 	placement_apply(t->index);
 	stats_attach(t->index);
 	signal_stack_init(t);

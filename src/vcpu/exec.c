@@ -12,6 +12,7 @@
 #include "mem/aspace.h"
 #include "mem/code_watch.h"
 #include "mem/tlb.h"
+#include "sched/clock.h"
 #include "sched/cpu_thread.h"
 #include "tcg/cache/tb.h"
 #include "tcg/wander.h"
@@ -104,6 +105,27 @@ static void timer_check(struct vcpu *v)
 	vcpu_timer_changed(v);
 }
 
+/* Sleeps until a request, the local timer, or `limit`. */
+static void park(struct vcpu *v, vclock_ns_t limit)
+{
+	vclock_ns_t deadline = v->intc ? v->intc->timer_deadline(v) : INT64_MAX;
+
+	mailbox_leave(v);
+	if (!atomic_load(&v->env.request) && !cpu_thread_park(v->thread, deadline < limit ? deadline : limit) && deadline <= limit)
+		atomic_fetch_or(&v->env.request, VCPU_REQ_TIMER);
+	mailbox_enter(v);
+}
+
+#define REST_NS 50000
+
+/* See vcpu/spin_wait.c. */
+static void rest(struct vcpu *v)
+{
+	stat_inc(STAT_rests);
+	park(v, clock_now() + REST_NS);
+	v->exec->last_spin = clock_tsc(); /* still the same wait */
+}
+
 /* Takes the request word; returns the bits the guest ISA handles. */
 static uint32_t take_requests(struct vcpu *v)
 {
@@ -120,6 +142,8 @@ static uint32_t take_requests(struct vcpu *v)
 		timer_check(v);
 	if (req & VCPU_REQ_EXIT)
 		v->exec->stop = true;
+	if (req == VCPU_REQ_REST)
+		rest(v);
 	if (req & VCPU_REQ_PAUSE) {
 		/* Back to where a reset during the pause finds and drops them: an old SIPI must not start a CPU that was reset. */
 		atomic_fetch_or(&v->env.request, req & ARCH_REQS);
@@ -127,16 +151,6 @@ static uint32_t take_requests(struct vcpu *v)
 		return 0;
 	}
 	return req & ARCH_REQS;
-}
-
-static void park(struct vcpu *v)
-{
-	vclock_ns_t deadline = v->intc ? v->intc->timer_deadline(v) : INT64_MAX;
-
-	mailbox_leave(v);
-	if (!atomic_load(&v->env.request) && !cpu_thread_park(v->thread, deadline))
-		atomic_fetch_or(&v->env.request, VCPU_REQ_TIMER);
-	mailbox_enter(v);
 }
 
 /* Requests and events until the CPU can execute, or is to stop. No block pointer survives. */
@@ -153,7 +167,7 @@ static void safepoint(struct vcpu *v)
 		if (runs)
 			return;
 		if (!vcpu_arch.wakeable(v))
-			park(v);
+			park(v, VCLOCK_NEVER);
 	}
 }
 

@@ -18,6 +18,8 @@ struct vcpu_exec {
 	bool one_shot;         /* run the next instruction in a block of its own: it stores to its own block's code, or has a breakpoint */
 	bool in_one_shot;
 	bool stop;
+	uint64_t last_spin;    /* host ticks of the last hint that the guest spins, and how many of one wait so far */
+	unsigned spins;
 };
 
 /* Body of a vCPU thread between start and stop. */

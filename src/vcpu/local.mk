@@ -7,6 +7,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/intc.h \
 	src/vcpu/mailbox.c \
 	src/vcpu/mailbox.h \
+	src/vcpu/spin_wait.c \
 	src/vcpu/vcpu.h \
 	src/vcpu/vcpus.c \
 	src/vcpu/x86/cpuid_bits.def \

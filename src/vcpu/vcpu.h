@@ -32,6 +32,7 @@
 #define VCPU_REQ_QUIESCE 0x0100u /* garbage waits: pass a safepoint */
 #define VCPU_REQ_EXIT 0x0200u  /* end the thread */
 #define VCPU_REQ_MAP 0x0400u   /* the physical memory map changed: flush the TLB */
+#define VCPU_REQ_REST 0x0800u  /* the guest only waits: let others have the host CPU for a moment */
 
 enum vcpu_run_state { VCPU_WAIT_SIPI, VCPU_RUNNING, VCPU_HALTED }; /* architectural; owned by the vCPU thread */
 
@@ -95,6 +96,9 @@ uint64_t vcpu_tsc_read(const struct vcpu *v);
 
 /* The vCPU whose thread this is; NULL on other threads. Per-CPU register windows (the local APIC's) need it. */
 struct vcpu *vcpu_self(void);
+
+/* The guest hints that it spins for another vCPU (PAUSE on x86); see vcpu/spin_wait.c. Owner thread, inside a block. */
+void vcpu_spin_wait(struct vcpu *v);
 
 /* The deadline of v's local timer changed: arm the host timer anew from intc->timer_deadline(). Owner thread. */
 void vcpu_timer_changed(struct vcpu *v);

@@ -3,7 +3,6 @@
  * Runtime routines without system state: faults, odd integer instructions, wide compare-and-exchange, random numbers, PAUSE.
  */
 #include <errno.h>
-#include <sched.h>
 #include <sys/random.h>
 
 #include "mem/tlb.h"
@@ -253,32 +252,10 @@ uint64_t x86_rt_rdseed(struct tcg_env *env, uint64_t size, uint64_t b, uint64_t 
 	return x86_rt_rdrand(env, size, b, c);
 }
 
-/* ---- PAUSE */
-
-#define PAUSE_NEAR 100000u /* ticks: pauses closer than this belong to one wait */
-#define PAUSE_PATIENCE 256u
-#define PAUSE_YIELD_EVERY 64u
-
-/*
- * A guest that spins waits for another vCPU. If that one has no host CPU, spinning keeps it from getting one: after some hundred pauses
- * in a row the host is asked to run somebody else. Cheap where nobody else wants the CPU.
- */
 uint64_t x86_rt_pause(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t c)
 {
-	static _Thread_local uint64_t last;
-	static _Thread_local unsigned in_a_row;
-	uint64_t now = clock_tsc();
-
 	UNUSED3(a, b, c);
-	(void)env;
-	in_a_row = now - last < PAUSE_NEAR ? in_a_row + 1 : 0;
-	if (in_a_row >= PAUSE_PATIENCE && in_a_row % PAUSE_YIELD_EVERY == 0) {
-		sched_yield();
-		now = clock_tsc();
-	} else {
-		cpu_relax();
-	}
-	last = now;
+	vcpu_spin_wait(&x86_cpu(env)->vcpu);
 	return 0;
 }
 

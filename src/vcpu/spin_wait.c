@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest that spins waits for another vCPU. With a host CPU for every vCPU that is as on hardware. With fewer, spinning may keep the
+ * other one from getting a host CPU, so after a while host CPUs are given away, in two ways:
+ *
+ *   - yield: others that wait for this host CPU go first. Right when all of them are as short as an answer to an IPI; but who yields
+ *     is behind those that only compute, for a whole slice of the host's scheduler.
+ *   - rest: sleep for a moment. A thread that slept is let in before those that computed meanwhile, so the end of the wait is noticed
+ *     soon; but the moment is lost if the wait was over at once.
+ *
+ * So a wait yields first, and rests when that did not help. The one waited for may be kept out by a third that computes on another
+ * host CPU. User space cannot yield to a thread, but it can tell who is late: a running vCPU takes its requests within microseconds.
+ * When one has not, all that are not late rest with the one that waits.
+ */
+#include <sched.h>
+
+#include "sched/clock.h"
+#include "sched/placement.h"
+#include "util/futex.h"
+#include "vcpu/exec.h"
+
+#define SAME_WAIT_TICKS 100000u   /* hints closer than this belong to one wait */
+#define PATIENCE 256u             /* hints before anything is done */
+#define GIVE_AWAY_EVERY 64u       /* hints between two times */
+#define REST_AFTER 16384u         /* hints after which yielding has not helped */
+#define LONG_YIELD_TICKS 1500000u /* others computed meanwhile: yielding is not the way */
+
+/* Has not taken a request yet, though it is not parked. */
+static bool is_late(struct vcpu *v)
+{
+	return atomic_load_explicit(&v->inside, memory_order_relaxed) &&
+	       atomic_load_explicit(&v->env.request, memory_order_relaxed) & ~VCPU_REQ_REST;
+}
+
+/* Lets late ones have the host CPUs of those that compute. One scan and at most one shared write for each of them. */
+static void make_way(struct vcpu *self)
+{
+	bool late = false;
+
+	for (unsigned i = 0; i < nr_vcpus && !late; i++)
+		late = vcpus[i] != self && is_late(vcpus[i]);
+	for (unsigned i = 0; i < nr_vcpus && late; i++) {
+		struct vcpu *v = vcpus[i];
+
+		if (v != self && atomic_load_explicit(&v->inside, memory_order_relaxed) &&
+		    !atomic_load_explicit(&v->env.request, memory_order_relaxed))
+			atomic_fetch_or(&v->env.request, VCPU_REQ_REST);
+	}
+}
+
+void vcpu_spin_wait(struct vcpu *v)
+{
+	struct vcpu_exec *x = v->exec;
+	uint64_t now = clock_tsc();
+
+	x->spins = now - x->last_spin < SAME_WAIT_TICKS ? x->spins + 1 : 0;
+	x->last_spin = now;
+	if (x->spins < PATIENCE || x->spins % GIVE_AWAY_EVERY || nr_vcpus <= placement_host_cpus()) {
+		cpu_relax();
+		return;
+	}
+	if (x->spins >= REST_AFTER) {
+		make_way(v);
+		atomic_fetch_or(&v->env.request, VCPU_REQ_REST);
+		return;
+	}
+	sched_yield();
+	x->last_spin = clock_tsc();
+	if (x->last_spin - now > LONG_YIELD_TICKS)
+		x->spins = REST_AFTER - GIVE_AWAY_EVERY;
+}

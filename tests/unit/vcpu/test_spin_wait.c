@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* What becomes of hints that the guest spins: nothing with a host CPU for each vCPU, rest and make way without. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/test.h"
+#include "vcpu/exec.h"
+
+enum { NR = 3, MANY = 40000 };
+
+struct vcpu **vcpus;
+unsigned nr_vcpus;
+
+static unsigned host_cpus;
+static struct vcpu_exec exec;
+
+unsigned placement_host_cpus(void)
+{
+	return host_cpus;
+}
+
+static uint32_t requests(unsigned i)
+{
+	return atomic_load(&vcpus[i]->env.request);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	vcpus = calloc(NR, sizeof(*vcpus));
+	for (unsigned i = 0; i < NR; i++) {
+		vcpus[i] = aligned_alloc(64, (sizeof(struct vcpu) + 63) & ~63ul);
+		memset(vcpus[i], 0, sizeof(struct vcpu));
+		atomic_store(&vcpus[i]->inside, 1);
+	}
+	nr_vcpus = NR;
+	memset(&exec, 0, sizeof(exec));
+	vcpus[0]->exec = &exec;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < NR; i++)
+		free(vcpus[i]);
+	free(vcpus);
+	return 0;
+}
+
+static void spin(unsigned hints)
+{
+	for (unsigned i = 0; i < hints && !requests(0); i++)
+		vcpu_spin_wait(vcpus[0]);
+}
+
+static void test_enough_cpus(void **state)
+{
+	(void)state;
+	host_cpus = NR;
+	spin(MANY);
+	assert_int_equal(requests(0), 0);
+}
+
+static void test_short_wait(void **state)
+{
+	(void)state;
+	host_cpus = NR - 1;
+	spin(200);
+	assert_int_equal(requests(0), 0);
+}
+
+static void test_rest(void **state)
+{
+	(void)state;
+	host_cpus = NR - 1;
+	spin(MANY);
+	assert_int_equal(requests(0), VCPU_REQ_REST);
+	assert_int_equal(requests(1), 0);
+	assert_int_equal(requests(2), 0);
+}
+
+/* vCPU 1 has not taken an interrupt: vCPU 2, which computes, is to make way; not when it is parked. */
+static void test_make_way(void **state)
+{
+	(void)state;
+	host_cpus = NR - 1;
+	atomic_store(&vcpus[1]->env.request, VCPU_REQ_INTR);
+	spin(MANY);
+	assert_int_equal(requests(1), VCPU_REQ_INTR);
+	assert_int_equal(requests(2), VCPU_REQ_REST);
+}
+
+static void test_parked_are_left_alone(void **state)
+{
+	(void)state;
+	host_cpus = NR - 1;
+	atomic_store(&vcpus[1]->env.request, VCPU_REQ_INTR);
+	atomic_store(&vcpus[2]->inside, 0);
+	spin(MANY);
+	assert_int_equal(requests(2), 0);
+	/* And who is parked is not late. */
+	atomic_store(&vcpus[0]->env.request, 0);
+	atomic_store(&vcpus[1]->inside, 0);
+	atomic_store(&vcpus[2]->inside, 1);
+	spin(MANY);
+	assert_int_equal(requests(0), VCPU_REQ_REST);
+	assert_int_equal(requests(2), 0);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_enough_cpus, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_short_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rest, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_make_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_parked_are_left_alone, setup, teardown),
+	};
+
+	return RUN_TESTS(tests);
+}
