@@ -42,7 +42,7 @@ _Static_assert(sizeof(struct tlb_slot) == 64, "one cache line");
  * Level 1: direct-mapped by page number. tag = (linear page address) | context, context being 12 bits that name the address
  * space (0: global). tag_r/tag_w is TLB_TAG_INVALID when the access kind is not allowed inline. [owner]
  */
-#define TLB_L1_BITS 12
+#define TLB_L1_BITS 14
 #define TLB_L1_SIZE (1u << TLB_L1_BITS)
 #define TLB_TAG_INVALID (~(uint64_t)0)
 
