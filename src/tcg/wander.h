@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which guest instructions access memory all over the place: a set of PCs, learnt while they run, read when they are translated.
+ * Which guest instructions' accesses do badly with the level-0 slot they have: PCs, learnt while they run, read when they are translated.
  *
  * Only a hint: hashed PCs without their address space, so that an answer may be wrong either way; forgotten when there are many.
  * Threads: any.
@@ -10,7 +10,13 @@
 
 #include "util/types.h"
 
-bool wander_test(gva_t pc);
-bool wander_mark(gva_t pc); /* false: it was marked already */
+enum wander {
+	WANDER_NOT,
+	WANDER_OFF,  /* from where others with the same base register go: it wants a slot of its own */
+	WANDER_FAR,  /* from page to page: no slot will do */
+};
+
+enum wander wander_test(gva_t pc);
+bool wander_mark(gva_t pc); /* one step further; false: it is at the last already */
 
 #endif

@@ -113,7 +113,7 @@ void fl_begin(struct gen *g, bool mem)
 
 	g->setf = (g->i->attr & IR_SETF) && (g->i->fl_live & ir_flags_clob(g->i));
 	pass = passed_through(g);
-	if (mem && !share_is_checked(g))
+	if (mem && !share_checked(g))
 		fl_to_mem(g, use | pass);
 	else if (!g->setf)
 		fl_to_mem(g, pass);
@@ -122,7 +122,7 @@ void fl_begin(struct gen *g, bool mem)
 void fl_check(struct gen *g)
 {
 	g->setf = false;
-	if (!share_is_checked(g))
+	if (!share_checked(g))
 		fl_to_mem(g, ir_flags_use(g->ir, g->i) | g->i->fl_live);
 }
 

@@ -53,7 +53,7 @@ struct group {
 	uint16_t first, last; /* members: instructions */
 	uint16_t stretch;     /* last instruction of the copy */
 	uint16_t members;
-	uint8_t slot, kind;
+	uint8_t slot, kind;   /* of the first member */
 	bool used;
 	int64_t min, end, at; /* bytes from the base value: the range, and where the first member is */
 	uint32_t back;        /* hot code behind the stretch */
@@ -159,7 +159,7 @@ void mem_address_plus(struct gen *g, const struct ir_mem *m, int64_t more); /* r
 
 /* ---- Shared checks (share.c) */
 void share_plan(struct gen *g, bool wanted);
-bool share_is_checked(struct gen *g);
+const struct group *share_checked(struct gen *g);
 void share_before(struct gen *g);
 void share_behind(struct gen *g);
 void share_copy(struct gen *g, const struct cold *c);

@@ -157,9 +157,9 @@ static struct rm form_a_operand(const struct gen *g, const struct ir_mem *m)
 }
 
 /* An access whose group has been checked. */
-static struct rm checked_access(struct gen *g, const struct ir_mem *m, unsigned kind, unsigned how)
+static struct rm checked_access(struct gen *g, const struct ir_mem *m, const struct group *gr, unsigned how)
 {
-	as_load(&g->s, R_14, mem_slot_field(g, m->slot, kind, offsetof(struct tlb_slot, disp)));
+	as_load(&g->s, R_14, mem_slot_field(g, gr->slot, gr->kind, offsetof(struct tlb_slot, disp)));
 	g->access = NULL;
 	if (how & MEM_SIMPLE) {
 		as_op(&g->s, OP_W | OP_LEA, R_13, form_a_operand(g, m));
@@ -230,11 +230,12 @@ struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, 
 	unsigned kind = access != TLB_READ || m->slot == GREG_SP;
 	size_t slot = offsetof(struct tcg_env, l0[g->ir->mmu_mode][kind][m->slot]);
 	bool a = is_form_a(g, m, how), check_align;
+	const struct group *gr = share_checked(g);
 	unsigned probe = a ? R_13 : R_14;
 	struct cold *c;
 
-	if (share_is_checked(g))
-		return checked_access(g, m, kind, how);
+	if (gr)
+		return checked_access(g, m, gr, how);
 	c = cold_new(g, COLD_MEM);
 	if (wanders(g, m)) {
 		probe_level1(g, m, bytes, access != TLB_READ, a, c);

@@ -2,13 +2,13 @@
 /*
  * Shared checks: accesses off one base value within a stretch of straight code (conditional exits may stand in it) are checked once.
  *
- * A group is a set of accesses through the same level-0 slot at constant distances from one value, found by following registers that
- * hold value + constant. At its first instruction lowest and highest byte are checked together; behind that the slot's displacement
+ * A group is a set of accesses at constant distances from one value, found by following registers that hold value + constant. It uses
+ * the level-0 slot of the first of them. At its first instruction lowest and highest byte are checked together; behind that the slot's displacement
  * serves all members. If the check fails, a copy of the code from there to the group's end, in cold code, runs with a check for every
  * access, as if there were no group; it leaves into the hot code behind the group.
  *
  * Rules that make it right:
- *  - Between the first and last member nothing else goes through the same slot, and no runtime routine is called: the slot's
+ *  - Between the first and last member nothing else goes through the same slot, in the hot code or in a copy, and no runtime routine is called: the slot's
  *    displacement stays. (A slow path of another access may invalidate the slot: that leaves the displacement alone, and what was
  *    checked stays valid until the next safepoint.)
  *  - A group that starts inside the stretch of another also ends inside it: so where a copy joins the hot code again, every group that
@@ -141,12 +141,12 @@ static void close_all(struct scan *s)
 	s->nr_open = 0;
 }
 
-static void close_slot(struct scan *s, unsigned slot, unsigned kind)
+static void close_slot(struct scan *s, unsigned slot, unsigned kind, unsigned but)
 {
 	for (unsigned n = s->nr_open; n-- > 0;) {
 		const struct group *gr = &s->g->group[s->open[n].group];
 
-		if (gr->slot == slot && gr->kind == kind)
+		if (gr->slot == slot && gr->kind == kind && s->open[n].group != but)
 			s->open[n] = s->open[--s->nr_open];
 	}
 }
@@ -189,7 +189,8 @@ static void access(struct scan *s, unsigned n)
 	const struct ir_insn *i = &g->ir->insn[n];
 	ir_ref ref = mem_ref(i);
 	const struct ir_mem *m = &g->ir->mem[IR_REF_NUM(ref)];
-	unsigned kind = writes_mem(i, ref) || m->slot == GREG_SP, bytes;
+	bool writes = writes_mem(i, ref);
+	unsigned kind = writes || m->slot == GREG_SP, bytes;
 	const struct value zero = { 0, 0 }, *base = m->base == IR_NONE ? &zero : value_of(s, m->base);
 	int64_t at = plus(base->off, m->disp);
 	bool share = mem_can_share(g, m) && at < MAX_DISTANCE && at > -MAX_DISTANCE;
@@ -200,11 +201,13 @@ static void access(struct scan *s, unsigned n)
 		for (unsigned k = 0; k < s->nr_open; k++) {
 			const struct group *gr = &g->group[s->open[k].group];
 
-			if (s->open[k].id == base->id && gr->slot == m->slot && gr->kind == kind && join(s, &s->open[k], n, at, bytes))
+			if (s->open[k].id == base->id && gr->kind == (writes || gr->slot == GREG_SP) && join(s, &s->open[k], n, at, bytes)) {
+				close_slot(s, m->slot, kind, s->open[k].group); /* in a copy it uses its own */
 				return;
+			}
 		}
 	}
-	close_slot(s, m->slot, kind);
+	close_slot(s, m->slot, kind, NO_GROUP);
 	if (share)
 		open_new(s, n, base->id, m, kind, at, bytes);
 }
@@ -262,12 +265,12 @@ static struct group *group_at(struct gen *g, unsigned n)
 	return g->group_of[n] == NO_GROUP ? NULL : &g->group[g->group_of[n]];
 }
 
-/* The current instruction's access needs no check: its group's has succeeded. */
-bool share_is_checked(struct gen *g)
+/* The group whose check has succeeded, so that the current instruction's access needs none; or NULL. */
+const struct group *share_checked(struct gen *g)
 {
 	const struct group *gr = group_at(g, g->n);
 
-	return gr && gr->used && (!g->in_copy_of || gr->first < g->in_copy_of->first);
+	return gr && gr->used && (!g->in_copy_of || gr->first < g->in_copy_of->first) ? gr : NULL;
 }
 
 /* ---- Code */

@@ -109,9 +109,9 @@ static uint8_t pool_slot(uint64_t key)
 /*
  * Accesses off a plain base register share that register's slot: they tend to stay near each other. With an index, or a displacement that is
  * itself the address of something (static arrays), the register says little: such an access gets a slot by its own PC, a constant address one
- * by its page.
+ * by its page. An access that missed too much with the first choice (wander.h) gets a slot by its PC in another way.
  */
-static uint8_t slot_of(const struct x86_tr *c, const struct ir_mem *m, unsigned seg)
+static uint8_t slot_of(const struct x86_tr *c, const struct ir_mem *m, unsigned seg, enum wander wander)
 {
 	const int64_t far = 1 << 16;
 
@@ -123,6 +123,8 @@ static uint8_t slot_of(const struct x86_tr *c, const struct ir_mem *m, unsigned 
 		return pool_slot((uint64_t)m->disp >> GUEST_PAGE_BITS);
 	if (IR_REF_KIND(m->base) == IR_KIND_G && IR_REF_NUM(m->base) == X86_RSP)
 		return TLB_SLOT_STACK;
+	if (wander != WANDER_NOT)
+		return pool_slot(c->pc * 0x9e3779b97f4a7c15ull >> 32);
 	if (m->base == IR_NONE || m->index != IR_NONE || m->disp > far || m->disp < -far)
 		return pool_slot(c->pc >> 2); /* accesses of one loop are near, and get different ones */
 	return IR_REF_KIND(m->base) == IR_KIND_G ? (uint8_t)IR_REF_NUM(m->base) : TLB_SLOT_MISC;
@@ -130,9 +132,11 @@ static uint8_t slot_of(const struct x86_tr *c, const struct ir_mem *m, unsigned 
 
 static void set_segment(struct x86_tr *c, struct ir_mem *m, unsigned seg)
 {
-	m->slot = slot_of(c, m, seg);
+	enum wander wander = (c->flags & X86_TB_CPL) ? wander_test(c->pc) : WANDER_NOT;
+
+	m->slot = slot_of(c, m, seg, wander);
+	m->wander = wander == WANDER_FAR;
 	m->lin32 = c->mode != X86_MODE_64;
-	m->wander = (c->flags & X86_TB_CPL) && wander_test(c->pc);
 	if (has_base(c, seg))
 		m->seg_base = (uint32_t)seg_base_off(seg);
 }
