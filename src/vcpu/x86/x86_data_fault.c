@@ -78,6 +78,21 @@ void x86_data_fault_non_canonical(struct x86_cpu *c, gva_t va)
 	x86_fault_raise_err(c, in_stack_segment(c, va) ? X86_SSF : X86_GP, 0);
 }
 
+bool x86_data_fault_is_vector_alignment(struct x86_cpu *c)
+{
+	struct x86_insn in;
+
+	return !c->fault.delivering && current_insn(c, &in) && (in.attr & X86_A_ALIGN) && in.op[0].size >= 16;
+}
+
+void x86_data_fault_check_alignment(struct x86_cpu *c, gva_t va, unsigned size)
+{
+	if (likely(!(c->tb_flags & X86_TB_AC)) || c->cpl != 3 || !(va & (size - 1)))
+		return;
+	x86_data_fault_check_x87(c);
+	x86_fault_raise_err(c, X86_AC, 0);
+}
+
 /* FNSTCW and its kin, FXSAVE, FXRSTOR, and CVTPI2Px from memory do not look at pending exceptions. */
 static bool waits(const struct x86_insn *in)
 {

@@ -11,5 +11,9 @@
 void x86_data_fault_non_canonical(struct x86_cpu *c, gva_t va) __attribute__((noreturn));
 /* Called before a page or alignment fault is raised: an x87 exception that is pending comes first, when the instruction waits for it (#MF). */
 void x86_data_fault_check_x87(struct x86_cpu *c);
+/* A misaligned access is that of a vector instruction which never allows it (#GP), whether or not EFLAGS.AC asks for alignment. */
+bool x86_data_fault_is_vector_alignment(struct x86_cpu *c);
+/* For runtime routines: #AC if alignment is checked and `va` is no multiple of `size`, a power of two. */
+void x86_data_fault_check_alignment(struct x86_cpu *c, gva_t va, unsigned size);
 
 #endif

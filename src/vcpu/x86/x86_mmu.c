@@ -320,11 +320,14 @@ int x86_mmu_probe(struct tcg_env *env, gva_t va, enum tlb_access access, unsigne
 static void __attribute__((noreturn)) alignment_fault(struct tcg_env *env, gva_t va)
 {
 	struct x86_cpu *c = x86_cpu(env);
+	bool checked;
 
-	(void)va;
+	if (!canonical(c, va))
+		x86_data_fault_non_canonical(c, va);
 	x86_data_fault_check_x87(c);
-	/* Vector operands that must be aligned are #GP in either case; only they come here when alignment is not checked. */
-	x86_fault_raise_err(c, c->cpl == 3 && (c->tb_flags & X86_TB_AC) ? X86_AC : X86_GP, 0);
+	/* Only vector operands that must be aligned come here when alignment is not checked. */
+	checked = c->cpl == 3 && (c->tb_flags & X86_TB_AC);
+	x86_fault_raise_err(c, checked && !x86_data_fault_is_vector_alignment(c) ? X86_AC : X86_GP, 0);
 }
 
 const struct tlb_ops x86_tlb_ops = {

@@ -7,6 +7,7 @@
 #define COHORT_VCPU_X86_STACK_H
 
 #include "mem/tlb.h"
+#include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_segment.h"
 
 struct x86_stack {
@@ -38,18 +39,26 @@ static inline struct x86_stack x86_stack_now(struct x86_cpu *c)
 	return x86_stack_of(c, &c->seg[X86_SS], sp, x86_mmu_mode(c));
 }
 
-static inline void x86_stack_check(const struct x86_stack *s, uint64_t off, unsigned size)
+/* Linear address of the word at offset `off`; limit and, for instructions of level 3, alignment are checked. */
+static inline gva_t x86_stack_word(const struct x86_stack *s, uint64_t off, unsigned size)
 {
-	if (s->limits && !x86_seg_offset_ok(s->limits, (uint32_t)off, size))
-		x86_fault_raise_err(s->c, X86_SSF, s->error);
+	gva_t va = s->base + off;
+
+	if (s->limits) {
+		va = (uint32_t)va;
+		if (!x86_seg_offset_ok(s->limits, (uint32_t)off, size))
+			x86_fault_raise_err(s->c, X86_SSF, s->error);
+	}
+	if (s->mode == X86_MMU_USER)
+		x86_data_fault_check_alignment(s->c, va, size);
+	return va;
 }
 
 static inline void x86_stack_push(struct x86_stack *s, uint64_t value, unsigned size)
 {
 	uint64_t sp = (s->sp - size) & s->mask;
 
-	x86_stack_check(s, sp, size);
-	tlb_store(&s->c->vcpu.env, s->base + sp, value, size, s->mode);
+	tlb_store(&s->c->vcpu.env, x86_stack_word(s, sp, size), value, size, s->mode);
 	s->sp = (s->sp & ~s->mask) | sp;
 }
 
@@ -57,8 +66,7 @@ static inline uint64_t x86_stack_peek(const struct x86_stack *s, unsigned off, u
 {
 	uint64_t sp = (s->sp + off) & s->mask;
 
-	x86_stack_check(s, sp, size);
-	return tlb_load(&s->c->vcpu.env, s->base + sp, size, s->mode);
+	return tlb_load(&s->c->vcpu.env, x86_stack_word(s, sp, size), size, s->mode);
 }
 
 static inline void x86_stack_release(struct x86_stack *s, uint64_t bytes)

@@ -21,6 +21,7 @@
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_msr.h"
+#include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_segment.h"
 #include "vcpu/x86/x86_vme.h"
@@ -150,6 +151,19 @@ void x86_debug_port(struct x86_cpu *c, uint16_t port, unsigned size)
 	(void)c;
 	(void)port;
 	(void)size;
+}
+
+/* Alignment is not checked, no x87 exception waits. */
+void x86_data_fault_check_alignment(struct x86_cpu *c, gva_t va, unsigned size)
+{
+	(void)c;
+	(void)va;
+	(void)size;
+}
+
+void x86_data_fault_check_x87(struct x86_cpu *c)
+{
+	(void)c;
 }
 
 bool x86_vme_int(struct x86_cpu *c, uint8_t vector, gva_t next)

@@ -133,7 +133,8 @@ static bool wanders(const struct gen *g, const struct ir_mem *m)
 
 bool mem_can_share(const struct gen *g, const struct ir_mem *m)
 {
-	return is_form_a(g, m, 0) && m->index == IR_NONE && !wanders(g, m) && (!m->align || (ir_op_info[g->i->op].attr & IR_AT_V));
+	return is_form_a(g, m, 0) && m->index == IR_NONE && !wanders(g, m) &&
+	       (!m->align || ((ir_op_info[g->i->op].attr & IR_AT_V) && g->i->type >= IR_V128));
 }
 
 struct rm mem_slot_field(const struct gen *g, unsigned slot, unsigned kind, size_t field)
@@ -245,8 +246,8 @@ struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, 
 		return a ? form_a_operand(g, m) : rm_mem(R_13, R_NONE, 0, 0);
 	}
 
-	/* Vector operations check their alignment themselves: the host's fault becomes the guest's. */
-	check_align = m->align && bytes > 1 && !(ir_op_info[g->i->op].attr & IR_AT_V);
+	/* Operations on whole vectors check their alignment themselves: the host's fault becomes the guest's. */
+	check_align = m->align && bytes > 1 && (bytes < 16 || !(ir_op_info[g->i->op].attr & IR_AT_V));
 	linear(g, m);
 	if (check_align) {
 		as_op(s, 0xf6 | OP_M8, 0, rm_reg(R_13)); /* test r13b, bytes - 1 */

@@ -31,4 +31,8 @@ enum x86_str_op { X86_STR_MOVS, X86_STR_STOS, X86_STR_LODS, X86_STR_CMPS, X86_ST
 #define X86_STR_REP 0x10000     /* REP / REPE */
 #define X86_STR_REPNE 0x20000
 
+/* Argument of x86_rt_seg_check(): the segment register, these, and bytes << SIZE. */
+#define X86_SEG_CHECK_WRITE 0x10u
+#define X86_SEG_CHECK_SIZE 8
+
 #endif

@@ -12,6 +12,7 @@
 #include "util/stats.h"
 #include "vcpu/exec.h"
 #include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_vme.h"
 
 #define UNUSED2(x, y) ((void)(x), (void)(y))
@@ -176,9 +177,11 @@ __attribute__((no_sanitize("alignment"))) static uint64_t cas64(void *p, uint64_
 uint64_t x86_rt_cmpxchg8b(struct tcg_env *env, uint64_t va, uint64_t b, uint64_t c)
 {
 	uint64_t expected = pair(env, X86_RDX, X86_RAX), found;
-	void *p = tlb_access_slow(env, va, 8, TLB_RMW, x86_mmu_mode(x86_cpu(env)), TLB_SLOT_MISC, false);
+	void *p;
 
 	UNUSED2(b, c);
+	x86_data_fault_check_alignment(x86_cpu(env), va, 8);
+	p = tlb_access_slow(env, va, 8, TLB_RMW, x86_mmu_mode(x86_cpu(env)), TLB_SLOT_MISC, false);
 	found = cas64(p, expected, pair(env, X86_RCX, X86_RBX));
 	tlb_commit(env);
 	if (found != expected) {

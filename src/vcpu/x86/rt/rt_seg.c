@@ -7,6 +7,7 @@
 #include "mem/tlb.h"
 #include "vcpu/exec.h"
 #include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_segment.h"
 
 static void set_zf(struct tcg_env *env, bool on)
@@ -232,6 +233,22 @@ uint64_t x86_rt_arpl(struct tcg_env *env, uint64_t dest, uint64_t src, uint64_t 
 	return lower ? (dest & ~3ull) | (src & 3) : dest;
 }
 
+uint64_t x86_rt_arpl_mem(struct tcg_env *env, uint64_t va, uint64_t src, uint64_t seg)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	unsigned mode = x86_mmu_mode(c);
+	uint64_t dest;
+
+	x86_data_fault_check_alignment(c, va, 2);
+	dest = tlb_load(env, va, 2, mode);
+	if ((dest & 3) < (src & 3)) {
+		x86_rt_seg_check(env, seg | X86_SEG_CHECK_WRITE | 2u << X86_SEG_CHECK_SIZE, (uint32_t)(va - c->seg[seg].base), 0);
+		tlb_store(env, va, (dest & ~3ull) | (src & 3), 2, mode);
+	}
+	set_zf(env, (dest & 3) < (src & 3));
+	return 0;
+}
+
 uint64_t x86_rt_code_limit(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
 {
 	(void)a;
@@ -257,9 +274,9 @@ uint64_t x86_rt_branch_limit(struct tcg_env *env, uint64_t ip, uint64_t counted,
 uint64_t x86_rt_seg_check(struct tcg_env *env, uint64_t desc, uint64_t off, uint64_t unused)
 {
 	struct x86_cpu *c = x86_cpu(env);
-	const struct x86_seg *s = &c->seg[desc & 0xff];
-	bool write = desc >> 16 & 1;
-	unsigned size = desc >> 8 & 0xff;
+	unsigned reg = desc & 7, size = (unsigned)(desc >> X86_SEG_CHECK_SIZE);
+	const struct x86_seg *s = &c->seg[reg];
+	bool write = desc & X86_SEG_CHECK_WRITE;
 	bool right = true;
 
 	(void)unused;
@@ -270,9 +287,10 @@ uint64_t x86_rt_seg_check(struct tcg_env *env, uint64_t desc, uint64_t off, uint
 		if (!write && (s->attr & X86_SA_CODE) && !(s->attr & X86_SA_RW))
 			right = false;
 	}
-	if (!right || !x86_seg_offset_ok(s, (uint32_t)off, size ? size : 1))
-		x86_fault_raise_err(c, (desc & 0xff) == X86_SS ? X86_SSF : X86_GP, 0);
-	return 0;
+	if (right && x86_seg_offset_ok(s, (uint32_t)off, size ? size : 1))
+		return 0;
+	x86_data_fault_check_x87(c);
+	x86_fault_raise_err(c, reg == X86_SS ? X86_SSF : X86_GP, 0);
 }
 
 uint64_t x86_rt_swapgs(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)

@@ -12,6 +12,7 @@
 #include "mem/aspace.h"
 #include "mem/tlb.h"
 #include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_segment.h"
 
@@ -61,7 +62,10 @@ static uint64_t linear(const struct string_op *s, uint64_t base, uint64_t off)
 {
 	uint64_t va = base + off;
 
-	return s->addr_mask == ~0ull || x86_code64(s->c) ? va : (uint32_t)va;
+	if (!x86_code64(s->c))
+		va = (uint32_t)va;
+	x86_data_fault_check_alignment(s->c, va, s->size);
+	return va;
 }
 
 static uint64_t src_va(const struct string_op *s)
@@ -69,7 +73,7 @@ static uint64_t src_va(const struct string_op *s)
 	uint64_t off = reg_get(s, X86_RSI);
 
 	if (s->check)
-		x86_rt_seg_check(&s->c->vcpu.env, s->src_seg | s->size << 8, off, 0);
+		x86_rt_seg_check(&s->c->vcpu.env, s->src_seg | (uint64_t)s->size << X86_SEG_CHECK_SIZE, off, 0);
 	return linear(s, s->src_base, off);
 }
 
@@ -78,7 +82,7 @@ static uint64_t dst_va(const struct string_op *s)
 	uint64_t off = reg_get(s, X86_RDI);
 
 	if (s->check)
-		x86_rt_seg_check(&s->c->vcpu.env, X86_ES | s->size << 8 | (writes_dst(s) ? 1u << 16 : 0), off, 0);
+		x86_rt_seg_check(&s->c->vcpu.env, X86_ES | (uint64_t)s->size << X86_SEG_CHECK_SIZE | (writes_dst(s) ? X86_SEG_CHECK_WRITE : 0), off, 0);
 	return linear(s, s->dst_base, off);
 }
 

@@ -56,7 +56,7 @@ void x86_tr_xlat(struct x86_tr *c)
 	struct ir_mem *d;
 
 	x86_tr_emit(c, IR_ZX8, IR_I64, al, IR_G(X86_RAX), IR_NONE);
-	if (c->mode != X86_MODE_64 && (c->flags & X86_TB_SEGLIM)) { /* the check looks at the whole address */
+	if (c->mode != X86_MODE_64 && (c->flags & (X86_TB_SEGLIM | X86_TB_FGLIM))) { /* the check looks at the whole address */
 		x86_tr_emit(c, IR_ADD, IR_I64, al, al, IR_G(X86_RBX));
 		m = x86_tr_mem_at(c, al, 0, c->in.addrsize, c->in.mem.seg, 1, false);
 	} else {

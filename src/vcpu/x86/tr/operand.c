@@ -157,7 +157,7 @@ static void check_segment(struct x86_tr *c, ir_ref mem, unsigned seg, unsigned s
 		return;
 	off = ir_temp(c->ir);
 	ir_emit(c->ir, IR_LEA, IR_I64, off, mem, IR_NONE);
-	x86_tr_rt(c, X86_RT_seg_check, X86_TR_NO_RESULT, x86_tr_const(c, seg | size << 8 | (unsigned)write << 16), off,
+	x86_tr_rt(c, X86_RT_seg_check, X86_TR_NO_RESULT, x86_tr_const(c, seg | size << X86_SEG_CHECK_SIZE | (write ? X86_SEG_CHECK_WRITE : 0)), off,
 		  IR_NONE);
 }
 

@@ -136,8 +136,14 @@ void x86_tr_lar(struct x86_tr *c)
 
 void x86_tr_arpl(struct x86_tr *c)
 {
-	ir_ref dest = x86_tr_zx(c, 0), src = x86_tr_zx(c, 1), t = ir_temp(c->ir);
+	ir_ref src = x86_tr_zx(c, 1), dest, t;
 
+	if (x86_tr_is_mem(c, 0)) {
+		x86_tr_rt(c, X86_RT_arpl_mem, X86_TR_NO_RESULT, x86_tr_linear(c, 2, false), src, x86_tr_const(c, c->in.mem.seg));
+		return;
+	}
+	dest = x86_tr_zx(c, 0);
+	t = ir_temp(c->ir);
 	x86_tr_rt(c, X86_RT_arpl, t, dest, src, NONE);
 	x86_tr_write(c, 0, t, 2);
 }
@@ -326,10 +332,13 @@ void x86_tr_out(struct x86_tr *c)
 
 /* ---- Extended state as a whole */
 
+#define FXSAVE_BYTES 512u
+#define XSAVE_MIN_BYTES 576u /* with the header: more depends on what is saved */
+
 /* The area's address; CR0.TS and CR4.OSXSAVE were looked at. */
-static void state_rt(struct x86_tr *c, enum x86_rt rt, unsigned variant)
+static void state_rt(struct x86_tr *c, enum x86_rt rt, unsigned variant, unsigned bytes, bool write)
 {
-	ir_ref addr = x86_tr_linear(c, 0, false), size = x86_tr_const(c, c->in.opsize);
+	ir_ref addr = x86_tr_linear(c, bytes, write), size = x86_tr_const(c, c->in.opsize);
 
 	x86_tr_rt(c, rt, X86_TR_NO_RESULT, addr, size, x86_tr_const(c, variant));
 }
@@ -337,7 +346,7 @@ static void state_rt(struct x86_tr *c, enum x86_rt rt, unsigned variant)
 /* FXSAVE, FXRSTOR: the row's argument is the routine. */
 void x86_tr_fxsave(struct x86_tr *c)
 {
-	state_rt(c, c->arg, 0);
+	state_rt(c, c->arg, 0, FXSAVE_BYTES, c->arg == X86_RT_fxsave);
 }
 
 static bool xsave_is_off(struct x86_tr *c)
@@ -355,13 +364,13 @@ static bool xsave_is_off(struct x86_tr *c)
 void x86_tr_xsave(struct x86_tr *c)
 {
 	if (!xsave_is_off(c))
-		state_rt(c, X86_RT_xsave, c->arg);
+		state_rt(c, X86_RT_xsave, c->arg, XSAVE_MIN_BYTES, true);
 }
 
 void x86_tr_xrstor(struct x86_tr *c)
 {
 	if (!xsave_is_off(c))
-		state_rt(c, X86_RT_xrstor, c->arg);
+		state_rt(c, X86_RT_xrstor, c->arg, XSAVE_MIN_BYTES, false);
 }
 
 void x86_tr_ldmxcsr(struct x86_tr *c)
