@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "diff/program.h"
+#include "diff/segments.h"
 #include "diff/values.h"
 #include "vcpu/x86/x86_cpu.h"
 
@@ -28,7 +29,7 @@ static bool may_fault(const struct x86_insn *in)
 }
 
 /* Where an operand of `size` bytes is to be. */
-static uint64_t pick_target(struct rng *r, unsigned size, const struct x86_insn *in)
+static uint64_t pick_target(struct rng *r, unsigned mode, unsigned size, const struct x86_insn *in)
 {
 	unsigned what = rng_below(r, 100);
 	uint64_t inside = DIFF_DATA + rng_below(r, 3 * DIFF_PAGE - 640);
@@ -54,18 +55,34 @@ static uint64_t pick_target(struct rng *r, unsigned size, const struct x86_insn 
 	if (what < 96)
 		return DIFF_DATA - 1 - rng_below(r, size ? size : 1);
 	if (what < 97)
-		return 0x0000800000000000ull + (inside & 0xffff);
+		return mode == DIFF_64 ? 0x0000800000000000ull + (inside & 0xffff) : 0xffffff00u + rng_below(r, 0xc0);
 	return inside & ~7ull;
+}
+
+/* The same, or at the segment's limit. */
+static uint64_t pick_in_segment(struct program *p, unsigned reg, unsigned size, const struct x86_insn *in, struct rng *r)
+{
+	uint64_t at = pick_target(r, p->c.mode, size, in);
+	struct diff_seg s;
+
+	if (p->c.mode == DIFF_64 || !diff_seg(p->c.in.sel[reg], &s) || s.null || !rng_percent(r, 10) || !may_fault(in) || insn_is_locked(in))
+		return at;
+	return (uint32_t)(s.base + s.limit + 2 - rng_below(r, size + 2));
 }
 
 static uint64_t seg_base(const struct program *p, const struct x86_insn *in)
 {
-	return in->mem.seg == X86_FS ? p->c.in.fs_base : in->mem.seg == X86_GS ? p->c.in.gs_base : 0;
+	return diff_case_base(&p->c, in->mem.seg);
 }
 
-static uint64_t address_mask(const struct x86_insn *in)
+static uint64_t bytes_mask(unsigned bytes)
 {
-	return in->addrsize == 4 ? 0xffffffffu : ~0ull;
+	return bytes == 8 ? ~0ull : (1ull << bytes * 8) - 1;
+}
+
+static uint64_t linear(const struct program *p, uint64_t at)
+{
+	return p->c.mode == DIFF_64 ? at : (uint32_t)at;
 }
 
 /* The index is a vector. */
@@ -86,12 +103,26 @@ static uint64_t effective(const struct program *p, const struct insn *i)
 		ea += p->c.in.gpr[m->base];
 	if (m->index != X86_REG_NONE && !is_gather(&i->in))
 		ea += p->c.in.gpr[m->index] * m->scale;
-	return (ea & address_mask(&i->in)) + seg_base(p, &i->in);
+	return linear(p, (ea & bytes_mask(i->in.addrsize)) + seg_base(p, &i->in));
 }
 
-static uint64_t garbage_above(uint64_t v, const struct x86_insn *in, struct rng *r)
+static uint64_t garbage_above(uint64_t v, unsigned bytes, struct rng *r)
 {
-	return in->addrsize == 4 && rng_percent(r, 60) ? (v & 0xffffffffu) | rng_u64(r) << 32 : v;
+	return bytes < 8 && rng_percent(r, 60) ? (v & bytes_mask(bytes)) | (rng_u64(r) & ~bytes_mask(bytes)) : v;
+}
+
+/* The stack pointer or a frame pointer for linear address `at`. */
+static uint64_t stack_value(const struct program *p, uint64_t at, struct rng *r)
+{
+	unsigned width = diff_stack_width(&p->c);
+	uint64_t v = (at - diff_case_base(&p->c, X86_SS)) & bytes_mask(width);
+
+	return width == 2 ? garbage_above(v, 2, r) : v;
+}
+
+static uint64_t stack_linear(const struct program *p)
+{
+	return linear(p, (GPR(p, RSP) & bytes_mask(diff_stack_width(&p->c))) + diff_case_base(&p->c, X86_SS));
 }
 
 /* Registers (or the displacement) so that the operand is at linear address `target`; it may miss where scaling forbids. */
@@ -114,111 +145,7 @@ static void point(struct program *p, struct insn *i, uint64_t target, struct rng
 	} else {
 		uint64_t index = m->index == X86_REG_NONE || is_gather(&i->in) ? 0 : gpr[m->index] * m->scale;
 
-		gpr[m->base] = garbage_above(offset - index - (uint64_t)m->disp, &i->in, r);
-	}
-}
-
-/* ---- Contents of memory operands */
-
-static void poke_x87(struct program *p, const struct x86_insn *in, uint64_t at, struct rng *r)
-{
-	uint64_t q = value_int(r);
-	uint8_t b[16];
-
-	memcpy(b, &q, 8);
-	switch (in->id) {
-	case X86_I_FILD: case X86_I_FIADD: case X86_I_FISUB: case X86_I_FISUBR: case X86_I_FIMUL: case X86_I_FIDIV: case X86_I_FIDIVR:
-	case X86_I_FICOM: case X86_I_FICOMP:
-		break;
-	case X86_I_FBLD:
-		value_bcd(r, b);
-		break;
-	case X86_I_FLDCW:
-		q = (rng_u64(r) & 0xf00) | 0x40 | (rng_percent(r, 80) ? 0x3f : rng_below(r, 64));
-		memcpy(b, &q, 8);
-		break;
-	default:
-		if (in->op[0].size == 4) {
-			uint32_t f = value_f32(r);
-
-			memcpy(b, &f, 4);
-		} else if (in->op[0].size == 8) {
-			q = value_f64(r);
-			memcpy(b, &q, 8);
-		} else {
-			value_f80(r, b);
-		}
-	}
-	program_poke(p, at, b, in->op[0].size > 10 ? 0 : in->op[0].size); /* not the images of FNSAVE and its kin */
-}
-
-static void poke_fxrstor(struct program *p, uint64_t at, struct rng *r)
-{
-	struct diff_state s;
-
-	state_random(&s, r);
-	if (rng_percent(r, 5))
-		s.fx.mxcsr |= 0x10000;
-	program_poke(p, at, &s.fx, 512);
-}
-
-/* Control, status and tag words of a protected-mode image, then registers. */
-static void poke_fldenv(struct program *p, const struct x86_insn *in, uint64_t at, struct rng *r)
-{
-	uint8_t b[108] = { 0 };
-	struct diff_state s;
-	unsigned step = in->opsize == 2 ? 2 : 4, head = in->opsize == 2 ? 14 : 28;
-	uint16_t tags = (uint16_t)rng_u64(r);
-
-	state_random(&s, r);
-	memcpy(b, &s.fx.fcw, 2);
-	memcpy(b + step, &s.fx.fsw, 2);
-	memcpy(b + 2 * step, &tags, 2);
-	for (unsigned n = 0; n < 8; n++)
-		memcpy(b + head + n * 10, s.fx.st[n], 10);
-	program_poke(p, at, b, in->id == X86_I_FRSTOR ? head + 80u : head);
-}
-
-static void poke_operand(struct program *p, const struct x86_insn *in, uint64_t at, unsigned size, struct rng *r)
-{
-	uint8_t b[32];
-	uint64_t q;
-
-	if (in->id == X86_I_FXRSTOR) {
-		poke_fxrstor(p, at, r);
-	} else if (in->id == X86_I_FLDENV || in->id == X86_I_FRSTOR) {
-		poke_fldenv(p, in, at, r);
-	} else if (in->id == X86_I_LDMXCSR || in->id == X86_I_VLDMXCSR) {
-		q = rng_percent(r, 90) ? (rng_u64(r) & 0xe07f) | (rng_percent(r, 80) ? 0x1f80 : rng_u64(r) & 0x1f80) : rng_u64(r);
-		program_poke(p, at, &q, 4);
-	} else if (in->attr & X86_A_FPU) {
-		poke_x87(p, in, at, r);
-	} else if (size <= 8 && !(in->attr & (X86_A_SSE | X86_A_AVX))) {
-		q = value_int(r);
-		program_poke(p, at, &q, size);
-	} else {
-		value_vec(r, b);
-		value_vec(r, b + 16);
-		program_poke(p, at, b, size > sizeof(b) ? sizeof(b) : size);
-	}
-}
-
-/* Areas whose contents differ between CPU models or between user and kernel: FIP, FDP, FOP and their selectors. */
-static void holes(struct program *p, const struct x86_insn *in, uint64_t at)
-{
-	unsigned step = in->opsize == 2 ? 2 : 4;
-
-	switch (in->id) {
-	case X86_I_FXSAVE:
-		program_hole(p, at + 6, 18);
-		program_hole(p, at + 28, 4);
-		break;
-	case X86_I_FNSTENV:
-	case X86_I_FNSAVE:
-		program_hole(p, at + 3 * step, 4 * step);
-		break;
-	default:
-		break;
+		gpr[m->base] = garbage_above(offset - index - (uint64_t)m->disp, i->in.addrsize, r);
 	}
 }
 
@@ -253,17 +180,17 @@ static void set_divisor(struct program *p, const struct x86_insn *in, uint64_t a
 static void string(struct program *p, struct insn *i, struct rng *r)
 {
 	const struct x86_insn *in = &i->in;
-	uint64_t source = pick_target(r, in->opsize, in), dest = pick_target(r, in->opsize, in);
+	uint64_t source = pick_in_segment(p, in->mem.seg, in->opsize, in, r), dest = pick_in_segment(p, X86_ES, in->opsize, in, r);
 	bool rep = in->pfx & (X86_PFX_REP | X86_PFX_REPNE);
 
 	if (rng_percent(r, 20))
 		dest = source + rng_below(r, 64) - 32;
-	GPR(p, RSI) = garbage_above(source - seg_base(p, in), in, r);
-	GPR(p, RDI) = garbage_above(dest, in, r);
-	if (in->id == X86_I_STOS || in->id == X86_I_SCAS)
+	GPR(p, RSI) = garbage_above(source - seg_base(p, in), in->addrsize, r);
+	GPR(p, RDI) = garbage_above(dest - diff_case_base(&p->c, X86_ES), in->addrsize, r);
+	if (in->id == X86_I_STOS || in->id == X86_I_SCAS || in->id == X86_I_INS)
 		GPR(p, RSI) = value_int(r);
 	if (rep)
-		GPR(p, RCX) = garbage_above(rng_percent(r, 90) ? rng_below(r, 40) : rng_below(r, 1500), in, r);
+		GPR(p, RCX) = garbage_above(rng_percent(r, 90) ? rng_below(r, 40) : rng_below(r, 1500), in->addrsize, r);
 	if (rep && in->addrsize == 4 && !(uint32_t)GPR(p, RCX)) /* whether no iteration clears the upper half is up to the CPU */
 		GPR(p, RCX) = 0;
 	if (rep && (in->id == X86_I_CMPS || in->id == X86_I_SCAS)) { /* runs of equal bytes */
@@ -296,7 +223,7 @@ static void compare_exchange(struct program *p, const struct x86_insn *in, uint6
 
 static void indirect(struct program *p, const struct x86_insn *in, uint64_t at)
 {
-	uint64_t to = DIFF_TERM1;
+	uint64_t to = linear(p, DIFF_TERM1 - diff_case_base(&p->c, X86_CS));
 
 	if (in->op[0].kind == X86_OPK_MEM)
 		program_poke(p, at, &to, 8);
@@ -311,24 +238,132 @@ static void enter(struct program *p, struct insn *i, struct rng *r)
 	memcpy(i->bytes + i->len - 3, &size, 2);
 	i->bytes[i->len - 1] = rng_percent(r, 50) ? 0 : (uint8_t)rng_below(r, 64);
 	insn_redecode(i);
-	GPR(p, RSP) = DIFF_DATA + DIFF_PAGE + rng_below(r, DIFF_PAGE);
-	GPR(p, RBP) = DIFF_DATA + DIFF_PAGE + rng_below(r, DIFF_PAGE);
+	p->c.in.flags &= ~(uint64_t)X86_FL_AC; /* the probe at the new top of the stack may be checked, too */
+	GPR(p, RSP) = stack_value(p, DIFF_DATA + DIFF_PAGE + rng_below(r, DIFF_PAGE), r);
+	GPR(p, RBP) = stack_value(p, DIFF_DATA + DIFF_PAGE + rng_below(r, DIFF_PAGE), r);
 }
 
 static void stack(struct program *p, const struct x86_insn *in, struct rng *r)
 {
-	uint64_t v = DIFF_TERM1, sp = GPR(p, RSP);
+	uint64_t v = linear(p, DIFF_TERM1 - diff_case_base(&p->c, X86_CS)), at;
+	uint16_t sel = diff_seg_pick(r);
 
 	if (rng_percent(r, 20))
-		sp = GPR(p, RSP) = pick_target(r, 8, in);
+		GPR(p, RSP) = stack_value(p, pick_in_segment(p, X86_SS, in->opsize, in, r), r);
+	at = stack_linear(p);
 	if (in->id == X86_I_RET)
-		program_poke(p, sp, &v, 8);
+		program_poke(p, at, &v, 8);
 	if (in->id == X86_I_LEAVE)
-		GPR(p, RBP) = pick_target(r, 8, in);
-	if (in->id == X86_I_POPF) { /* not TF, which would trap into the debugger; AC would make Linux check alignment */
+		GPR(p, RBP) = stack_value(p, pick_in_segment(p, X86_SS, in->opsize, in, r), r);
+	if (in->id == X86_I_POP && in->op[0].kind == X86_OPK_SEG)
+		program_poke(p, at, &sel, 2);
+	if (in->id == X86_I_PUSH && in->op[0].kind == X86_OPK_SEG && in->opsize > 2) /* SDM volume 2, PUSH: zero-extended or a 16-bit move */
+		program_hole(p, linear(p, at - in->opsize + 2), in->opsize - 2u);
+	if (in->id == X86_I_PUSH && in->op[0].kind == X86_OPK_SEG)
+		p->c.in.flags &= ~(uint64_t)X86_FL_AC;
+	if (in->id == X86_I_POPF) {
 		v = rng_u64(r) & (X86_FL_ARITH | X86_FL_DF | X86_FL_ID | X86_FL_NT | X86_FL_IF | X86_FL_IOPL | X86_FL_RF);
-		program_poke(p, sp, &v, 8);
+		v |= (rng_percent(r, 20) ? X86_FL_TF : 0) | (rng_percent(r, 10) ? X86_FL_AC : 0);
+		program_poke(p, at, &v, 8);
 	}
+}
+
+/* ---- Selectors and far pointers */
+
+struct far_target {
+	uint64_t off;
+	uint16_t sel;
+};
+
+/* Mostly a terminator in the code segment that is current, or a stub in one of another mode. */
+static struct far_target far_target(const struct program *p, bool same_mode, struct rng *r)
+{
+	static const uint16_t data[] = { 0, DIFF_SEL_USER_DS, DIFF_SEL(ABSENT), DIFF_NR_SEGS << 3 | 7 };
+	unsigned k = rng_below(r, DIFF_NR_TERMS);
+	uint16_t cs = p->c.in.sel[X86_CS];
+
+	if (rng_percent(r, 60))
+		return (struct far_target){ DIFF_TERM1 - (p->c.mode == DIFF_64 ? 0 : diff_seg_base(cs)), cs };
+	if (same_mode) /* from 16-bit and 32-bit code to 64-bit code vendors do not push on the same stack */
+		return (struct far_target){ DIFF_TERM1, data[rng_below(r, 4)] };
+	switch (rng_below(r, 7)) {
+	case 0:
+		return (struct far_target){ diff_stub(DIFF_64, k), DIFF_SEL_USER64 };
+	case 1:
+		return (struct far_target){ diff_stub(DIFF_32, k), rng_percent(r, 50) ? DIFF_SEL_USER32 : DIFF_SEL(CODEFLAT) };
+	case 2:
+		return (struct far_target){ diff_stub(DIFF_32, k) - diff_ldt[DIFF_SEG_CODE32].base, DIFF_SEL(CODE32) };
+	case 3:
+		return (struct far_target){ diff_stub(DIFF_16, k) - DIFF_CODE, DIFF_SEL(CODE16) };
+	case 4: /* beyond the limit */
+		return (struct far_target){ 0x10000 + rng_below(r, 3), DIFF_SEL(CODE16) };
+	case 5:
+		return (struct far_target){ diff_stub(DIFF_32, k), DIFF_SEL(ABSENTCODE) };
+	default:
+		return (struct far_target){ DIFF_TERM1, data[rng_below(r, 4)] };
+	}
+}
+
+static void poke_far(struct program *p, uint64_t at, unsigned opsize, struct far_target t)
+{
+	program_poke(p, at, &t.off, opsize);
+	program_poke(p, linear(p, at + opsize), &t.sel, 2);
+}
+
+/* RETF and IRET: what they pop. The new stack is no worse than the old one. */
+static void far_return(struct program *p, const struct x86_insn *in, struct rng *r)
+{
+	uint64_t at = stack_linear(p), frame[5];
+	struct far_target t = far_target(p, diff_stack_width(&p->c) == 2, r); /* the new mode's width of RSP may count */
+	uint8_t b[40];
+
+	frame[0] = t.off;
+	frame[1] = t.sel;
+	frame[2] = rng_u64(r) & (X86_FL_ARITH | X86_FL_DF | X86_FL_ID | X86_FL_NT | X86_FL_IF | X86_FL_IOPL | X86_FL_RF);
+	frame[3] = GPR(p, RSP) + rng_below(r, 64) * 8;
+	frame[4] = rng_percent(r, 80) ? p->c.in.sel[X86_SS] : diff_seg_pick(r);
+	for (unsigned n = 0; n < 5; n++)
+		memcpy(b + n * in->opsize, &frame[n], in->opsize);
+	program_poke(p, at, b, 5u * in->opsize);
+	if (in->id == X86_I_IRET && rng_percent(r, 90))
+		p->c.in.flags &= ~(uint64_t)X86_FL_NT;
+}
+
+/* A selector where the instruction takes one. */
+static void selector_operand(struct program *p, const struct x86_insn *in, uint64_t at, struct rng *r)
+{
+	unsigned n = in->id == X86_I_VERR || in->id == X86_I_VERW || in->id == X86_I_ARPL ? 0 : 1;
+	uint16_t sel = diff_seg_pick(r);
+
+	if (in->op[n].kind == X86_OPK_MEM)
+		program_poke(p, at, &sel, 2);
+	else if (in->op[n].kind == X86_OPK_GPR)
+		p->c.in.gpr[in->op[n].reg] = (p->c.in.gpr[in->op[n].reg] & ~0xffffull) | sel;
+}
+
+/* A far call may have pushed by the time its target proves wrong (AMD), or not (SDM volume 2, CALL). */
+static void far_frame(struct program *p, const struct x86_insn *in)
+{
+	program_hole(p, linear(p, stack_linear(p) - 2u * in->opsize), 2u * in->opsize);
+}
+
+static void direct_far(struct program *p, struct insn *i, struct rng *r)
+{
+	struct far_target t = far_target(p, i->in.id == X86_I_CALLF, r);
+
+	memcpy(i->bytes + i->len - 2, &t.sel, 2);
+	memcpy(i->bytes + i->len - 2 - i->in.opsize, &t.off, i->in.opsize);
+	insn_redecode(i);
+}
+
+static void bounds(struct program *p, const struct x86_insn *in, uint64_t at)
+{
+	uint64_t v = p->c.in.gpr[in->op[0].reg], lo = v - (at >> 4 & 3) + 1, hi = v + (at >> 6 & 3) - 1;
+	uint8_t b[8];
+
+	memcpy(b, &lo, in->opsize);
+	memcpy(b + in->opsize, &hi, in->opsize);
+	program_poke(p, at, b, 2u * in->opsize);
 }
 
 /* A bit offset reaches a little around the operand. */
@@ -378,13 +413,25 @@ static void gather(struct program *p, const struct x86_insn *in, struct rng *r)
 static void prepare(struct program *p, struct insn *i, struct rng *r)
 {
 	switch (i->in.id) {
+	case X86_I_RETF: case X86_I_IRET:
+		stack(p, &i->in, r);
+		far_return(p, &i->in, r);
+		break;
+	case X86_I_JMPF: case X86_I_CALLF:
+		if (i->in.id == X86_I_CALLF)
+			far_frame(p, &i->in);
+		if (i->in.op[0].kind != X86_OPK_MEM)
+			direct_far(p, i, r);
+		break;
 	case X86_I_PUSH: case X86_I_POP: case X86_I_PUSHF: case X86_I_POPF: case X86_I_CALL: case X86_I_RET: case X86_I_LEAVE:
+	case X86_I_PUSHA: case X86_I_POPA:
 		stack(p, &i->in, r);
 		break;
 	case X86_I_ENTER:
 		enter(p, i, r);
 		break;
 	case X86_I_MOVS: case X86_I_CMPS: case X86_I_STOS: case X86_I_LODS: case X86_I_SCAS:
+	case X86_I_INS: case X86_I_OUTS:
 		string(p, i, r);
 		break;
 	case X86_I_SHLD: case X86_I_SHRD:
@@ -419,10 +466,27 @@ static void finish(struct program *p, struct insn *i, uint64_t at, struct rng *r
 		if (!i->rel_size)
 			indirect(p, &i->in, at);
 		break;
+	case X86_I_JMPF: case X86_I_CALLF:
+		if (i->in.op[0].kind == X86_OPK_MEM)
+			poke_far(p, at, i->in.opsize, far_target(p, i->in.id == X86_I_CALLF, r));
+		break;
+	case X86_I_LES: case X86_I_LDS: case X86_I_LSS: case X86_I_LFS: case X86_I_LGS:
+		poke_far(p, at, i->in.opsize, (struct far_target){ value_int(r), diff_seg_pick(r) });
+		break;
+	case X86_I_MOV_SEG: case X86_I_LAR: case X86_I_LSL: case X86_I_VERR: case X86_I_VERW: case X86_I_ARPL:
+		if (i->in.id != X86_I_MOV_SEG || i->in.op[0].kind == X86_OPK_SEG)
+			selector_operand(p, &i->in, at, r);
+		break;
+	case X86_I_BOUND:
+		if (rng_percent(r, 60))
+			bounds(p, &i->in, at);
+		break;
 	default:
 		break;
 	}
-	holes(p, &i->in, at);
+	poke_holes(p, &i->in, at);
+	if (!insn_checks_alignment(&i->in))
+		p->c.in.flags &= ~(uint64_t)X86_FL_AC;
 }
 
 static unsigned memory_bytes(const struct x86_insn *in)
@@ -450,8 +514,8 @@ bool aim(struct program *p, struct insn *i, struct rng *r)
 			skew = bit_offset(p, &i->in, r);
 		if (i->in.id == X86_I_XLAT)
 			skew = GPR(p, RAX) & 0xff;
-		point(p, i, pick_target(r, size, &i->in) - skew, r);
-		at = effective(p, i) + skew;
+		point(p, i, pick_in_segment(p, i->in.mem.seg, size, &i->in, r) - skew, r);
+		at = linear(p, effective(p, i) + skew);
 		if (rng_percent(r, 70) || (i->in.attr & X86_A_FPU) || i->in.id == X86_I_LDMXCSR || i->in.id == X86_I_VLDMXCSR)
 			poke_operand(p, &i->in, at, size, r);
 	}
@@ -460,5 +524,8 @@ bool aim(struct program *p, struct insn *i, struct rng *r)
 		return false;
 	if (i->in.opsize == 2 && (i->in.id == X86_I_SHLD || i->in.id == X86_I_SHRD) && insn_count(&i->in) < 0 && (GPR(p, RCX) & 31) > 16)
 		return false; /* RCX became a base */
+	if (p->c.mode != DIFF_64)
+		for (unsigned n = 0; n < 8; n++)
+			p->c.in.gpr[n] = (uint32_t)p->c.in.gpr[n];
 	return may_fault(&i->in) || (at >= DIFF_DATA && at + size <= DIFF_DATA_RO);
 }

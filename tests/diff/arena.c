@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "diff/diff.h"
+#include "diff/segments.h"
 #include "diff/values.h"
 
 static uint8_t images[DIFF_NR_IMAGES][DIFF_DATA_SIZE];
@@ -32,12 +33,33 @@ void diff_apply_pokes(const struct diff_case *c, uint8_t *arena)
 	}
 }
 
-void diff_term_code(const uint32_t *term, unsigned k, uint8_t out[DIFF_TERM_LEN])
+void diff_term_code(const struct diff_case *c, unsigned k, uint8_t out[DIFF_TERM_LEN])
 {
-	int32_t rel = (int32_t)(DIFF_STUBS + k * DIFF_STUB_LEN - (term[k] + DIFF_TERM_LEN));
+	unsigned len = c->mode == DIFF_16 ? 3 : 5;
+	int32_t rel = (int32_t)(diff_stub(c->mode, k) - (c->term[k] + len));
 
+	memset(out, 0xcc, DIFF_TERM_LEN);
 	out[0] = 0xe9;
-	memcpy(out + 1, &rel, 4);
+	memcpy(out + 1, &rel, len - 1);
+}
+
+/* ljmp $user code, $stub of 64-bit code */
+void diff_stub_page(uint8_t page[DIFF_PAGE])
+{
+	memset(page, 0xcc, DIFF_PAGE);
+	for (unsigned mode = DIFF_16; mode < DIFF_64; mode++) {
+		for (unsigned k = 0; k < DIFF_NR_TERMS; k++) {
+			uint8_t *p = page + diff_stub(mode, k) % DIFF_PAGE;
+			uint32_t to = diff_stub(DIFF_64, k);
+			uint16_t sel = DIFF_SEL_USER64;
+
+			if (mode == DIFF_16)
+				*p++ = 0x66;
+			*p++ = 0xea;
+			memcpy(p, &to, 4);
+			memcpy(p + 4, &sel, 2);
+		}
+	}
 }
 
 uint64_t diff_hash(const struct diff_case *c, uint8_t *arena)

@@ -10,7 +10,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "diff/segments.h"
 #include "vcpu/x86/x86_cpu.h"
+
+#define PF_FETCH 0x10u
 
 static const char *const gpr_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 					   "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
@@ -43,6 +46,8 @@ static uint64_t flag_mask(const struct program *p, const struct diff_outcome *ho
 		return mask & ~(uint64_t)insn_flags(&p->insn[0].in, count < 0 ? (int)(p->c.in.gpr[X86_RCX] & 0xff) : count).undefined;
 	}
 	i = host->vector == DIFF_END ? -1 : insn_at(p, host->out.rip);
+	if (i < 0 && host->vector != DIFF_END && !(host->vector == X86_PF && (host->error & PF_FETCH)))
+		return mask & ~(uint64_t)DIFF_FL_ARITH; /* jumped into the middle of something: it may have made flags dead */
 	if (i < 0)
 		return mask & ~(uint64_t)p->undef_end;
 	return mask & ~((uint64_t)p->undef_in[i] | (DIFF_FL_ARITH & ~(uint64_t)p->live_in[i]));
@@ -57,6 +62,8 @@ static uint64_t gpr_mask(const struct program *p, const struct diff_outcome *hos
 	const struct x86_insn *in = &p->insn[0].in;
 	bool scan = in->id == X86_I_BSF || in->id == X86_I_BSR;
 
+	if (p->c.mode != DIFF_64 && reg < 8)
+		return 0xffffffffu;
 	return !p->sequence && scan && in->opsize == 4 && in->op[0].reg == reg && (host->out.flags & X86_FL_ZF) ? 0xffffffffu : ~0ull;
 }
 
@@ -66,22 +73,63 @@ static uint32_t error_mask(const struct diff_outcome *host)
 	return host->vector == X86_PF && host->cr2 >> 47 ? ~1u : ~0u;
 }
 
-/* CMPS may read its two operands in either order, and either may fault. */
-static bool order_is_open(const struct program *p, const struct diff_outcome *h)
+/*
+ * Several accesses, or several reasons to fault, in an order that is the CPU's own: the operands of CMPS, the pieces of long operands, the
+ * words of far transfers, and for operands that must be aligned the segment's limit.
+ */
+static bool order_is_open(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
 {
 	int i = insn_at(p, h->out.rip);
+	const struct x86_insn *in = i < 0 ? NULL : &p->insn[i].in;
+	int mem = in ? insn_mem_operand(in) : -1;
 
-	return i >= 0 && p->insn[i].in.id == X86_I_CMPS;
+	if (!in)
+		return false;
+	switch (in->id) {
+	case X86_I_CALL: case X86_I_CMPS: case X86_I_RETF: case X86_I_IRET: case X86_I_CALLF: case X86_I_PUSHA: case X86_I_POPA: case X86_I_ENTER:
+		return true;
+	case X86_I_PUSH: /* of a selector: a whole word or 16 bits of it (SDM volume 2, PUSH) */
+		return in->op[0].kind == X86_OPK_SEG && in->opsize > 2;
+	case X86_I_MOVS:
+		return h->vector == X86_AC || o->vector == X86_AC;
+	default:
+		return (in->attr & X86_A_ALIGN) || (mem >= 0 && (in->op[mem].size >= 10 || in->op[mem].size == 6));
+	}
+}
+
+/* Whether elements that the mask leaves out may be beyond the segment's limit: no word on it in SDM volume 2, VMASKMOV. */
+static bool is_masked_out(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
+{
+	int i = insn_at(p, h->out.rip);
+	unsigned id = i < 0 ? 0 : p->insn[i].in.id;
+
+	if (p->c.mode == DIFF_64 || (h->vector != X86_GP && h->vector != X86_SSF) || o->vector != DIFF_END)
+		return false;
+	return id == X86_I_VMASKMOVPS || id == X86_I_VMASKMOVPD || id == X86_I_VPMASKMOVD || id == X86_I_VPMASKMOVQ;
+}
+
+/*
+ * Offsets that wrap at 4 GiB in a segment as large: "behavior is implementation-specific and may vary from one execution to another" (SDM
+ * volume 3A, 5.3). A misaligned one is #AC here, where alignment is checked.
+ */
+static bool is_wrapping(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
+{
+	if (p->c.mode == DIFF_64 || (h->vector != X86_GP && h->vector != X86_SSF))
+		return false;
+	for (unsigned i = 0; i < 6 && o->vector == X86_PF; i++)
+		if ((uint32_t)(o->cr2 - diff_seg_base(p->c.in.sel[i])) + 32 < 64)
+			return true;
+	return o->vector == X86_AC;
 }
 
 static bool is_access_fault(const struct diff_outcome *o)
 {
-	return o->vector == X86_SSF || o->vector == X86_GP || o->vector == X86_PF;
+	return o->vector == X86_SSF || o->vector == X86_GP || o->vector == X86_PF || o->vector == X86_AC;
 }
 
 static const char *compare_fault(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
 {
-	if (order_is_open(p, h) && is_access_fault(h) && is_access_fault(o))
+	if (order_is_open(p, h, o) && is_access_fault(h) && is_access_fault(o))
 		return h->out.rip != o->out.rip ? "rip" : NULL;
 	if (h->vector != o->vector)
 		return "vector";
@@ -113,9 +161,9 @@ static bool is_crowded(const struct diff_outcome *h, const struct diff_outcome *
  * Known deviation: a near return or indirect jump to a non-canonical address faults at the target here, behind the jump, instead of at
  * the jump itself (SDM volume 2, RET: #GP(0) if the return instruction pointer is not canonical).
  */
-static bool is_known(const struct diff_outcome *h, const struct diff_outcome *o)
+static bool is_known(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
 {
-	if (is_crowded(h, o))
+	if (is_crowded(h, o) || is_wrapping(p, h, o) || is_masked_out(p, h, o))
 		return true;
 	return h->vector == X86_GP && o->vector == X86_GP && (uint64_t)((int64_t)(o->out.rip << 16) >> 16) != o->out.rip;
 }
@@ -151,6 +199,14 @@ static bool is_mmx_at(const struct program *p, uint64_t rip)
 	return i >= 0 && (p->insn[i].in.attr & X86_A_MMX);
 }
 
+/* Has it made the transition to MMX when its segment is at fault? No word on it in SDM volume 2, MASKMOVQ. */
+static bool is_maskmovq_at(const struct program *p, uint64_t rip)
+{
+	int i = insn_at(p, rip);
+
+	return i >= 0 && p->insn[i].in.id == X86_I_MASKMOVQ;
+}
+
 static bool adds_up(const struct program *p, uint64_t rip)
 {
 	int i = insn_at(p, rip);
@@ -177,12 +233,40 @@ static const char *compare_vectors(const struct program *p, const struct diff_ou
 	return (h->mxcsr ^ o->mxcsr) & mask ? "mxcsr" : NULL;
 }
 
+/* Loading a null selector clears the base (Intel) or does not (AMD): SDM volume 2, MOV; APM volume 2, 4.5.3. */
+static bool base_counts(const struct program *p, const struct diff_state *h, unsigned reg)
+{
+	bool null = !(h->sel[reg] & ~3u);
+
+	if (p->c.mode != DIFF_64)
+		return !null;
+	for (unsigned i = 0; i < p->nr; i++)
+		for (unsigned n = 0; n < p->insn[i].in.nr_ops; n++)
+			if (p->insn[i].in.op[n].kind == X86_OPK_SEG && p->insn[i].in.op[n].reg == reg)
+				return !null;
+	return p->insn[0].in.id != X86_I_LFS && p->insn[0].in.id != X86_I_LGS ? true : !null;
+}
+
+static const char *compare_segments(const struct program *p, const struct diff_state *h, const struct diff_state *o)
+{
+	static const char *const names[6] = { "es", "cs", "ss", "ds", "fs", "gs" };
+
+	for (unsigned i = 0; i < 6; i++)
+		if (h->sel[i] != o->sel[i])
+			return names[i];
+	if (h->fs_base != o->fs_base && base_counts(p, h, X86_FS))
+		return "fs base";
+	if (h->gs_base != o->gs_base && base_counts(p, h, X86_GS))
+		return "gs base";
+	return NULL;
+}
+
 const char *outcome_compare(const struct program *p, const struct diff_outcome *host, const struct diff_outcome *ours, bool portable)
 {
 	const struct diff_state *h = &host->out, *o = &ours->out;
 	const char *bad = compare_fault(p, host, ours);
 
-	if (bad && is_known(host, ours))
+	if (bad && is_known(p, host, ours))
 		return NULL;
 	if (bad)
 		return bad;
@@ -191,16 +275,15 @@ const char *outcome_compare(const struct program *p, const struct diff_outcome *
 			return gpr_names[i];
 	if ((h->flags ^ o->flags) & flag_mask(p, host))
 		return "flags";
-	if (!is_vague(host, portable) || !is_mmx_at(p, host->out.rip))
+	if (!(is_vague(host, portable) && is_mmx_at(p, host->out.rip)) && !is_maskmovq_at(p, host->out.rip))
 		bad = compare_stack_fpu(&h->fx, &o->fx);
 	if (!bad)
 		bad = compare_vectors(p, host, ours, portable);
 	if (bad)
 		return bad;
-	if (h->fs_base != o->fs_base)
-		return "fs";
-	if (h->gs_base != o->gs_base)
-		return "gs";
+	bad = compare_segments(p, h, o);
+	if (bad)
+		return bad;
 	return host->mem_hash != ours->mem_hash ? "memory" : NULL;
 }
 
@@ -253,14 +336,16 @@ void outcome_print(FILE *f, const struct program *p, const struct diff_outcome *
 	fprintf(f, "  host: %s error %x cr2 %" PRIx64 " rip %" PRIx64 "\n", vector_name(host->vector), host->error, host->cr2, h->rip);
 	fprintf(f, "  ours: %s error %x cr2 %" PRIx64 " rip %" PRIx64 "\n", vector_name(ours->vector), ours->error, ours->cr2, o->rip);
 	for (unsigned i = 0; i < 16; i++)
-		pair(f, gpr_names[i], h->gpr[i], o->gpr[i]);
+		pair(f, gpr_names[i], h->gpr[i] & gpr_mask(p, host, i), o->gpr[i] & gpr_mask(p, host, i));
+	for (unsigned i = 0; i < 6; i++)
+		pair(f, (const char *const[]){ "es", "cs", "ss", "ds", "fs", "gs" }[i], h->sel[i], o->sel[i]);
 	pair(f, "flags", h->flags & flag_mask(p, host), o->flags & flag_mask(p, host));
 	pair(f, "fcw", h->fx.fcw, o->fx.fcw);
 	pair(f, "fsw", h->fx.fsw, o->fx.fsw);
 	pair(f, "ftw", h->fx.ftw, o->fx.ftw);
 	pair(f, "mxcsr", h->fx.mxcsr, o->fx.mxcsr);
-	pair(f, "fs", h->fs_base, o->fs_base);
-	pair(f, "gs", h->gs_base, o->gs_base);
+	pair(f, "fsbase", h->fs_base, o->fs_base);
+	pair(f, "gsbase", h->gs_base, o->gs_base);
 	for (unsigned i = 0; i < 8; i++)
 		pair_bytes(f, st_names[i], h->fx.st[i], o->fx.st[i], 10);
 	for (unsigned i = 0; i < 16; i++)
@@ -275,6 +360,7 @@ void state_print(FILE *f, const struct diff_state *s)
 		fprintf(f, "  %-4s %016" PRIx64 "%s", gpr_names[i], s->gpr[i], i % 4 == 3 ? "\n" : "");
 	fprintf(f, "  rip %" PRIx64 " flags %" PRIx64 " fs %" PRIx64 " gs %" PRIx64 " fcw %04x fsw %04x ftw %02x mxcsr %04x\n", s->rip, s->flags,
 		s->fs_base, s->gs_base, s->fx.fcw, s->fx.fsw, s->fx.ftw, s->fx.mxcsr);
+	fprintf(f, "  es %x cs %x ss %x ds %x fs %x gs %x\n", s->sel[0], s->sel[1], s->sel[2], s->sel[3], s->sel[4], s->sel[5]);
 	for (unsigned i = 0; i < 8; i++) {
 		fprintf(f, "  st%u ", i);
 		hex(f, s->fx.st[i], 10);

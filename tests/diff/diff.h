@@ -30,10 +30,22 @@
 #define DIFF_NR_TERMS 3u
 #define DIFF_TERM1 (DIFF_CODE + 2 * DIFF_PAGE + 0xf00)
 #define DIFF_TERM_LEN 5u
-/* They are jumps to stubs in a page of their own, natively and in the guest. */
+/*
+ * They are jumps to stubs in a page of their own, natively and in the guest: three for 64-bit code, three for 32-bit code, which jump far
+ * to those, and three for 16-bit code, which has the page in its reach.
+ */
 #define DIFF_STUBS 0x11000000u
+#define DIFF_STUBS16_PAGE (DIFF_CODE + 0x8000)
 #define DIFF_STUB_LEN 32u
-void diff_term_code(const uint32_t *term, unsigned k, uint8_t out[DIFF_TERM_LEN]);
+enum diff_mode { DIFF_16, DIFF_32, DIFF_64, DIFF_MODES }; /* as enum x86_mode */
+static inline uint32_t diff_stub(unsigned mode, unsigned k)
+{
+	return (mode == DIFF_16 ? DIFF_STUBS16_PAGE + 0x400 : mode == DIFF_32 ? DIFF_STUBS + 0x200 : DIFF_STUBS) + k * DIFF_STUB_LEN;
+}
+struct diff_case;
+void diff_term_code(const struct diff_case *c, unsigned k, uint8_t out[DIFF_TERM_LEN]);
+/* The page of stubs but for the 64-bit ones, which are the harness's. */
+void diff_stub_page(uint8_t page[DIFF_PAGE]);
 
 #define DIFF_MAX_INSNS 48u
 #define DIFF_MAX_CODE 800u
@@ -57,10 +69,12 @@ struct diff_fx {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct diff_fx) == 512, "as FXSAVE writes it");
 
+/* rip is linear. FS and GS bases count in 64-bit mode, elsewhere they come from the selectors. */
 struct diff_state {
 	uint64_t gpr[16];
 	uint64_t rip, flags;
 	uint64_t fs_base, gs_base;
+	uint16_t sel[6]; /* ES CS SS DS FS GS */
 	struct diff_fx fx;
 	uint8_t upper[16][16]; /* bits 255:128 of the vector registers; 0 if the host has no AVX */
 };
@@ -80,6 +94,7 @@ struct diff_hole {
 #define DIFF_FLAT 8     /* with FLUSH: from here on the arena is contiguous in guest-physical memory; without this bit: scattered */
 
 struct diff_case {
+	uint8_t mode;       /* enum diff_mode */
 	uint32_t image;     /* which arena image */
 	uint32_t code_off;  /* of the code in the code pages */
 	uint32_t code_len;  /* up to terminator 0 */

@@ -37,11 +37,13 @@ const char *form_text(const struct form *f, char *buf, size_t size)
 {
 	static const char *const mem[] = { "", " mem", " reg" };
 	static const char *const maps[] = { "", "0f ", "0f 38 ", "0f 3a " };
+	static const unsigned bits[] = { 16, 32, 64 };
+	char reg[8] = "";
 
 	if (f->reg >= 0)
-		snprintf(buf, size, "%s%02x /%d %s %u%s", maps[f->map], f->opcode, f->reg, x86_iid_name(f->id), f->opsize * 8, mem[f->mem]);
-	else
-		snprintf(buf, size, "%s%02x %s %u%s", maps[f->map], f->opcode, x86_iid_name(f->id), f->opsize * 8, mem[f->mem]);
+		snprintf(reg, sizeof(reg), " /%d", f->reg);
+	snprintf(buf, size, "%u-bit: %s%02x%s %s %u%s", bits[f->mode], maps[f->map], f->opcode, reg, x86_iid_name(f->id), f->opsize * 8,
+		 mem[f->mem]);
 	return buf;
 }
 

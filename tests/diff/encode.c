@@ -20,6 +20,12 @@ static void put(struct enc *e, uint8_t b)
 	e->b[e->n++] = b;
 }
 
+static void put16(struct enc *e, int32_t v)
+{
+	put(e, (uint8_t)v);
+	put(e, (uint8_t)(v >> 8));
+}
+
 static void put32(struct enc *e, int32_t v)
 {
 	memcpy(e->b + e->n, &v, 4);
@@ -48,11 +54,17 @@ static uint8_t repeat_prefix(const struct form *f, struct rng *r)
 	return rng_percent(r, 90) ? 0xf3 : 0xf2;
 }
 
+static unsigned default_addr(unsigned mode)
+{
+	return mode == DIFF_64 ? 8 : mode == DIFF_32 ? 4 : 2;
+}
+
 static void legacy_prefixes(struct enc *e, const struct form *f, const struct mem_choice *m, struct rng *r)
 {
 	uint8_t rep = f->mandatory == 0xf2 || f->mandatory == 0xf3 ? f->mandatory : repeat_prefix(f, r);
 	bool lock = (f->row->attr & X86_A_LOCK) && (writes_memory_first(f) || (f->mem == FORM_MEM && form_has(f, X86_M_M))) && rng_percent(r, 25);
-	bool sized = f->opsize == 2 && f->row->size != X86_S_B;
+	bool sized = f->mode == DIFF_16 ? f->opsize == 4 && f->row->size != X86_S_Y && f->row->size != X86_S_C
+					: f->opsize == 2 && f->row->size != X86_S_B;
 
 	if (m->seg)
 		put(e, m->seg);
@@ -60,7 +72,7 @@ static void legacy_prefixes(struct enc *e, const struct form *f, const struct me
 		put(e, 0xf0);
 	if (sized || f->mandatory == 0x66)
 		put(e, 0x66);
-	if (m->addr32)
+	if (m->addr != default_addr(f->mode))
 		put(e, 0x67);
 	if (rep)
 		put(e, rep);
@@ -74,11 +86,25 @@ static bool rex_w(const struct form *f)
 	return f->opsize == 8 && f->row->size != X86_S_D64 && f->row->size != X86_S_F64 && f->row->size != X86_S_C;
 }
 
+/* SDM volume 2, table 2-1. */
+static void modrm_mem16(struct enc *e, const struct mem_choice *m, uint8_t reg)
+{
+	bool none = m->kind == MEM_ABS;
+	uint8_t mod = m->wide_disp || m->disp != (int8_t)m->disp ? 2 : m->disp || m->rm16 == 6 ? 1 : 0;
+
+	put(e, (uint8_t)((none ? 0 : mod) << 6 | (reg & 7) << 3 | (none ? 6 : m->rm16)));
+	if (none || mod == 2)
+		put16(e, m->disp);
+	else if (mod == 1)
+		put(e, (uint8_t)m->disp);
+}
+
 /* The bytes behind the opcode; sets REX bits on the way. Returns where a displacement of 32 bits or more stands, or 0. */
 static unsigned modrm_mem(struct enc *e, const struct mem_choice *m, uint8_t reg)
 {
 	bool no_base = m->kind == MEM_INDEX || m->kind == MEM_ABS;
-	bool sib = m->kind != MEM_RIP && (m->vector || no_base || m->index != 4 || (m->base & 7) == 4);
+	bool short_abs = m->kind == MEM_ABS && m->no_sib;
+	bool sib = !short_abs && m->kind != MEM_RIP && (m->vector || no_base || m->index != 4 || (m->base & 7) == 4);
 	uint8_t mod, base = no_base ? 5 : m->base & 7;
 	unsigned at;
 
@@ -88,7 +114,7 @@ static unsigned modrm_mem(struct enc *e, const struct mem_choice *m, uint8_t reg
 		mod = 0;
 	else
 		mod = m->disp == (int8_t)m->disp && !m->wide_disp ? 1 : 2;
-	put(e, (uint8_t)(mod << 6 | (reg & 7) << 3 | (sib ? 4 : m->kind == MEM_RIP ? 5 : base)));
+	put(e, (uint8_t)(mod << 6 | (reg & 7) << 3 | (sib ? 4 : m->kind == MEM_RIP || short_abs ? 5 : base)));
 	if (sib)
 		put(e, (uint8_t)(m->scale_log2 << 6 | (m->kind == MEM_ABS ? 4 : m->index & 7) << 3 | base));
 	at = e->n;
@@ -115,11 +141,11 @@ static void vex(struct enc *e, const struct form *f, const struct mem_choice *m,
 {
 	uint8_t pp = f->mandatory == 0x66 ? 1 : f->mandatory == 0xf3 ? 2 : f->mandatory == 0xf2 ? 3 : 0;
 	bool w = f->rexw >= 0 ? f->rexw : f->row->size == X86_S_Y ? f->opsize == 8 : rng_percent(r, 20);
-	uint8_t last = (uint8_t)(f->vex_l << 2 | pp | (f->vvvv ? rng_below(r, 16) : 15) << 3);
+	uint8_t last = (uint8_t)(f->vex_l << 2 | pp | (f->vvvv ? (f->mode == DIFF_64 ? rng_below(r, 16) : 8 + rng_below(r, 8)) : 15) << 3);
 
 	if (m->seg)
 		put(e, m->seg);
-	if (m->addr32)
+	if (m->addr != default_addr(f->mode))
 		put(e, 0x67);
 	if (f->map == 1 && !w && !(e->rex & 3) && rng_percent(r, 50)) {
 		put(e, 0xc5);
@@ -162,14 +188,14 @@ static uint8_t random_rex(const struct form *f, const struct mem_choice *m, stru
 
 bool insn_redecode(struct insn *i)
 {
-	return x86_decode(&i->in, X86_MODE_64, i->bytes, 15) == X86_DECODE_OK && i->in.len == i->len;
+	return x86_decode(&i->in, (enum x86_mode)i->mode, i->bytes, 15) == X86_DECODE_OK && i->in.len == i->len;
 }
 
-static uint8_t relative_size(const struct form *f)
+static uint8_t relative_size(const struct form *f, const struct x86_insn *in)
 {
 	for (unsigned n = 0; n < 4; n++)
 		if (f->row->oc[n] && form_oc(f, n)->method == X86_M_J)
-			return form_oc(f, n)->mem_width == X86_W_b ? 1 : 4;
+			return form_oc(f, n)->mem_width == X86_W_b ? 1 : f->mode == DIFF_64 || in->opsize == 4 ? 4 : 2;
 	return 0;
 }
 
@@ -179,7 +205,9 @@ static void operands(struct enc *e, struct insn *i, const struct form *f, const 
 	uint8_t reg = (uint8_t)(f->reg >= 0 ? f->reg : (int)rng_below(r, 8));
 	uint64_t imm = value_int(r);
 
-	if (f->modrm && f->mem == FORM_MEM) {
+	if (f->modrm && f->mem == FORM_MEM && m->addr == 2) {
+		modrm_mem16(e, m, reg);
+	} else if (f->modrm && f->mem == FORM_MEM) {
 		i->disp_off = (uint8_t)modrm_mem(e, m, reg);
 	} else if (f->modrm) {
 		put(e, (uint8_t)(0xc0 | reg << 3 | (f->rm >= 0 ? f->rm : (int)rng_below(r, 8))));
@@ -187,7 +215,7 @@ static void operands(struct enc *e, struct insn *i, const struct form *f, const 
 		uint64_t target = (uint32_t)m->disp;
 
 		memcpy(e->b + e->n, &target, 8);
-		e->n += m->addr32 ? 4 : 8;
+		e->n += m->addr;
 	}
 	memcpy(e->b + e->n, &imm, 8);
 	if (rng_percent(r, 40))
@@ -199,30 +227,32 @@ bool insn_encode(struct insn *i, unsigned form, const struct mem_choice *choice,
 	const struct form *f = &forms[form];
 	struct mem_choice with_vector = *choice;
 	const struct mem_choice *m = &with_vector;
-	struct enc e = { .rex = random_rex(f, m, r) };
-	bool lone_rex = rng_percent(r, 30);
+	bool wide = f->mode == DIFF_64;
+	struct enc e = { .rex = wide ? random_rex(f, m, r) : 0 };
+	bool lone_rex = wide && rng_percent(r, 30);
 
 	with_vector.vector = form_has(f, X86_M_VM);
 	if (with_vector.vector && m->kind != MEM_BASE)
 		return false;
 	memset(i, 0, sizeof(*i));
 	i->form = (uint16_t)form;
+	i->mode = f->mode;
 	i->branch = NO_BRANCH;
 	if (f->vex) {
 		vex(&e, f, m, r);
 	} else {
 		legacy_prefixes(&e, f, m, r);
-		e.rex |= rex_w(f) ? 8 : 0;
+		e.rex |= wide && rex_w(f) ? 8 : 0;
 		if (e.rex || lone_rex)
 			put(&e, 0x40 | e.rex);
 		opcode(&e, f, r);
 	}
 	operands(&e, i, f, m, r);
-	if (x86_decode(&i->in, X86_MODE_64, e.b, 15) != X86_DECODE_OK || i->in.id != f->id)
+	if (x86_decode(&i->in, (enum x86_mode)f->mode, e.b, 15) != X86_DECODE_OK || i->in.id != f->id || insn_is_excluded(&i->in))
 		return false;
 	i->len = i->in.len;
 	memcpy(i->bytes, e.b, i->len);
-	i->rel_size = relative_size(f);
+	i->rel_size = relative_size(f, &i->in);
 	if (m->kind != MEM_RIP || f->mem != FORM_MEM)
 		i->disp_off = 0;
 	return true;

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "diff/segments.h"
 #include "mem/aspace.h"
 #include "mem/code_watch.h"
 #include "mem/ram.h"
@@ -21,6 +22,7 @@
 #include "vcpu/mailbox.h"
 #include "vcpu/x86/x86_cpu.h"
 #include "vcpu/x86/x86_cpuid.h"
+#include "vcpu/x86/x86_segment.h"
 #include "vcpu/x86/x86_x87.h"
 
 #define RAM_BYTES (16ull << 20)
@@ -29,6 +31,11 @@
 #define DATA_TABLE (TABLES + 0x5000)
 #define CODE_GPA 0x400000u      /* in a region of its own */
 #define STUBS_GPA 0x600000u
+#define TABLES_GPA 0x700000u    /* descriptor tables */
+#define DIFF_TABLES 0x11008000u /* where they are in linear memory, for the kernel only */
+#define LDT_OFFSET 0x400u
+#define TSS_OFFSET 0x800u
+#define TSS_BYTES 0x68u
 #define PTE_P 1ull
 #define PTE_W 2ull
 #define PTE_U 4ull
@@ -75,21 +82,56 @@ static void make_tables(void)
 	pte(pd, DIFF_STUBS >> 21, stubs | open);
 	pte(pd, DIFF_DATA >> 21, DATA_TABLE | open);
 	pte(stubs, DIFF_STUBS >> 12 & 511, STUBS_GPA | PTE_P | PTE_U);
+	pte(code, DIFF_STUBS16_PAGE >> 12 & 511, STUBS_GPA | PTE_P | PTE_U);
+	pte(stubs, DIFF_TABLES >> 12 & 511, TABLES_GPA | PTE_P | PTE_W);
 	for (unsigned i = 0; i < DIFF_CODE_PAGES; i++)
 		pte(code, (DIFF_CODE >> 12 & 511) + i, (CODE_GPA + i * DIFF_PAGE) | PTE_P | PTE_U);
 	map_arena(DATA_TABLE, layouts[0]);
 }
 
-/* Selectors as Linux gives them to a process. */
+static void descriptor(uint32_t gpa, const struct diff_seg *seg)
+{
+	uint64_t d = diff_seg_descriptor(seg);
+
+	memcpy(ram_ptr(gpa), &d, 8);
+}
+
+/* As Linux has them: the kernel's code and data, two users' of code, one of data; behind them the local table. */
+static void make_segments(struct x86_cpu *c)
+{
+	static const uint16_t user[] = { DIFF_SEL_USER32, DIFF_SEL_USER_DS, DIFF_SEL_USER64 };
+	static const uint64_t kernel[3] = { 0x00cf9b000000ffff, 0x00af9b000000ffff, 0x00cf93000000ffff };
+
+	memcpy(ram_ptr(TABLES_GPA + 8), kernel, sizeof(kernel));
+	for (unsigned i = 0; i < 3; i++) {
+		struct diff_seg seg;
+
+		diff_seg(user[i], &seg);
+		descriptor(TABLES_GPA + (user[i] & ~7u), &seg);
+	}
+	for (unsigned i = 0; i < DIFF_NR_SEGS; i++)
+		descriptor(TABLES_GPA + LDT_OFFSET + i * 8, &diff_ldt[i]);
+	c->gdt = (struct x86_table){ DIFF_TABLES, 16 * 8 - 1 };
+	c->ldt = (struct x86_seg){ .sel = 0x40, .base = DIFF_TABLES + LDT_OFFSET, .limit = DIFF_NR_SEGS * 8 - 1,
+				   .attr = X86_SA_P | X86_LDT << 8 };
+	c->idt.limit = 0;
+	c->tr = (struct x86_seg){ .sel = 0x50, .base = DIFF_TABLES + TSS_OFFSET, .limit = TSS_BYTES - 1, .attr = X86_SA_P | X86_TSS32_BUSY << 8 };
+	memcpy(ram_ptr(TABLES_GPA + TSS_OFFSET + 0x66), &(uint16_t){ TSS_BYTES }, 2); /* no port bitmap */
+}
+
+static struct x86_seg cached(uint16_t sel)
+{
+	struct diff_seg s;
+
+	if (!diff_seg(sel, &s) || s.null)
+		return (struct x86_seg){ .sel = sel, .limit = 0xffffffff };
+	return (struct x86_seg){ .sel = sel, .base = s.base, .limit = s.limit,
+				 .attr = (uint32_t)(diff_seg_descriptor(&s) >> 32) & (X86_SA_TYPE | 0xf0f000) };
+}
+
 static void enter_user_mode(struct x86_cpu *c)
 {
-	const uint32_t data = X86_SA_P | X86_SA_S | X86_SA_RW | X86_SA_ACCESSED | X86_SA_DB | X86_SA_G | 3u << X86_SA_DPL_SHIFT;
-
-	for (unsigned r = 0; r < X86_NR_SEGS; r++)
-		c->seg[r] = (struct x86_seg){ .sel = 0, .limit = 0xffffffff };
-	c->seg[X86_SS] = (struct x86_seg){ .sel = 0x2b, .limit = 0xffffffff, .attr = data };
-	c->seg[X86_CS] = (struct x86_seg){ .sel = 0x33, .limit = 0xffffffff,
-					   .attr = (data & ~X86_SA_DB) | X86_SA_CODE | X86_SA_L };
+	make_segments(c);
 	c->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_PG;
 	c->cr3 = TABLES;
 	c->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE;
@@ -100,7 +142,6 @@ static void enter_user_mode(struct x86_cpu *c)
 	c->efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
 	c->cpl = 3;
 	tlb_flush_all(&c->vcpu.env);
-	x86_mode_update(c);
 }
 
 static int start_thread(struct err *err)
@@ -136,7 +177,8 @@ int engine_init(bool interp, const char *log, struct err *err)
 	cpu = x86_cpu(&vcpus[0]->env);
 	vcpu_arch.reset(&cpu->vcpu);
 	memset(ram_ptr(CODE_GPA), 0xcc, DIFF_CODE_PAGES * DIFF_PAGE);
-	memset(ram_ptr(STUBS_GPA), 0xf4, DIFF_PAGE);
+	diff_stub_page(ram_ptr(STUBS_GPA));
+	memset(ram_ptr(STUBS_GPA), 0xf4, DIFF_NR_TERMS * DIFF_STUB_LEN);
 	make_tables();
 	if (start_thread(err) < 0)
 		return -1;
@@ -167,12 +209,12 @@ static void write_code(const struct diff_case *c)
 	if (old_len)
 		(void)dma_write(CODE_GPA + old_off, fill, old_len);
 	memcpy(fill, c->code, c->code_len);
-	diff_term_code(c->term, 0, fill + (c->term[0] - DIFF_CODE - c->code_off));
-	diff_term_code(c->term, 2, fill + (c->term[2] - DIFF_CODE - c->code_off));
+	diff_term_code(c, 0, fill + (c->term[0] - DIFF_CODE - c->code_off));
+	diff_term_code(c, 2, fill + (c->term[2] - DIFF_CODE - c->code_off));
 	old_off = c->code_off;
 	old_len = c->term[2] + DIFF_TERM_LEN - DIFF_CODE - c->code_off;
 	(void)dma_write(CODE_GPA + old_off, fill, old_len);
-	diff_term_code(c->term, 1, term1);
+	diff_term_code(c, 1, term1);
 	if (memcmp(ram_ptr(CODE_GPA + DIFF_TERM1 - DIFF_CODE), term1, sizeof(term1)))
 		(void)dma_write(CODE_GPA + DIFF_TERM1 - DIFF_CODE, term1, sizeof(term1));
 }
@@ -187,26 +229,31 @@ static void write_arena(const struct diff_case *c)
 		memcpy(ram_ptr(data_gpa[i]), copy + i * DIFF_PAGE, DIFF_PAGE);
 }
 
-static void load_state(const struct diff_state *s)
+static void load_state(const struct diff_case *c)
 {
+	const struct diff_state *s = &c->in;
 	struct tcg_env *env = &cpu->vcpu.env;
 
 	memcpy(env->greg, s->gpr, sizeof(env->greg));
 	env->pc = s->rip;
 	x86_eflags_set(cpu, (uint32_t)s->flags);
-	cpu->seg[X86_FS].base = s->fs_base;
-	cpu->seg[X86_GS].base = s->gs_base;
-	memset(env->vreg, 0, sizeof(env->vreg));
+	cpu->cpl = 3;
+	for (unsigned i = 0; i < X86_NR_SEGS; i++)
+		cpu->seg[i] = cached(s->sel[i]);
+	if (c->mode == DIFF_64) {
+		cpu->seg[X86_FS].base = s->fs_base;
+		cpu->seg[X86_GS].base = s->gs_base;
+	}
 	for (unsigned i = 0; i < 16; i++) {
-		memcpy(&env->vreg[i], s->fx.xmm[i], 16);
-		memcpy(&env->vreg[i].b[16], s->upper[i], 16);
+		memcpy(env->vreg[i].b, s->fx.xmm[i], 16);
+		memcpy(env->vreg[i].b + 16, s->upper[i], 16);
 	}
 	env->mxcsr = s->fx.mxcsr;
 	memcpy(env->fpu_image, &s->fx, 160);
 	tcg_backend->fpu_load(env);
 	cpu->fault = (struct x86_fault){ 0 };
 	cpu->cr2 = 0;
-	cpu->shadow = false;
+	cpu->shadow = cpu->single_step_due = false;
 	x86_mode_update(cpu);
 }
 
@@ -218,13 +265,15 @@ static void store_state(struct diff_outcome *o)
 	memcpy(s->gpr, env->greg, sizeof(env->greg));
 	s->rip = env->pc;
 	s->flags = x86_eflags_get(cpu);
+	for (unsigned i = 0; i < X86_NR_SEGS; i++)
+		s->sel[i] = cpu->seg[i].sel;
 	s->fs_base = cpu->seg[X86_FS].base;
 	s->gs_base = cpu->seg[X86_GS].base;
 	tcg_backend->fpu_save(env);
 	memcpy(&s->fx, env->fpu_image, 160);
 	for (unsigned i = 0; i < 16; i++) {
-		memcpy(s->fx.xmm[i], &env->vreg[i], 16);
-		memcpy(s->upper[i], &env->vreg[i].b[16], 16);
+		memcpy(s->fx.xmm[i], env->vreg[i].b, 16);
+		memcpy(s->upper[i], env->vreg[i].b + 16, 16);
 	}
 	s->fx.mxcsr = env->mxcsr;
 }
@@ -264,7 +313,10 @@ static bool run_to_fault(struct vcpu *v, uint8_t how)
 	v->exec->in_one_shot = false;
 	v->env.exit_code = TCG_EXIT_EVENT;
 	last = NULL;
-	while (!cpu->fault.pending) {
+	while (!cpu->fault.pending && !cpu->single_step_due) {
+		/* What events() of x86_isa.c does for a machine. */
+		if ((cpu->tb_flags & X86_TB_SHADOW) && !cpu->shadow)
+			x86_mode_update(cpu);
 		if (++blocks > MAX_BLOCKS)
 			return false;
 		if (atomic_exchange(&v->env.request, 0))
@@ -291,7 +343,36 @@ static bool at_terminator(const struct diff_case *c)
 	if (cpu->fault.raised.vector != X86_GP || off % DIFF_STUB_LEN || off / DIFF_STUB_LEN >= DIFF_NR_TERMS)
 		return false;
 	cpu->vcpu.env.pc = c->term[off / DIFF_STUB_LEN];
+	cpu->seg[X86_CS].sel = c->in.sel[X86_CS]; /* the stub may have changed it */
 	return true;
+}
+
+/* Of INT n Linux allows user mode 3 and 4, as traps. Errors of the other gates name them (SDM volume 3A, 6.13). */
+static void soft_outcome(struct diff_outcome *o, const struct x86_event *e)
+{
+	if (e->vector == X86_BP || e->vector == X86_OF) {
+		cpu->vcpu.env.pc = e->next_pc;
+	} else {
+		o->error = e->vector * 8u + 2;
+		o->vector = X86_GP;
+	}
+}
+
+static void fault_outcome(const struct diff_case *c, struct diff_outcome *o)
+{
+	const struct x86_event *e = &cpu->fault.raised;
+
+	if (!cpu->fault.pending) {
+		o->vector = X86_DB; /* single step: a trap, rip is behind */
+	} else if (at_terminator(c)) {
+		o->vector = DIFF_END;
+	} else {
+		o->vector = e->vector;
+		o->error = e->has_error ? e->error : 0;
+		if (e->soft)
+			soft_outcome(o, e);
+	}
+	o->cr2 = o->vector == X86_PF ? cpu->cr2 : 0;
 }
 
 static void run_once(const struct diff_case *c, struct diff_outcome *o, uint8_t *arena)
@@ -299,21 +380,13 @@ static void run_once(const struct diff_case *c, struct diff_outcome *o, uint8_t 
 	struct vcpu *v = &cpu->vcpu;
 
 	write_arena(c);
-	load_state(&c->in);
+	load_state(c);
 	tcg_safepoint(&v->exec->tcg, &v->env);
-	if (!run_to_fault(v, c->how)) {
+	if (run_to_fault(v, c->how))
+		fault_outcome(c, o);
+	else
 		o->vector = DIFF_HANG;
-	} else if (at_terminator(c)) {
-		o->vector = DIFF_END;
-		o->error = 0;
-	} else {
-		o->vector = cpu->fault.raised.vector;
-		o->error = cpu->fault.raised.has_error ? cpu->fault.raised.error : 0;
-	}
-	o->cr2 = o->vector == X86_PF ? cpu->cr2 : 0;
 	store_state(o);
-	if (cpu->fault.raised.soft)
-		o->out.rip = cpu->fault.raised.next_pc; /* a trap: INT3 of the filler */
 	for (unsigned i = 0; i < DIFF_DATA_PAGES; i++)
 		memcpy(arena + i * DIFF_PAGE, ram_ptr(data_gpa[i]), DIFF_PAGE);
 	o->mem_hash = diff_hash(c, arena);

@@ -68,6 +68,12 @@ uint32_t insn_writes_gpr(const struct x86_insn *in)
 	return mask;
 }
 
+/* Linux lets user mode use three gates: 3 and 4, which trap, and 80, its system calls. */
+bool insn_is_excluded(const struct x86_insn *in)
+{
+	return in->id == X86_I_INT && (in->imm & 0xff) == 0x80;
+}
+
 int insn_mem_operand(const struct x86_insn *in)
 {
 	for (unsigned n = 0; n < in->nr_ops; n++)
@@ -86,4 +92,20 @@ bool insn_is_locked(const struct x86_insn *in)
 bool insn_writes_mem(const struct x86_insn *in)
 {
 	return insn_mem_operand(in) == 0 && in->id != X86_I_CMP && in->id != X86_I_TEST && in->id != X86_I_BT;
+}
+
+/* Operands of more than 8 bytes: #AC if the CPU likes (SDM volume 2, tables 2-21 to 2-24); ENTER's probe and pushed selectors likewise. */
+bool insn_checks_alignment(const struct x86_insn *in)
+{
+	int n = insn_mem_operand(in);
+
+	switch (in->id) {
+	case X86_I_VCVTPS2PH: /* are the flags of MXCSR set by then? */
+	case X86_I_BOUND: case X86_I_MASKMOVQ: case X86_I_MASKMOVDQU: case X86_I_VMASKMOVDQU: case X86_I_ENTER:
+		return false;
+	case X86_I_PUSH:
+		return in->op[0].kind != X86_OPK_SEG;
+	default:
+		return n < 0 || (in->op[n].size <= 8 && in->op[n].size && in->op[n].size != 6 && !(in->attr & X86_A_ALIGN));
+	}
 }

@@ -8,6 +8,8 @@
 #include <cpuid.h>
 #include <string.h>
 
+#include "diff/diff.h"
+
 struct form forms[MAX_FORMS];
 unsigned nr_forms;
 static bool (*engine_offers)(unsigned feature);
@@ -56,6 +58,7 @@ static bool host_has(unsigned feature)
 
 /* What was chosen on the way from the opcode map to a row. */
 struct path {
+	uint8_t mode;
 	uint8_t map, opcode, prefix; /* prefix: index of the column, none 66 F3 F2 */
 	uint8_t flags;
 	bool modrm, free66; /* free66: a 66 prefix means operand size 16 there */
@@ -101,6 +104,14 @@ static bool has_sizes(const struct x86_row *row)
 	return row->id == X86_I_ENTER || row->id == X86_I_RET;
 }
 
+static bool has_far_pointer(const struct x86_row *row)
+{
+	for (unsigned n = 0; n < 4; n++)
+		if (row->oc[n] && x86_oc_info[row->oc[n]].mem_width == X86_W_p && x86_oc_info[row->oc[n]].method == X86_M_M)
+			return true;
+	return false;
+}
+
 static void add_one(const struct path *p, const struct x86_row *row, unsigned opsize, enum form_mem mem)
 {
 	static const uint8_t prefix[4] = { 0, 0x66, 0xf3, 0xf2 };
@@ -110,7 +121,7 @@ static void add_one(const struct path *p, const struct x86_row *row, unsigned op
 	if (nr_forms == MAX_FORMS)
 		return;
 	nr_forms++;
-	*f = (struct form){ .row = row, .id = row->id, .map = p->map, .opcode = p->opcode, .mandatory = prefix[p->flags & X86_R_MANDATORY],
+	*f = (struct form){ .row = row, .id = row->id, .mode = p->mode, .map = p->map, .opcode = p->opcode, .mandatory = prefix[p->flags & X86_R_MANDATORY],
 			    .opsize = (uint8_t)opsize, .mem = (uint8_t)mem, .modrm = p->modrm || row->modrm, .reg = p->reg, .rm = p->rm,
 			    .rexw = p->rexw, .rexb = p->rexb, .opcode_reg = has_method(row, X86_M_Z), .skip = skipped[row->id],
 			    .vex = p->vex, .vvvv = p->flags & X86_R_VVVV, .vex_l = p->l };
@@ -123,14 +134,12 @@ static void add_one(const struct path *p, const struct x86_row *row, unsigned op
 		f->skip = "our CPU model does not offer it";
 	if (row->id == X86_I_BSWAP && opsize == 2)
 		f->skip = "undefined with 16-bit operands (SDM volume 2, BSWAP)";
-	if (row->id == X86_I_MOV_SEG && x86_oc_info[row->oc[0]].method == X86_M_SD)
-		f->skip = "the host's descriptor table";
+	if (opsize == 8 && has_far_pointer(row))
+		f->skip = "vendors differ: an offset of 64 bits (Intel SDM volume 2, JMP, LSS) or 32 (AMD)";
 	if (row->id == X86_I_MOVSXD && opsize == 2 && mem == FORM_MEM)
 		f->skip = "vendors differ: 16 bits of memory (Intel SDM volume 2, MOVSXD) or 32 (AMD)";
 	if (row->id == X86_I_NOP && p->map == 1 && p->opcode == 0x0d && mem == FORM_REG)
 		f->skip = "vendors differ: #UD (AMD) or a reserved NOP (Intel SDM volume 2, table A-6)";
-	if (row->id == X86_I_POP && x86_oc_info[row->oc[0]].method == X86_M_SEGF)
-		f->skip = "the host's descriptor table";
 }
 
 static void add_mems(const struct path *p, const struct x86_row *row, unsigned opsize)
@@ -156,14 +165,25 @@ static bool known_opcode_reg(const struct path *p, const struct x86_row *row)
 	return has_method(row, X86_M_Z) && (p->opcode & 7) > (row->id == X86_I_XCHG && p->map == 0 ? 1 : 0) && p->opcode != 0x90;
 }
 
-static void add(const struct path *p, const struct x86_row *row)
+/* Operand size by the code segment, or the other one with a 66 prefix. */
+static void add_legacy(const struct path *p, const struct x86_row *row)
 {
-	unsigned mandatory = p->flags & X86_R_MANDATORY;
+	unsigned plain = p->mode == DIFF_32 ? 4 : 2;
+	bool fixed = row->size == X86_S_Y || row->size == X86_S_C;
+
+	if (row->size == X86_S_B) {
+		add_mems(p, row, 1);
+		return;
+	}
+	add_mems(p, row, fixed ? 4 : plain);
+	if (!fixed && p->free66 && has_sizes(row))
+		add_mems(p, row, 6 - plain);
+}
+
+static void add_wide(const struct path *p, const struct x86_row *row)
+{
 	bool w = p->rexw != 0, v16 = p->free66;
 
-	/* Columns that only repeat the row without prefix; X2 columns; registers in the opcode, of which one is enough. */
-	if (!translated[row->id] || row->legal == X86_L_I64 || p->prefix != mandatory || known_opcode_reg(p, row))
-		return;
 	switch (row->size) {
 	case X86_S_B:
 		add_mems(p, row, 1);
@@ -194,6 +214,19 @@ static void add(const struct path *p, const struct x86_row *row)
 		add_mems(p, row, 2);
 	if (w && row->size == X86_S_V)
 		add_mems(p, row, 8);
+}
+
+static void add(const struct path *p, const struct x86_row *row)
+{
+	/* Columns that only repeat the row without prefix; X2 columns; registers in the opcode, of which one is enough. */
+	if (!translated[row->id] || p->prefix != (p->flags & X86_R_MANDATORY) || known_opcode_reg(p, row))
+		return;
+	if (row->legal == (p->mode == DIFF_64 ? X86_L_I64 : X86_L_O64))
+		return;
+	if (p->mode == DIFF_64)
+		add_wide(p, row);
+	else
+		add_legacy(p, row);
 }
 
 static void walk(struct path p, const struct x86_row *row);
@@ -239,14 +272,14 @@ static void walk_group(struct path p, const struct x86_row *row)
 		walk_x87(p, first);
 		break;
 	case X86_K_MODE:
-		walk(p, &first[1]);
+		walk(p, &first[p.mode == DIFF_64]);
 		break;
 	case X86_K_REXB:
-		for (p.rexb = 0; p.rexb < 2; p.rexb++)
+		for (p.rexb = 0; p.rexb < (p.mode == DIFF_64 ? 2 : 1); p.rexb++)
 			walk(p, &first[p.rexb]);
 		break;
 	case X86_K_REXW:
-		for (p.rexw = 0; p.rexw < 2; p.rexw++)
+		for (p.rexw = 0; p.rexw < (p.mode == DIFF_64 ? 2 : 1); p.rexw++)
 			walk(p, &first[p.rexw]);
 		break;
 	case X86_K_VEXL:
@@ -293,18 +326,18 @@ void forms_init(bool (*has)(unsigned feature))
 {
 	nr_forms = 0;
 	engine_offers = has;
-	for (unsigned map = 0; map < 4; map++) {
-		for (unsigned i = 0; i < X86_MAP_ROWS; i++) {
-			struct path p = { .map = (uint8_t)map, .opcode = (uint8_t)(i / 4), .prefix = i % 4, .free66 = prefix66_is_free(map, i),
-					  .reg = -1, .rm = -1, .rexw = -1, .rexb = -1, .mem = -1 };
+	for (unsigned n = 0; n < DIFF_MODES * 4u * X86_MAP_ROWS; n++) {
+		unsigned mode = DIFF_64 - n / (4 * X86_MAP_ROWS), map = n / X86_MAP_ROWS % 4, i = n % X86_MAP_ROWS;
+		struct path p = { .mode = (uint8_t)mode, .map = (uint8_t)map, .opcode = (uint8_t)(i / 4), .prefix = i % 4,
+				  .free66 = prefix66_is_free(map, i), .reg = -1, .rm = -1, .rexw = -1, .rexb = -1, .mem = -1 };
 
-			walk(p, &x86_map_rows[map][i]);
-		}
-		for (unsigned i = 0; i < X86_VEX_ROWS; i += 2) {
-			struct path p = { .map = (uint8_t)map, .opcode = (uint8_t)(i / 8), .prefix = i / 2 % 4, .vex = true, .reg = -1, .rm = -1,
-					  .rexw = -1, .rexb = -1, .mem = -1 };
+		walk(p, &x86_map_rows[map][i]);
+	}
+	for (unsigned n = 0; n < DIFF_MODES * 4u * X86_VEX_ROWS; n += 2) {
+		unsigned mode = DIFF_64 - n / (4 * X86_VEX_ROWS), map = n / X86_VEX_ROWS % 4, i = n % X86_VEX_ROWS;
+		struct path p = { .mode = (uint8_t)mode, .map = (uint8_t)map, .opcode = (uint8_t)(i / 8), .prefix = i / 2 % 4, .vex = true,
+				  .reg = -1, .rm = -1, .rexw = -1, .rexb = -1, .mem = -1 };
 
-			walk_vex(p, &x86_vex_rows[map][i], &x86_vex_rows[map][i + 1]);
-		}
+		walk_vex(p, &x86_vex_rows[map][i], &x86_vex_rows[map][i + 1]);
 	}
 }

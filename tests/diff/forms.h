@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Instruction forms: rows of the decoder's own tables (decode/opmap_*.def) for each operand size, with memory or a register.
+ * Instruction forms: rows of the decoder's own tables (decode/opmap_*.def) for each mode and operand size, with memory or a register.
  */
 #ifndef COHORT_TESTS_DIFF_FORMS_H
 #define COHORT_TESTS_DIFF_FORMS_H
@@ -12,6 +12,7 @@ enum form_mem { FORM_PLAIN /* no ModRM, or nothing to choose */, FORM_MEM, FORM_
 struct form {
 	const struct x86_row *row;
 	uint16_t id;
+	uint8_t mode;       /* enum diff_mode */
 	uint8_t map, opcode;
 	uint8_t mandatory;  /* 0, 0x66, 0xf3, 0xf2 */
 	uint8_t opsize;     /* 1 2 4 8 */
@@ -25,7 +26,7 @@ struct form {
 	const char *skip;   /* why it is not compared, or NULL */
 };
 
-#define MAX_FORMS 8192
+#define MAX_FORMS 24576
 extern struct form forms[MAX_FORMS];
 extern unsigned nr_forms;
 

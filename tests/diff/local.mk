@@ -6,6 +6,7 @@ tests_diff_difftest_SOURCES = \
 	tests/diff/arena.c \
 	tests/diff/compare.c \
 	tests/diff/compare.h \
+	tests/diff/contents.c \
 	tests/diff/diff.h \
 	tests/diff/difftest.c \
 	tests/diff/encode.c \
@@ -23,6 +24,9 @@ tests_diff_difftest_SOURCES = \
 	tests/diff/rng.h \
 	tests/diff/runner.c \
 	tests/diff/runner.h \
+	tests/diff/segments.c \
+	tests/diff/segments.h \
+	tests/diff/segs.def \
 	tests/diff/sequence.c \
 	tests/diff/single.c \
 	tests/diff/skip.def \

@@ -4,28 +4,52 @@
  *
  * Code pages are one file mapped twice, executable where the case wants them and writable elsewhere. A terminator jumps to a stub in
  * low memory and from there to its own entry of native_entry.S. Faults come as signals, whose context has the
- * registers, vector, error code and address.
+ * registers, vector, error code and address. 16-bit and 32-bit code runs in Linux's 32-bit code segment and in segments of our own
+ * (segments.h); signals find the way back from them, too.
  */
 #define _GNU_SOURCE
 #include "diff/native.h"
 
+#include <asm/ldt.h>
+#include <cpuid.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/ucontext.h>
 #include <unistd.h>
 
+#include "diff/segments.h"
+#include "vcpu/x86/x86_cpu.h"
+
 #define HWCAP2_FSGSBASE_BIT 2u
+#define XSTATE_YMM 4u
+
+/* The XSAVE area up to the upper halves of the vector registers; SDM volume 1, 13.4: their offset is the same on every CPU. */
+struct xarea {
+	struct diff_fx fx;
+	uint64_t xstate_bv, header[7];
+	uint8_t upper[16][16];
+} __attribute__((aligned(64)));
 
 /* Of native_entry.S. */
-extern uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs, native_target;
+extern uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs;
 extern uint64_t native_out_gpr[16], native_out_flags, native_out_fs, native_out_gs, native_host_sp, native_host_fs;
-extern uint32_t native_term;
-extern struct diff_fx native_in_fx, native_out_fx;
-extern uint8_t native_in_upper[16][16], native_out_upper[16][16];
+extern uint32_t native_term, native_bases, native_xmask;
+extern uint16_t native_in_sel[6], native_out_sel[6];
+extern struct xarea native_in_x, native_out_x;
+struct far_pointer {
+	uint32_t offset;
+	uint16_t sel;
+} __attribute__((aligned(8)));
+extern struct far_pointer native_far;
 void native_enter(void);
 void native_leave0(void);
 void native_leave1(void);
@@ -34,22 +58,50 @@ void native_abort(void) __attribute__((noreturn));
 void native_signal(int sig, siginfo_t *info, void *context);
 void native_on_signal(int sig, siginfo_t *info, void *context);
 
-uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs, native_target;
+uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs;
 uint64_t native_out_gpr[16], native_out_flags, native_out_fs, native_out_gs, native_host_sp, native_host_fs;
-uint32_t native_term; /* terminator that was reached */
-struct diff_fx native_in_fx, native_out_fx;
-uint8_t native_in_upper[16][16], native_out_upper[16][16];
+uint32_t native_term;  /* terminator that was reached */
+uint32_t native_bases; /* load FS and GS bases */
+uint32_t native_xmask; /* XSAVE components */
+uint16_t native_in_sel[6], native_out_sel[6];
+struct far_pointer native_far;
+struct xarea native_in_x, native_out_x;
 bool native_has_avx;
 
 static uint8_t *code_rw;                /* the code pages, writable */
 static struct diff_outcome *current;    /* of the case that runs; NULL otherwise */
 static uint32_t old_off, old_len;       /* what the last case left in the code pages */
 
+static bool has_xsave(void)
+{
+	uint32_t a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && (c >> 27 & 1);
+}
+
+static uint32_t xcr0(void)
+{
+	uint32_t a, d;
+
+	__asm__("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+	return a;
+}
+
 bool native_possible(const char **why)
 {
-	*why = "the host kernel does not let user programs write FS and GS bases";
+	struct user_desc none = { .entry_number = 0, .read_exec_only = 1, .seg_not_present = 1 };
+
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)) {
+		*why = "the host kernel does not let user programs write FS and GS bases";
+		return false;
+	}
+	if (syscall(SYS_modify_ldt, 0x11, &none, sizeof(none))) {
+		*why = "the host kernel does not let user programs have segments";
+		return false;
+	}
+	*why = "the host has no XSAVE";
 	native_has_avx = __builtin_cpu_supports("avx");
-	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
+	return has_xsave();
 }
 
 static void die(const char *what)
@@ -67,22 +119,59 @@ static uint8_t *map_at(uint64_t addr, size_t len, int prot, int flags, int fd, o
 	return p;
 }
 
-/* Each stub: jmp [pointer]; the pointers stand behind the stubs. Nothing here can be written by a case. */
+/* Each 64-bit stub: jmp [pointer]; the pointers stand behind the stubs. Nothing here can be written by a case. */
 static void make_stubs(void)
 {
 	void (*const leave[DIFF_NR_TERMS])(void) = { native_leave0, native_leave1, native_leave2 };
-	uint8_t *s = map_at(DIFF_STUBS, DIFF_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = memfd_create("diff-stubs", 0);
+	uint8_t page[DIFF_PAGE];
 
+	diff_stub_page(page);
 	for (uint32_t k = 0; k < DIFF_NR_TERMS; k++) {
-		uint8_t *p = s + k * DIFF_STUB_LEN;
+		uint8_t *p = page + k * DIFF_STUB_LEN;
 		uint32_t pointer = DIFF_STUBS + 0x800 + k * 8;
 
 		memcpy(p, "\xff\x24\x25", 3);
 		memcpy(p + 3, &pointer, 4);
-		memcpy(s + 0x800 + k * 8, &leave[k], 8);
+		memcpy(page + 0x800 + k * 8, &leave[k], 8);
 	}
-	if (mprotect(s, DIFF_PAGE, PROT_READ | PROT_EXEC))
-		die("mprotect");
+	if (fd < 0 || write(fd, page, sizeof(page)) != (ssize_t)sizeof(page))
+		die("memfd");
+	map_at(DIFF_STUBS, DIFF_PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	map_at(DIFF_STUBS16_PAGE, DIFF_PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	close(fd);
+}
+
+static void make_segments(void)
+{
+	for (unsigned i = 0; i < DIFF_NR_SEGS; i++) {
+		const struct diff_seg *s = &diff_ldt[i];
+		struct user_desc d = { .entry_number = i, .base_addr = s->base, .seg_32bit = s->big, .contents = s->kind,
+				       .read_exec_only = s->readonly, .seg_not_present = s->absent, .useable = 1 };
+
+		d.limit_in_pages = s->limit > 0xfffff;
+		d.limit = d.limit_in_pages ? s->limit >> 12 : s->limit;
+		if (syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)))
+			die("modify_ldt");
+	}
+}
+
+/*
+ * System calls are the harness's, which is above 4 GiB: wherever a case runs, there are none. A case that makes one gets SIGSYS, which
+ * ends the process.
+ */
+static void confine(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer) + 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { sizeof(code) / sizeof(code[0]), code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+		die("seccomp");
 }
 
 static void catch_signals(void)
@@ -114,26 +203,27 @@ void native_init(void)
 	data = map_at(DIFF_DATA, DIFF_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	memset(data, 1, DIFF_DATA_SIZE);
 	make_stubs();
+	make_segments();
+	native_xmask = 3 | (xcr0() & XSTATE_YMM);
 	__asm__("rdfsbase %0" : "=r"(native_host_fs));
 	catch_signals();
+	confine();
 }
 
-/* The extended area behind a signal frame's FXSAVE image, standard form (SDM volume 1, 13.4.3). */
-#define FRAME_SW_RESERVED 464u
-#define FRAME_MAGIC 0x46505853u
-#define FRAME_XSTATE_BV 512u
-#define FRAME_UPPER 576u
-
-static void copy_upper(struct diff_state *s, const uint8_t *frame)
+static uint64_t linear_pc(uint16_t cs, uint64_t offset)
 {
-	uint32_t magic;
-	uint64_t in_use;
+	struct diff_seg seg;
 
-	memset(s->upper, 0, sizeof(s->upper));
-	memcpy(&magic, frame + FRAME_SW_RESERVED, 4);
-	memcpy(&in_use, frame + FRAME_XSTATE_BV, 8);
-	if (native_has_avx && magic == FRAME_MAGIC && (in_use & 4))
-		memcpy(s->upper, frame + FRAME_UPPER, sizeof(s->upper));
+	return diff_seg(cs, &seg) && !seg.wide ? (uint32_t)(seg.base + offset) : offset;
+}
+
+static void copy_vectors(struct diff_state *s, const struct xarea *x)
+{
+	memcpy(&s->fx, &x->fx, sizeof(s->fx));
+	if (native_xmask & x->xstate_bv & XSTATE_YMM)
+		memcpy(s->upper, x->upper, sizeof(s->upper));
+	else
+		memset(s->upper, 0, sizeof(s->upper));
 }
 
 static void copy_gregs(struct diff_state *s, const ucontext_t *uc)
@@ -143,10 +233,12 @@ static void copy_gregs(struct diff_state *s, const ucontext_t *uc)
 
 	for (unsigned i = 0; i < 16; i++)
 		s->gpr[i] = (uint64_t)uc->uc_mcontext.gregs[order[i]];
-	s->rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
 	s->flags = (uint64_t)uc->uc_mcontext.gregs[REG_EFL];
-	memcpy(&s->fx, uc->uc_mcontext.fpregs, sizeof(s->fx));
-	copy_upper(s, (const uint8_t *)uc->uc_mcontext.fpregs);
+	memcpy(s->sel, native_out_sel, sizeof(s->sel));
+	s->sel[X86_CS] = (uint16_t)uc->uc_mcontext.gregs[REG_CSGSFS];
+	s->sel[X86_SS] = (uint16_t)(uc->uc_mcontext.gregs[REG_CSGSFS] >> 48);
+	s->rip = linear_pc(s->sel[X86_CS], (uint64_t)uc->uc_mcontext.gregs[REG_RIP]);
+	copy_vectors(s, (const struct xarea *)uc->uc_mcontext.fpregs);
 }
 
 void native_on_signal(int sig, siginfo_t *info, void *context)
@@ -165,7 +257,7 @@ void native_on_signal(int sig, siginfo_t *info, void *context)
 	o->out.gs_base = native_out_gs;
 	o->vector = (uint8_t)uc->uc_mcontext.gregs[REG_TRAPNO];
 	o->error = (uint32_t)uc->uc_mcontext.gregs[REG_ERR];
-	o->cr2 = o->vector == 14 ? (uint64_t)uc->uc_mcontext.gregs[REG_CR2] : 0;
+	o->cr2 = o->vector == X86_PF ? (uint64_t)uc->uc_mcontext.gregs[REG_CR2] : 0;
 	native_abort();
 }
 
@@ -174,30 +266,36 @@ static void write_code(const struct diff_case *c)
 	memset(code_rw + old_off, 0xcc, old_len);
 	memcpy(code_rw + c->code_off, c->code, c->code_len);
 	for (uint32_t k = 0; k < DIFF_NR_TERMS; k++)
-		diff_term_code(c->term, k, code_rw + (c->term[k] - DIFF_CODE));
+		diff_term_code(c, k, code_rw + (c->term[k] - DIFF_CODE));
 	old_off = c->code_off;
 	old_len = c->term[2] + DIFF_TERM_LEN - DIFF_CODE - c->code_off;
 }
 
-static void load_state(const struct diff_state *s)
+static void load_state(const struct diff_case *c)
 {
+	const struct diff_state *s = &c->in;
+
 	memcpy(native_in_gpr, s->gpr, sizeof(native_in_gpr));
+	memcpy(native_in_sel, s->sel, sizeof(native_in_sel));
 	native_in_flags = s->flags;
 	native_in_fs = s->fs_base;
 	native_in_gs = s->gs_base;
-	native_in_fx = s->fx;
-	memcpy(native_in_upper, s->upper, sizeof(native_in_upper));
-	native_target = s->rip;
+	native_bases = c->mode == DIFF_64;
+	native_in_x.fx = s->fx;
+	native_in_x.xstate_bv = native_xmask;
+	memcpy(native_in_x.upper, s->upper, sizeof(s->upper));
+	native_far = (struct far_pointer){ (uint32_t)s->rip - (c->mode == DIFF_64 ? 0 : diff_seg_base(s->sel[X86_CS])), s->sel[X86_CS] };
 }
 
 static void store_state(const struct diff_case *c, struct diff_outcome *o)
 {
 	memcpy(o->out.gpr, native_out_gpr, sizeof(native_out_gpr));
+	memcpy(o->out.sel, native_out_sel, sizeof(native_out_sel));
+	o->out.sel[X86_CS] = c->in.sel[X86_CS]; /* the stub has changed it */
 	o->out.flags = native_out_flags;
 	o->out.fs_base = native_out_fs;
 	o->out.gs_base = native_out_gs;
-	o->out.fx = native_out_fx;
-	memcpy(o->out.upper, native_out_upper, sizeof(native_out_upper));
+	copy_vectors(&o->out, &native_out_x);
 	o->out.rip = c->term[native_term % DIFF_NR_TERMS];
 	o->vector = DIFF_END;
 	o->error = 0;
@@ -239,7 +337,7 @@ void native_run(const struct diff_case *c, struct diff_outcome *out, uint8_t *af
 
 	fill_arena(c, arena);
 	write_code(c);
-	load_state(&c->in);
+	load_state(c);
 	current = out;
 	native_enter();
 	if (current)

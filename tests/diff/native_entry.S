@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Into and out of a case on the real CPU. All state goes through the variables of native.c; the C stack pointer and C's FS base are
- * kept in two of them, because while a case runs nothing else of C's is left.
+ * kept in two of them, because while a case runs nothing else of C's is left. 16-bit and 32-bit code is entered by the same far jump as
+ * 64-bit code; its stubs jump back to 64-bit ones.
  *
- *   native_enter    loads native_in_* and jumps to native_target; returns when native_leave0..2 or native_abort is reached
+ *   native_enter    loads native_in_* and jumps to native_far; returns when native_leave0..2 or native_abort is reached
  *   native_leave0.. terminators lead here: store everything to native_out_*, and which one it was to native_term
  *   native_signal   signal handler: gives C its FS base back, then goes on in native_on_signal() on the alternate stack
  *   native_abort    from C: back to the caller of native_enter
+ *
+ * EFLAGS.AC may be set while any of these run, until they clear it.
  */
 	.text
 
@@ -22,19 +25,22 @@ native_enter:
 	mov %rsp, native_host_sp(%rip)
 	rdfsbase %rax
 	mov %rax, native_host_fs(%rip)
-	fxrstor64 native_in_fx(%rip)
-	cmpb $0, native_has_avx(%rip)
+	mov native_xmask(%rip), %eax
+	xor %edx, %edx
+	xrstor64 native_in_x(%rip)
+	mov native_in_sel + 0 * 2(%rip), %es
+	mov native_in_sel + 3 * 2(%rip), %ds
+	mov native_in_sel + 4 * 2(%rip), %fs
+	mov native_in_sel + 5 * 2(%rip), %gs
+	cmpl $0, native_bases(%rip)
 	je 1f
-	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-	vinsertf128 $1, native_in_upper + \n * 16(%rip), %ymm\n, %ymm\n
-	.endr
-1:
 	mov native_in_gs(%rip), %rax
 	wrgsbase %rax
 	mov native_in_fs(%rip), %rax
 	wrfsbase %rax
-	pushq native_in_flags(%rip)
+1:	pushq native_in_flags(%rip)
 	popfq
+	mov native_in_sel + 2 * 2(%rip), %ss
 	mov native_in_gpr + 0 * 8(%rip), %rax
 	mov native_in_gpr + 1 * 8(%rip), %rcx
 	mov native_in_gpr + 2 * 8(%rip), %rdx
@@ -51,7 +57,7 @@ native_enter:
 	mov native_in_gpr + 13 * 8(%rip), %r13
 	mov native_in_gpr + 14 * 8(%rip), %r14
 	mov native_in_gpr + 15 * 8(%rip), %r15
-	jmp *native_target(%rip)
+	ljmp *native_far(%rip)
 
 	.globl native_leave0
 	.type native_leave0, @function
@@ -86,22 +92,23 @@ leave:
 	mov %r13, native_out_gpr + 13 * 8(%rip)
 	mov %r14, native_out_gpr + 14 * 8(%rip)
 	mov %r15, native_out_gpr + 15 * 8(%rip)
+	mov %es, native_out_sel + 0 * 2(%rip)
+	mov %ss, native_out_sel + 2 * 2(%rip)
+	mov %ds, native_out_sel + 3 * 2(%rip)
+	mov %fs, native_out_sel + 4 * 2(%rip)
+	mov %gs, native_out_sel + 5 * 2(%rip)
 	mov native_host_sp(%rip), %rsp
 	pushfq
 	popq native_out_flags(%rip)
-	fxsave64 native_out_fx(%rip)
-	cmpb $0, native_has_avx(%rip)
-	je 1f
-	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-	vextractf128 $1, %ymm\n, native_out_upper + \n * 16(%rip)
-	.endr
-1:
+	pushq $2
+	popfq
+	mov native_xmask(%rip), %eax
+	xor %edx, %edx
+	xsave64 native_out_x(%rip)
 	rdfsbase %rax
 	mov %rax, native_out_fs(%rip)
 	rdgsbase %rax
 	mov %rax, native_out_gs(%rip)
-	mov native_host_fs(%rip), %rax
-	wrfsbase %rax
 
 	.globl native_abort
 	.type native_abort, @function
@@ -109,6 +116,15 @@ native_abort:
 	mov native_host_sp(%rip), %rsp
 	pushq $2
 	popfq
+	mov $0x2b, %eax
+	mov %eax, %ss
+	xor %eax, %eax
+	mov %eax, %ds
+	mov %eax, %es
+	mov %eax, %fs
+	mov %eax, %gs
+	mov native_host_fs(%rip), %rax
+	wrfsbase %rax
 	fninit
 	cmpb $0, native_has_avx(%rip)
 	je 1f
@@ -126,6 +142,13 @@ native_abort:
 	.globl native_signal
 	.type native_signal, @function
 native_signal:
+	pushfq
+	andl $~0x40000, (%rsp)
+	popfq
+	mov %es, native_out_sel + 0 * 2(%rip)
+	mov %ds, native_out_sel + 3 * 2(%rip)
+	mov %fs, native_out_sel + 4 * 2(%rip)
+	mov %gs, native_out_sel + 5 * 2(%rip)
 	rdfsbase %rax
 	mov %rax, native_out_fs(%rip)
 	rdgsbase %rax

@@ -74,7 +74,7 @@ static bool fill(struct program *p, unsigned i)
 		return true;
 	rel = (int32_t)(p->at[in->branch] - end);
 	memcpy(at + in->len - in->rel_size, &rel, in->rel_size);
-	return in->rel_size == 4 || rel == (int8_t)rel;
+	return in->rel_size > 1 || rel == (int8_t)rel;
 }
 
 bool program_layout(struct program *p, uint64_t keep)

@@ -15,6 +15,7 @@
 struct insn {
 	uint8_t bytes[16];
 	uint8_t len;
+	uint8_t mode;        /* enum diff_mode */
 	uint8_t disp_off;    /* of a 32-bit displacement relative to the instruction's end; 0: none */
 	uint32_t rip_target; /* what it is to reach */
 	uint8_t rel_size;    /* of a relative branch, last in the instruction; 0: none */
@@ -65,8 +66,10 @@ struct mem_choice {
 	uint8_t kind;    /* enum mem_kind */
 	uint8_t base, index, scale_log2; /* index 4: none */
 	int32_t disp;
-	bool wide_disp;  /* 32 bits even if 8 would do */
-	bool addr32;
+	uint8_t rm16;    /* 16-bit addresses: ModRM.rm names the registers */
+	bool wide_disp;  /* the longest form even if 8 bits would do */
+	bool no_sib;     /* absolute addresses outside 64-bit mode: the short form */
+	uint8_t addr;    /* address size: 2, 4, 8 */
 	uint8_t seg;     /* prefix byte or 0 */
 	bool vector;     /* the index is a vector register: always there, number 4 too */
 };
@@ -75,16 +78,20 @@ bool insn_encode(struct insn *i, unsigned form, const struct mem_choice *m, stru
 bool insn_redecode(struct insn *i); /* after bytes were changed */
 
 /* ---- Facts about instructions (facts.c) */
+bool insn_is_excluded(const struct x86_insn *in);     /* must not run on the host: INT 80 */
 uint32_t insn_writes_gpr(const struct x86_insn *in); /* mask, generous */
 bool insn_is_locked(const struct x86_insn *in);      /* LOCK prefix or implied */
+bool insn_checks_alignment(const struct x86_insn *in); /* every CPU raises #AC alike */
 bool insn_writes_mem(const struct x86_insn *in);
 int insn_mem_operand(const struct x86_insn *in);     /* number of the memory operand, or -1 */
 
 /* ---- Generation */
-void state_random(struct diff_state *s, struct rng *r);                       /* state.c */
+void state_random(struct diff_state *s, unsigned mode, struct rng *r);                     /* state.c */
 uint8_t how_random(struct rng *r);                                            /* DIFF_* bits; state.c */
 void single_generate(struct program *p, uint64_t seed, unsigned form);        /* single.c */
 /* aim.c: makes the state fit one instruction; false: its memory operand landed where it must not be. */
+void poke_operand(struct program *p, const struct x86_insn *in, uint64_t at, unsigned size, struct rng *r); /* contents.c */
+void poke_holes(struct program *p, const struct x86_insn *in, uint64_t at);
 bool aim(struct program *p, struct insn *i, struct rng *r);
 void sequence_generate(struct program *p, uint64_t seed, const uint16_t *pool, unsigned nr_pool); /* sequence.c */
 

@@ -119,7 +119,7 @@ static void print_code(const struct program *p)
 		uint64_t pc = DIFF_CODE + p->c.code_off + off;
 		size_t left = p->c.code_len - off;
 		char text[128] = "?";
-		size_t len = x86_disasm(X86_MODE_64, pc, p->c.code + off, left > 15 ? 15 : left, text, sizeof(text));
+		size_t len = x86_disasm((enum x86_mode)p->c.mode, pc, p->c.code + off, left > 15 ? 15 : left, text, sizeof(text));
 
 		printf("  %" PRIx64 "  %s\n", pc, text);
 		off += (uint32_t)(len ? len : 1);

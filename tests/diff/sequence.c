@@ -48,10 +48,19 @@ static bool unsuitable(const struct form *f)
 {
 	switch (f->id) {
 	case X86_I_POPF: case X86_I_ENTER: case X86_I_LEAVE: case X86_I_XLAT: case X86_I_FXRSTOR: case X86_I_FLDENV: case X86_I_FRSTOR:
-	case X86_I_FXSAVE: case X86_I_FNSAVE: case X86_I_FNSTENV: case X86_I_FLDCW: case X86_I_LDMXCSR: case X86_I_WRFSBASE:
+	case X86_I_FXSAVE: case X86_I_FNSAVE: case X86_I_FNSTENV: case X86_I_FLDCW: case X86_I_LDMXCSR: case X86_I_VLDMXCSR: case X86_I_WRFSBASE:
 	case X86_I_WRGSBASE: case X86_I_UD0: case X86_I_UD1: case X86_I_UD2: case X86_I_CMPXCHG16B: case X86_I_MASKMOVQ:
 	case X86_I_MASKMOVDQU: case X86_I_VMASKMOVDQU:
 		return true;
+	case X86_I_INT: case X86_I_INT3: case X86_I_RSM: case X86_I_IN: case X86_I_OUT: case X86_I_INS: case X86_I_OUTS: case X86_I_IRET:
+	case X86_I_RETF: case X86_I_JMPF: case X86_I_CALLF: case X86_I_LES: case X86_I_LDS: case X86_I_LSS: case X86_I_LFS: case X86_I_LGS:
+	case X86_I_LAR: case X86_I_LSL: case X86_I_VERR: case X86_I_VERW: case X86_I_MONITOR: case X86_I_MWAIT: case X86_I_XSETBV:
+	case X86_I_CLAC: case X86_I_STAC: case X86_I_BOUND: case X86_I_POPA: case X86_I_INTO:
+		return true;
+	case X86_I_MOV_SEG: case X86_I_POP:
+		return x86_oc_info[f->row->oc[0]].method == X86_M_SD || x86_oc_info[f->row->oc[0]].method == X86_M_SEGF;
+	case X86_I_PUSH: /* see contents.c */
+		return f->opsize > 2 && x86_oc_info[f->row->oc[0]].method == X86_M_SEGF;
 	case X86_I_JMP: case X86_I_CALL: /* direct ones only */
 		return f->modrm;
 	case X86_I_SHLD: case X86_I_SHRD:
@@ -69,6 +78,7 @@ static void choose_memory(const struct plan *s, struct mem_choice *m)
 	unsigned what = rng_below(r, 100);
 
 	memset(m, 0, sizeof(*m));
+	m->addr = 8;
 	m->kind = MEM_BASE;
 	m->base = what < 80 ? s->base[what & 1] : X86_RSP;
 	m->index = rng_percent(r, 20) ? s->index : 4;
@@ -153,7 +163,7 @@ static bool choose_insn(struct plan *s, unsigned at, unsigned nr, uint16_t undef
 		unsigned n = s->pool[rng_below(s->r, s->nr_pool)];
 		struct mem_choice m;
 
-		if (unsuitable(&forms[n]) || !profile_allows(s->profile, &forms[n]))
+		if (forms[n].mode != s->p->c.mode || unsuitable(&forms[n]) || !profile_allows(s->profile, &forms[n]))
 			continue;
 		if ((forms[n].id == X86_I_DIV || forms[n].id == X86_I_IDIV || forms[n].id == X86_I_RET) && !rng_percent(s->r, 15))
 			continue;
@@ -228,6 +238,7 @@ static void fixed(struct insn *i, const uint8_t *bytes, unsigned len)
 	i->len = (uint8_t)len;
 	i->branch = NO_BRANCH;
 	i->form = 0xffff;
+	i->mode = DIFF_64;
 	insn_redecode(i);
 }
 
@@ -264,6 +275,9 @@ static bool build(struct plan *s, unsigned nr)
 			p->insn[at].branch = (uint8_t)(at + 1);
 	}
 	p->nr = nr;
+	for (unsigned at = 0; at < nr; at++)
+		if (!insn_checks_alignment(&p->insn[at].in))
+			p->c.in.flags &= ~(uint64_t)X86_FL_AC;
 	if (rng_percent(s->r, 20))
 		p->nr += add_loop(s, nr);
 	return program_layout(p, KEEP_ALL);
@@ -282,7 +296,8 @@ void sequence_generate(struct program *p, uint64_t seed, const uint16_t *pool, u
 		memset(&p->c, 0, offsetof(struct diff_case, in));
 		p->poke_used = 0;
 		s.profile = what < 55 ? PROFILE_INT : what < 80 ? PROFILE_SSE : what < 90 ? PROFILE_X87 : PROFILE_MIXED;
-		state_random(&p->c.in, &r);
+		state_random(&p->c.in, DIFF_64, &r);
+		p->c.mode = DIFF_64;
 		p->c.in.flags &= ~(uint64_t)X86_FL_DF;
 		assign_registers(&s);
 		p->c.image = rng_below(&r, DIFF_NR_IMAGES);

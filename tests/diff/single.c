@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include "diff/program.h"
+#include "diff/segments.h"
 #include "diff/values.h"
 
 #define MAX_TRIES 100000 /* a form that the decoder will not see again: a bug in its table, or in ours */
 
-static const uint8_t segment_prefixes[] = { 0x64, 0x65, 0x3e, 0x2e };
+static const uint8_t segment_prefixes[] = { 0x64, 0x65, 0x3e, 0x2e, 0x26, 0x36 };
 
 static int32_t random_disp(struct rng *r)
 {
@@ -25,28 +26,46 @@ static int32_t random_disp(struct rng *r)
 	}
 }
 
-static void choose_memory(struct mem_choice *m, struct rng *r)
+static void choose_memory(struct mem_choice *m, unsigned mode, struct rng *r)
 {
-	unsigned what = rng_below(r, 100);
+	unsigned what = rng_below(r, 100), regs = mode == DIFF_64 ? 16 : 8;
 
 	memset(m, 0, sizeof(*m));
-	m->kind = what < 45 ? MEM_BASE : what < 75 ? MEM_BASE : what < 85 ? MEM_INDEX : what < 92 ? MEM_ABS : MEM_RIP;
-	m->base = (uint8_t)rng_below(r, 16);
-	m->index = what < 45 ? 4 : (uint8_t)rng_below(r, 16);
+	m->addr = mode == DIFF_64 ? 8 : mode == DIFF_32 ? 4 : 2;
+	if (rng_percent(r, mode == DIFF_64 ? 8 : 25))
+		m->addr = mode == DIFF_32 ? 2 : 4;
+	m->kind = what < 75 ? MEM_BASE : what < 85 ? MEM_INDEX : what < 92 || mode != DIFF_64 ? MEM_ABS : MEM_RIP;
+	m->base = (uint8_t)rng_below(r, regs);
+	m->index = what < 45 ? 4 : (uint8_t)rng_below(r, regs);
 	if (m->kind == MEM_INDEX && m->index == 4)
-		m->index = 12;
+		m->index = mode == DIFF_64 ? 12 : 5;
+	m->rm16 = (uint8_t)rng_below(r, 8);
 	m->scale_log2 = (uint8_t)rng_below(r, 4);
-	m->disp = random_disp(r);
+	m->disp = m->addr == 2 ? (int16_t)random_disp(r) : random_disp(r);
 	m->wide_disp = rng_percent(r, 20);
-	m->addr32 = rng_percent(r, 8);
-	if (rng_percent(r, 12))
-		m->seg = segment_prefixes[rng_below(r, 4)];
+	m->no_sib = mode != DIFF_64 && rng_percent(r, 80);
+	if (rng_percent(r, mode == DIFF_64 ? 12 : 25))
+		m->seg = segment_prefixes[rng_below(r, 6)];
 	if (m->kind == MEM_ABS)
 		m->disp = (int32_t)(DIFF_DATA + rng_below(r, DIFF_DATA_SIZE + 64) - 32);
 	if (m->kind == MEM_RIP) {
-		m->addr32 = false;
+		m->addr = 8;
 		m->seg = 0;
 	}
+}
+
+/* An absolute address is one in the segment: which it is shows in the encoded instruction. */
+static bool choose_absolute(struct insn *i, struct mem_choice *m, const struct program *p, unsigned form, struct rng *r)
+{
+	uint64_t base;
+
+	if (!insn_encode(i, form, m, r))
+		return false;
+	base = diff_case_base(&p->c, i->in.mem.seg);
+	if (p->c.mode == DIFF_64 || !base || i->in.mem.base != X86_REG_NONE || i->in.mem.index != X86_REG_NONE || !i->in.has_modrm)
+		return true;
+	m->disp -= (int32_t)base;
+	return insn_encode(i, form, m, r);
 }
 
 static uint32_t code_offset(struct rng *r, unsigned len)
@@ -72,14 +91,15 @@ void single_generate(struct program *p, uint64_t seed, unsigned form)
 			fprintf(stderr, "difftest: form %u cannot be made\n", form);
 			exit(2);
 		}
-		choose_memory(&m, &r);
+		memset(&p->c, 0, offsetof(struct diff_case, in));
+		p->c.mode = f->mode;
+		state_random(&p->c.in, f->mode, &r);
+		choose_memory(&m, f->mode, &r);
 		if (f->opcode >= 0xa0 && f->opcode <= 0xa3 && f->map == 0)
 			m.disp = (int32_t)(DIFF_DATA + rng_below(&r, DIFF_DATA_SIZE));
 		p->poke_used = 0;
-		memset(&p->c, 0, offsetof(struct diff_case, in));
-		if (!insn_encode(i, form, &m, &r))
+		if (!choose_absolute(i, &m, p, form, &r))
 			continue;
-		state_random(&p->c.in, &r);
 		if (!aim(p, i, &r))
 			continue;
 		if (i->rel_size)
