@@ -134,7 +134,7 @@ static void leaf_d(struct x86_cpu *c, uint32_t sub, struct x86_cpuid_regs *r)
 		r->ecx = x86_xsave_size(all, false);
 	} else if (sub == 1) {
 		r->eax = c->cpuid->word[X86_CW_D1A];
-		if (x86_offers(c, X86_CPUID_XSAVEC))
+		if (x86_offers(c, X86_CPUID_XSAVEC) || x86_offers(c, X86_CPUID_XSAVES))
 			r->ebx = x86_xsave_size(c->xcr0 | c->xss, true);
 	} else if (sub < 32 && all >> sub & 1) {
 		r->eax = x86_xsave_component(sub, &r->ebx);

@@ -10,12 +10,17 @@
 #include "tcg/backend.h"
 #include "util/bitops.h"
 #include "util/err.h"
+#include "util/log.h"
 #include "vcpu/x86/decode/decode.h"
 
-enum { Q = 1, N = 2, W = 4, M = 8 };
+/* Models, and sets of them as cpuid_bits.def has them. */
+enum { Q = 1, N = 2, W = 4, S = 8, I = 16, H = 32, B = 64, C = 128, X = 256, E = 512, R = 1024, M = 2048 };
+enum { SKX = X, SKL = C | SKX, BDW = B | SKL, HSW = H | BDW, IVB = I | HSW, SNB = S | IVB, WSM = W | SNB, NHM = N | WSM, ZEN = E | R,
+       ALL = Q | NHM | ZEN };
 
 static const struct bit {
-	uint8_t word, bit, feature, models;
+	uint8_t word, bit, feature;
+	uint16_t models;
 	const char *names;
 } bits[] = {
 #define X86_CPUID_BIT(id, word, bit, names, feature, models) { X86_CW_##word, bit, X86_F_##feature, models, names },
@@ -39,6 +44,7 @@ static const uint16_t needs[][2] = {
 	{ X86_CPUID_XSAVE, X86_CPUID_XSAVEOPT },
 	{ X86_CPUID_XSAVE, X86_CPUID_XSAVEC },
 	{ X86_CPUID_XSAVE, X86_CPUID_XGETBV1 },
+	{ X86_CPUID_XSAVE, X86_CPUID_XSAVES },
 	{ X86_CPUID_XSAVE, X86_CPUID_AVX },
 	{ X86_CPUID_SSE42, X86_CPUID_AVX },
 	{ X86_CPUID_AVX, X86_CPUID_AVX2 },
@@ -104,13 +110,15 @@ static void clear_bit(struct x86_cpuid_model *m, unsigned bit)
 	m->word[bit / 32] &= ~(1u << bit % 32);
 }
 
-static void drop_what_the_host_lacks(struct x86_cpuid_model *m)
+/* What the engine does and, in code for it, this host. Names alone are known of the rest. */
+static bool is_possible(const struct bit *b)
 {
 	uint32_t lacks = tcg_backend && tcg_backend->lacks ? tcg_backend->lacks() : 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(host_needs); i++)
-		if (host_needs[i].needs & lacks)
-			clear_bit(m, host_needs[i].bit);
+		if (host_needs[i].needs & lacks && host_needs[i].bit == b->word * 32u + b->bit)
+			return false;
+	return b->models & M;
 }
 
 /* ---- Names */
@@ -158,18 +166,26 @@ struct word {
 	size_t len;
 };
 
-static int feature_set(struct x86_cpuid_model *m, struct word name, bool on, struct err *err)
+/* A model under construction: all bits wanted so far, those that someone asked for by name, and what to do about impossible ones. */
+struct parse {
+	struct x86_cpuid_model *m;
+	uint32_t asked[X86_CW_COUNT];
+	bool check, enforce;
+};
+
+static int feature_set(struct parse *p, struct word name, bool on, struct err *err)
 {
 	const struct bit *b = bit_find(name.text, name.len);
 
 	if (!b)
 		return err_set(err, "unknown CPU feature '%.*s'; -cpu help lists them", (int)name.len, name.text);
-	if (on && !(b->models & M))
-		return err_set(err, "CPU feature '%.*s' is not implemented; leave it out", (int)name.len, name.text);
-	if (on)
-		m->word[b->word] |= 1u << b->bit;
-	else
-		m->word[b->word] &= ~(1u << b->bit);
+	if (on) {
+		p->m->word[b->word] |= 1u << b->bit;
+		p->asked[b->word] |= 1u << b->bit;
+	} else {
+		p->m->word[b->word] &= ~(1u << b->bit);
+		p->asked[b->word] &= ~(1u << b->bit);
+	}
 	return 0;
 }
 
@@ -189,9 +205,21 @@ static bool is(struct word w, const char *text)
 	return w.len == strlen(text) && !memcmp(w.text, text, w.len);
 }
 
-/* name=value where name is no feature bit. 1: not known here. */
-static int property_set(struct x86_cpuid_model *m, struct word name, struct word value, struct err *err)
+static bool is_on(struct word w)
 {
+	return is(w, "on") || is(w, "true") || is(w, "yes");
+}
+
+static bool is_off(struct word w)
+{
+	return is(w, "off") || is(w, "false") || is(w, "no");
+}
+
+/* name=value where name is no feature bit. 1: not known here. */
+static int property_set(struct parse *p, struct word name, struct word value, struct err *err)
+{
+	struct x86_cpuid_model *m = p->m;
+
 	if (is(name, "family"))
 		return number_set(&m->family, 0xff + 0xf, name, value.text, err);
 	if (is(name, "model"))
@@ -211,32 +239,53 @@ static int property_set(struct x86_cpuid_model *m, struct word name, struct word
 		memcpy(m->brand, value.text, value.len);
 		return 0;
 	}
-	/* Every request is checked and nothing is dropped in silence, so these say nothing new. */
-	if (is(name, "check") || is(name, "enforce") || is(name, "migratable"))
-		return 0;
-	return 1;
+	if (is(name, "check"))
+		p->check = is_on(value);
+	else if (is(name, "enforce"))
+		p->enforce = is_on(value);
+	else if (!is(name, "migratable"))
+		return 1;
+	return 0;
 }
 
-static int item_set(struct x86_cpuid_model *m, struct word item, struct err *err)
+static int item_set(struct parse *p, struct word item, struct err *err)
 {
 	const char *eq = memchr(item.text, '=', item.len);
 	struct word name = item, value = { "on", 2 };
 	int known;
 
 	if (item.len && (*item.text == '+' || *item.text == '-'))
-		return feature_set(m, (struct word){ item.text + 1, item.len - 1 }, *item.text == '+', err);
+		return feature_set(p, (struct word){ item.text + 1, item.len - 1 }, *item.text == '+', err);
 	if (eq) {
 		name.len = (size_t)(eq - item.text);
 		value = (struct word){ eq + 1, item.len - name.len - 1 };
 	}
-	known = property_set(m, name, value, err);
+	known = property_set(p, name, value, err);
 	if (known <= 0)
 		return known;
-	if (is(value, "on") || is(value, "true") || is(value, "yes"))
-		return feature_set(m, name, true, err);
-	if (is(value, "off") || is(value, "false") || is(value, "no"))
-		return feature_set(m, name, false, err);
+	if (is_on(value) || is_off(value))
+		return feature_set(p, name, is_on(value), err);
 	return err_set(err, "CPU feature '%.*s' is on or off, not '%.*s'", (int)name.len, name.text, (int)value.len, value.text);
+}
+
+/* Leaves out what cannot be; `refused`: names of what was asked for all the same. */
+static void drop_impossible(struct parse *p, char *refused, size_t size)
+{
+	size_t used = 0;
+
+	*refused = 0;
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
+		const struct bit *b = &bits[i];
+		int n;
+
+		if (!(p->m->word[b->word] >> b->bit & 1) || is_possible(b))
+			continue;
+		p->m->word[b->word] &= ~(1u << b->bit);
+		if (!(p->asked[b->word] >> b->bit & 1) || used >= size)
+			continue;
+		n = snprintf(refused + used, size - used, "%s%.*s", used ? ", " : "", (int)strcspn(b->names, ","), b->names);
+		used += n > 0 ? (size_t)n : 0;
+	}
 }
 
 static void drop_dependents(struct x86_cpuid_model *m)
@@ -256,20 +305,30 @@ static void drop_dependents(struct x86_cpuid_model *m)
 		m->word[X86_CW_CAPS] = m->word[X86_CW_CAPSH] = 0;
 }
 
-static void model_start(struct x86_cpuid_model *m, const struct model *base)
+/* Nobody asks for each bit of max. */
+static void model_start(struct parse *p, const struct model *base)
 {
+	struct x86_cpuid_model *m = p->m;
+
 	*m = (struct x86_cpuid_model){ .family = base->family, .model = base->model, .stepping = base->stepping, .level = base->level,
 				       .xlevel = base->xlevel };
 	memcpy(m->vendor, base->vendor, 12);
 	memcpy(m->brand, base->brand, strlen(base->brand));
-	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
-		if (bits[i].models & base->letter)
-			m->word[bits[i].word] |= 1u << bits[i].bit;
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
+		if (!(bits[i].models & base->letter))
+			continue;
+		m->word[bits[i].word] |= 1u << bits[i].bit;
+		if (base->letter != M)
+			p->asked[bits[i].word] |= 1u << bits[i].bit;
+	}
 }
 
-static int parse(struct x86_cpuid_model *m, const char *text, struct err *err)
+/* warns: whether this is the time to tell the user what is left out. */
+static int parse(struct x86_cpuid_model *m, const char *text, bool warns, struct err *err)
 {
+	struct parse p = { .m = m, .check = true };
 	const struct model *base;
+	char refused[400];
 	size_t len;
 
 	if (!text || !*text)
@@ -278,14 +337,18 @@ static int parse(struct x86_cpuid_model *m, const char *text, struct err *err)
 	base = model_find(text, len);
 	if (!base)
 		return err_set(err, "unknown CPU model '%.*s'; -cpu help lists them", (int)len, text);
-	model_start(m, base);
-	for (const char *p = text + len; *p; p += len) {
-		p++;
-		len = strcspn(p, ",");
-		if (len && item_set(m, (struct word){ p, len }, err) < 0)
+	model_start(&p, base);
+	for (const char *at = text + len; *at; at += len) {
+		at++;
+		len = strcspn(at, ",");
+		if (len && item_set(&p, (struct word){ at, len }, err) < 0)
 			return -1;
 	}
-	drop_what_the_host_lacks(m);
+	drop_impossible(&p, refused, sizeof(refused));
+	if (*refused && p.enforce)
+		return err_set(err, "-cpu %s: not implemented, or not by this host: %s", text, refused);
+	if (*refused && p.check && warns)
+		warn("-cpu %s: without %s: not implemented, or not by this host", text, refused);
 	drop_dependents(m);
 	return 0;
 }
@@ -312,7 +375,7 @@ int x86_cpuid_init(struct x86_cpu *c, unsigned index, const struct vcpu_config *
 	static struct x86_cpuid_model shared; /* the same for every vCPU of the machine */
 	struct x86_cpuid_model m;
 
-	if (parse(&m, config->cpu_model, err) < 0 || topology(&m, c, index, config, err) < 0)
+	if (parse(&m, config->cpu_model, index == 0, err) < 0 || topology(&m, c, index, config, err) < 0)
 		return -1;
 	shared = m;
 	c->cpuid = &shared;
@@ -328,7 +391,7 @@ int x86_cpuid_check(const char *model, struct err *err)
 {
 	struct x86_cpuid_model m;
 
-	return parse(&m, model, err);
+	return parse(&m, model, false, err);
 }
 
 void x86_cpuid_print_models(FILE *out)
@@ -337,7 +400,7 @@ void x86_cpuid_print_models(FILE *out)
 
 	fprintf(out, "Available CPUs:\n");
 	for (size_t i = 0; i < ARRAY_LEN(models); i++)
-		fprintf(out, "  %-10s  %s\n", models[i].name, models[i].help);
+		fprintf(out, "  %-14s  %s\n", models[i].name, models[i].help);
 	fprintf(out, "\nFeatures, as +name, -name, name=on|off:\n");
 	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
 		int len = (int)strcspn(bits[i].names, ",");

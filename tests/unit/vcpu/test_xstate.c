@@ -189,7 +189,11 @@ static void test_xsavec(void **state)
 	assert_int_equal(env->mxcsr, 0x1fa0);
 	assert_true(env->vreg[3].q[0] == 0);
 	assert_int_equal(x86_fx_get(env->fpu_image, X86_FX_FCW), 0x37f);
-	assert_fault(X86_UD, x86_rt_xsave(env, AREA, 8, 3));
+	assert_runs(x86_rt_xsave(env, AREA, 8, 3));
+	assert_runs(x86_rt_xrstor(env, AREA, 8, 1));
+	put64(AREA + 520, 0);
+	put64(AREA + 512, 0);
+	assert_fault(X86_GP, x86_rt_xrstor(env, AREA, 8, 1)); /* not compacted */
 }
 
 static void test_xrstor(void **state)
@@ -247,7 +251,7 @@ static void test_xrstor_faults(void **state)
 	put32(AREA + 24, 0);
 	assert_runs(x86_rt_xrstor(env, AREA, 8, 0));
 	assert_fault(X86_GP, x86_rt_xrstor(env, AREA + 32, 8, 0));
-	assert_int_equal(cpu_model("max,-xsavec"), 0);
+	assert_int_equal(cpu_model("max,-xsavec,-xsaves"), 0);
 	put64(AREA + 520, 1ull << 63 | 3);
 	assert_fault(X86_GP, x86_rt_xrstor(env, AREA, 8, 0));
 }

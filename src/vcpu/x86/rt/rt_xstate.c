@@ -3,7 +3,8 @@
  * FXSAVE, XSAVE and their kin, LDMXCSR, XSETBV. SDM volume 1, chapter 13; volume 2 for each instruction.
  *
  * The caller has looked at CR0.TS, CR0.EM and CR4.OSXSAVE. An area is read as a whole and checked before any register changes. XSAVEOPT has
- * the init optimization, not the modified optimization; XSAVES is not offered.
+ * the init optimization, not the modified optimization. There are no supervisor components: XSAVES is XSAVEC, XRSTORS takes compacted areas
+ * only; that they are privileged is the opcode map's business.
  */
 #include "mem/tlb.h"
 #include "vcpu/x86/decode/decode.h"
@@ -267,11 +268,9 @@ uint64_t x86_rt_xsave(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64_
 {
 	struct area a;
 
-	if (variant == XSAVES)
-		x86_fault_raise(x86_cpu(env), X86_UD);
 	a = area_at(env, va, opsize, 64);
 	x86_fpu_read(env);
-	if (variant == XSAVEC)
+	if (variant == XSAVEC || variant == XSAVES)
 		xsave_compact(&a, requested(env));
 	else
 		xsave_standard(&a, requested(env), variant == XSAVEOPT);
@@ -284,7 +283,7 @@ uint64_t x86_rt_xsave(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64_
 static bool check_header(struct tcg_env *env, const uint64_t *header)
 {
 	struct x86_cpu *c = x86_cpu(env);
-	bool compact = header[1] & X86_XCOMP_COMPACT && x86_offers(c, X86_CPUID_XSAVEC);
+	bool compact = header[1] & X86_XCOMP_COMPACT && (x86_offers(c, X86_CPUID_XSAVEC) || x86_offers(c, X86_CPUID_XSAVES));
 
 	gp_unless(env, !(header[0] & ~c->xcr0));
 	if (compact)
@@ -318,10 +317,9 @@ uint64_t x86_rt_xrstor(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 	uint32_t mxcsr;
 	bool compact;
 
-	if (variant)
-		x86_fault_raise(x86_cpu(env), X86_UD);
 	a = area_at(env, va, opsize, 64);
 	area_load(&a, X86_XS_HEADER, header, sizeof(header));
+	gp_unless(env, !variant || (header[1] & X86_XCOMP_COMPACT));
 	compact = check_header(env, header);
 	load = rfbm & header[0];
 	area_load(&a, 0, legacy, sizeof(legacy));
