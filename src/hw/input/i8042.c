@@ -3,8 +3,7 @@
  * 8042 keyboard controller (IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller").
  *
  * One byte waits in the output buffer; the devices' further bytes stay in their queues until it has been read. Scan code
- * translation concerns key codes only, of which there are none yet. The A20 gate can be written and read back; memory
- * never wraps.
+ * translation concerns key codes only, of which there are none yet.
  */
 #include "hw/input/i8042.h"
 
@@ -54,6 +53,12 @@ static void write_device_locked(struct i8042 *k, unsigned which, uint8_t byte)
 	ps2_write(&k->device[which], byte);
 }
 
+static void set_output_locked(struct i8042 *k, uint8_t value)
+{
+	k->output_port = value;
+	irq_set(&k->a20, value & OUT_A20);
+}
+
 /* The data byte of a two-byte command. True: reset the machine. */
 static bool argument_locked(struct i8042 *k, uint8_t cmd, uint8_t value)
 {
@@ -62,7 +67,7 @@ static bool argument_locked(struct i8042 *k, uint8_t cmd, uint8_t value)
 		k->command_byte = value;
 		break;
 	case CMD_WRITE_OUTPUT:
-		k->output_port = value;
+		set_output_locked(k, value);
 		return !(value & OUT_NO_RESET);
 	case CMD_WRITE_KBD_BUF:
 		put_locked(k, value, false);
@@ -117,10 +122,10 @@ static bool command_locked(struct i8042 *k, uint8_t cmd)
 				OUT_MOUSE_FULL : OUT_KBD_FULL)), false);
 		break;
 	case CMD_A20_OFF:
-		k->output_port &= (uint8_t)~OUT_A20;
+		set_output_locked(k, k->output_port & (uint8_t)~OUT_A20);
 		break;
 	case CMD_A20_ON:
-		k->output_port |= OUT_A20;
+		set_output_locked(k, k->output_port | OUT_A20);
 		break;
 	default:
 		/* Pulse the output port's low bits: bit 0 is the reset line, a clear bit means pulse. */
@@ -209,7 +214,7 @@ static void i8042_reset(void *dev)
 
 	lock_acquire(&k->lock);
 	k->command_byte = CB_KBD_IRQ | CB_SYSTEM | CB_MOUSE_OFF | CB_TRANSLATE;
-	k->output_port = OUT_NO_RESET | OUT_A20;
+	set_output_locked(k, OUT_NO_RESET | OUT_A20);
 	k->pending = 0;
 	k->wrote_command = k->full = k->from_mouse = false;
 	ps2_reset(&k->device[KEYBOARD], &ps2_keyboard);

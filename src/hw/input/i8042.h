@@ -18,11 +18,12 @@
 struct i8042 {
 	struct ranked_lock lock;      /* rank DEVICE */
 	struct irq_line irq[2];       /* [const] keyboard, mouse */
+	struct irq_line a20;          /* [const] the address gate */
 	void (*reset)(void *opaque);  /* [const] the CPU reset line */
 	void *opaque;                 /* [const] */
 
 	uint8_t command_byte;         /* [lock] */
-	uint8_t output_port;          /* [lock] bit 1 is A20, which is always on here */
+	uint8_t output_port;          /* [lock] bit 1 is A20 */
 	uint8_t pending;              /* [lock] command whose data byte comes next, 0: none */
 	bool wrote_command;           /* [lock] the last write went to the command port (status bit 3) */
 	bool full;                    /* [lock] output buffer */

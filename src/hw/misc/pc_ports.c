@@ -30,6 +30,7 @@ static void port_a_write(void *opaque, uint64_t off, uint64_t value, unsigned si
 	if ((value & A_RESET) && !(atomic_load(&p->port_a) & A_RESET) && p->reset)
 		p->reset(p->opaque);
 	atomic_store(&p->port_a, value & (A_RESET | A_A20));
+	irq_set(&p->a20, value & A_A20);
 }
 
 static uint64_t port_b_read(void *opaque, uint64_t off, unsigned size)
@@ -75,6 +76,7 @@ static void pc_ports_reset(void *dev)
 	struct pc_ports *p = dev;
 
 	atomic_store(&p->port_a, A_A20);
+	irq_set(&p->a20, true);
 	atomic_store(&p->port_b, 0);
 	atomic_store(&p->post, 0);
 }

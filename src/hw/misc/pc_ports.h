@@ -11,11 +11,13 @@
 #include <stdatomic.h>
 
 #include "hw/core/device.h"
+#include "hw/core/irq.h"
 #include "hw/timer/i8254.h"
 #include "mem/aspace.h"
 
 struct pc_ports {
 	struct i8254 *pit;           /* [const] its channel 2 */
+	struct irq_line a20;         /* [const] the address gate */
 	void (*reset)(void *opaque); /* [const] */
 	void *opaque;                /* [const] */
 	_Atomic uint8_t port_a;      /* [atomic] */

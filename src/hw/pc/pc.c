@@ -207,6 +207,7 @@ static void create_input(struct pc *pc)
 {
 	pc->kbd.irq[0] = isa_line(pc, PC_IRQ_KBD);
 	pc->kbd.irq[1] = isa_line(pc, PC_IRQ_MOUSE);
+	pc->kbd.a20 = pc->ports.a20 = (struct irq_line){pc_a20_set, pc, 0};
 	pc->kbd.reset = request_reset;
 	i8042_init(&pc->kbd);
 	add_device(pc, &i8042_device, &pc->kbd);
@@ -287,6 +288,7 @@ struct pc *pc_new(const struct pc_config *config, struct err *err)
 	}
 	memset(pc, 0, sizeof(*pc));
 	pc->config = *config;
+	pc_a20_init(pc);
 	if (nr_vcpus > PC_MAX_CPUS) {
 		err_set(err, "the PC board takes at most %u CPUs", PC_MAX_CPUS);
 		goto fail;

@@ -23,6 +23,7 @@
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 #include "hw/timer/mc146818.h"
+#include "util/lock.h"
 
 #define PC_MAX_DEVICES 24
 
@@ -46,11 +47,18 @@ struct pc {
 	struct irq_share com_irq[2];    /* COM1 and COM3, COM2 and COM4 */
 	_Atomic bool hpet_legacy;       /* [atomic] the HPET has the interrupts of the 8254 and the RTC */
 
+	struct ranked_lock a20_lock;    /* rank ROUTE */
+	bool a20_off;                   /* [lock a20_lock] */
+
 	struct device device[PC_MAX_DEVICES];
 	unsigned nr_devices;
 	struct boot_image *boot_image;  /* NULL: the CPUs start at the reset vector */
 	uint64_t low_ram, high_ram;     /* bytes below and above 4 GiB */
 };
+
+/* pc_a20.c: irq_line receiver; the gate that was set last counts. */
+void pc_a20_init(struct pc *pc);
+void pc_a20_set(void *opaque, unsigned n, bool level);
 
 /* pc_boot.c */
 int must_check pc_map_ram(struct pc *pc, struct err *err);

@@ -7,7 +7,7 @@
 #include "hw/input/i8042.h"
 
 static struct i8042 k;
-static struct fake_line irq1, irq12;
+static struct fake_line irq1, irq12, a20;
 static unsigned resets;
 
 static uint8_t status(void)
@@ -43,6 +43,7 @@ static int setup(void **state)
 	memset(&k, 0, sizeof(k));
 	k.irq[0] = fake_line(&irq1);
 	k.irq[1] = fake_line(&irq12);
+	k.a20 = fake_line(&a20);
 	k.reset = on_reset;
 	resets = 0;
 	i8042_init(&k);
@@ -162,13 +163,20 @@ static void reset_pulse_and_output_port(void **state)
 	assert_int_equal(resets, 0);
 	cmd(0xfe);
 	assert_int_equal(resets, 1);
+	assert_true(a20.level);
 	cmd(0xd1);
 	put(0xdd);
 	cmd(0xd0);
-	assert_int_equal(data() & 3, 1); /* A20 reads back */
+	assert_int_equal(data() & 3, 1);
+	assert_false(a20.level);
 	cmd(0xdf);
 	cmd(0xd0);
 	assert_int_equal(data() & 3, 3);
+	assert_true(a20.level);
+	cmd(0xdd);
+	assert_false(a20.level);
+	i8042_device.reset(&k);
+	assert_true(a20.level);
 	cmd(0xd1);
 	put(0x02);
 	assert_int_equal(resets, 2);
