@@ -11,6 +11,9 @@
 #include "tcg/guest.h"
 #include "util/err.h"
 
+#define OP_XOR_RM 0x33u
+#define MXCSR_STICKY 0x3fu /* the six exception flags */
+
 struct stubs stubs;
 const struct guest_isa *stubs_isa;
 
@@ -28,10 +31,22 @@ void stub_load_pins(struct as *s, uint32_t mask)
 			as_load(s, greg_pin[n], rm_gs(offsetof(struct tcg_env, greg) + n * 8));
 }
 
+/*
+ * The guest's word will do for C if it differs in the sticky flags only, which C neither reads nor is disturbed by; loading the register is slow.
+ * What C leaves there does not matter: the guest's is loaded again. rdi is free, EFLAGS are lost.
+ */
 void stub_mxcsr_to_c(struct as *s)
 {
+	uint32_t same;
+
 	as_op(s, OP_0F | 0xae, 3, RM_ENV(mxcsr)); /* stmxcsr */
+	as_op(s, OP_MOV_RM, R_DI, RM_ENV(mxcsr));
+	as_op(s, OP_XOR_RM, R_DI, RM_ENV(host_mxcsr));
+	as_op(s, 0xf7, 0, rm_reg(R_DI)); /* test edi, imm32 */
+	as_u32(s, ~MXCSR_STICKY);
+	same = as_jcc(s, 4);
 	as_op(s, OP_0F | 0xae, 2, RM_ENV(host_mxcsr));
+	as_patch(s, same, as_off(s));
 }
 
 void stub_mxcsr_to_guest(struct as *s)

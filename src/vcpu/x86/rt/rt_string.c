@@ -187,12 +187,19 @@ static void copy_forward(uint8_t *d, const uint8_t *p, uint64_t bytes, unsigned 
 	}
 }
 
+/* The low bytes of value are all alike, as they are in what clears memory. */
+static bool one_byte(uint64_t value, unsigned size)
+{
+	return !((value ^ (uint8_t)value * 0x0101010101010101ull) << (64 - 8 * size));
+}
+
 static void fill(uint8_t *d, uint64_t value, uint64_t elements, unsigned size)
 {
+	if (one_byte(value, size)) {
+		memset(d, (int)(uint8_t)value, elements * size);
+		return;
+	}
 	switch (size) {
-	case 1:
-		memset(d, (int)(uint8_t)value, elements);
-		break;
 	case 2:
 		for (uint64_t i = 0; i < elements; i++)
 			memcpy(d + i * 2, &value, 2);

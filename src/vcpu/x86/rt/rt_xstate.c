@@ -311,7 +311,7 @@ static void restore_components(const struct area *a, uint64_t load, uint64_t cle
 
 uint64_t x86_rt_xrstor(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64_t variant)
 {
-	uint8_t legacy[X86_FX_USED], avx[X86_XS_AVX_SIZE];
+	uint8_t legacy[X86_FX_USED], avx[X86_XS_AVX_SIZE], old_x87[X86_FX_XMM];
 	uint64_t rfbm = requested(env), load, header[8];
 	struct area a;
 	uint32_t mxcsr;
@@ -326,6 +326,7 @@ uint64_t x86_rt_xrstor(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 	if (load & X86_XS_AVX)
 		area_load(&a, X86_XS_EXTENDED, avx, 16 * a.vectors);
 	x86_fpu_read(env);
+	memcpy(old_x87, env->fpu_image, sizeof(old_x87));
 	memcpy(&mxcsr, legacy + X86_FX_MXCSR, 4);
 	if (compact ? !(rfbm & X86_XS_SSE) : !(rfbm & (X86_XS_SSE | X86_XS_AVX)))
 		mxcsr = env->mxcsr;
@@ -334,7 +335,8 @@ uint64_t x86_rt_xrstor(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 	gp_unless(env, !(mxcsr & ~X86_MXCSR_VALID));
 	restore_components(&a, load, rfbm & ~load, legacy, avx);
 	env->mxcsr = mxcsr;
-	x86_fpu_written(env);
+	if (memcmp(old_x87, env->fpu_image, sizeof(old_x87))) /* mostly the initial state again */
+		x86_fpu_written(env);
 	return 0;
 }
 
