@@ -45,6 +45,7 @@ struct tcg_env {
 	uint32_t vec_live;        /* [owner] back end: which part of vreg lives in host registers instead; 0 outside generated code */
 	uint64_t pc;              /* guest PC: valid outside generated code, and where generated code stored it before a call */
 	uint64_t flags;           /* guest arithmetic flags as an EFLAGS image (bits 0 2 4 6 7 11 only, others 0) when not in host flags */
+	uint32_t be_flags;        /* native back ends' own: the same while generated code runs; x86_64: flags.h */
 	uint64_t jc_salt;         /* added to a PC to make its jump-cache tag: names address space and CPU mode, in bits 63:48 */
 	uint64_t jc_other;        /* [const] added to jc_salt in the other variant of a CPU mode: generated code goes back and forth, see tlb_flush.c */
 	uint64_t host_sp;         /* back end: C stack pointer while generated code runs */

@@ -74,6 +74,7 @@ src_tcg_libtcg_a_SOURCES += \
 	src/tcg/backend/x86_64/disasm.h \
 	src/tcg/backend/x86_64/entry.c \
 	src/tcg/backend/x86_64/flags.c \
+	src/tcg/backend/x86_64/flags.h \
 	src/tcg/backend/x86_64/fpu_word.c \
 	src/tcg/backend/x86_64/fpu_word.h \
 	src/tcg/backend/x86_64/gen.h \

@@ -7,6 +7,7 @@
  * jump-cache lookup, and the one of the stub itself, which a call instruction that faulted pushes again when it is resumed.
  * Whenever C runs, the vector control word is C's and env.mxcsr the guest's, and the guest's vectors are in env (vec.c).
  */
+#include "tcg/backend/x86_64/flags.h"
 #include "tcg/backend/x86_64/slow.h"
 #include "tcg/guest.h"
 #include "util/err.h"
@@ -52,6 +53,26 @@ void stub_mxcsr_to_c(struct as *s)
 void stub_mxcsr_to_guest(struct as *s)
 {
 	as_op(s, OP_0F | 0xae, 2, RM_ENV(mxcsr));
+}
+
+/* Pinned registers have been saved. */
+void stub_flags_to_c(struct as *s)
+{
+	as_op(s, OP_MOVZX8, R_AX, rm_gs(BE_FLAGS_O));
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_AX), 1);
+	as_op_imm8(s, 0xc1, 4, rm_reg(R_AX), BE_FLAGS_O_SHIFT); /* shl */
+	as_op(s, 0x0a, R_AX, rm_gs(BE_FLAGS_LOW));              /* or al */
+	as_store(s, RM_ENV(flags), R_AX);
+}
+
+/* They have not been loaded yet; rax stays. */
+static void flags_from_c(struct as *s)
+{
+	as_load(s, R_CX, RM_ENV(flags));
+	as_op(s, 0x88, R_CX, rm_gs(BE_FLAGS_LOW));
+	as_op_imm8(s, 0xc1, 5, rm_reg(R_CX), BE_FLAGS_O_SHIFT); /* shr */
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_CX), 1);
+	as_op(s, 0x88, R_CX, rm_gs(BE_FLAGS_O));
 }
 
 void stub_to_c_stack(struct as *s)
@@ -182,10 +203,17 @@ static void emit_jump(struct as *s)
 
 /* ---- Runtime calls: arguments in env.be_arg, function in r13, result to r13. */
 
-static void emit_rt_variant(struct as *s, uint32_t save, uint32_t load, bool mxcsr, enum vec_level vec)
+struct rt_variant_of {
+	uint32_t save, load; /* pinned registers */
+	bool mxcsr, flags_in, flags_out;
+};
+
+static void emit_rt_variant(struct as *s, const struct rt_variant_of *v, enum vec_level vec)
 {
-	stub_save_pins(s, save);
-	if (mxcsr)
+	stub_save_pins(s, v->save);
+	if (v->flags_in)
+		stub_flags_to_c(s);
+	if (v->mxcsr)
 		stub_mxcsr_to_c(s);
 	stub_to_c_stack(s);
 	stub_vec_spill(s);
@@ -197,9 +225,11 @@ static void emit_rt_variant(struct as *s, uint32_t save, uint32_t load, bool mxc
 	stub_vec_fill(s, vec);
 	stub_from_c_stack(s);
 	as_mov(s, R_13, R_AX);
-	if (mxcsr)
+	if (v->mxcsr)
 		stub_mxcsr_to_guest(s);
-	stub_load_pins(s, load);
+	if (v->flags_out)
+		flags_from_c(s);
+	stub_load_pins(s, v->load);
 	as_u8(s, 0xc3);
 }
 
@@ -207,26 +237,26 @@ enum rt_variant { RT_VARIANT_PURE, RT_VARIANT_VECTOR, RT_VARIANT_READS, RT_VARIA
 
 static enum rt_variant variant_of(unsigned effects)
 {
-	if (effects & RT_WRITES_GREG)
+	if (effects & (RT_WRITES_GREG | RT_WRITES_FLAGS))
 		return RT_VARIANT_WRITES;
-	if (effects & (RT_READS_GREG | RT_FAULTS))
+	if (effects & (RT_READS_GREG | RT_READS_FLAGS | RT_FAULTS))
 		return RT_VARIANT_READS;
 	return (effects & (RT_FPU | RT_READS_VEC | RT_WRITES_VEC)) ? RT_VARIANT_VECTOR : RT_VARIANT_PURE;
 }
 
 static void emit_rt(struct as *s, const struct guest_isa *isa, enum vec_level vec)
 {
-	static const struct { uint32_t save, load; bool mxcsr; } of[RT_VARIANTS] = {
-		[RT_VARIANT_PURE] = { PIN_CALLER_SAVED, PIN_CALLER_SAVED, false },
-		[RT_VARIANT_VECTOR] = { PIN_CALLER_SAVED, PIN_CALLER_SAVED, true },
-		[RT_VARIANT_READS] = { PIN_MASK, PIN_CALLER_SAVED, true },
-		[RT_VARIANT_WRITES] = { PIN_MASK, PIN_MASK, true },
+	static const struct rt_variant_of of[RT_VARIANTS] = {
+		[RT_VARIANT_PURE] = { PIN_CALLER_SAVED, PIN_CALLER_SAVED, false, false, false },
+		[RT_VARIANT_VECTOR] = { PIN_CALLER_SAVED, PIN_CALLER_SAVED, true, false, false },
+		[RT_VARIANT_READS] = { PIN_MASK, PIN_CALLER_SAVED, true, true, false },
+		[RT_VARIANT_WRITES] = { PIN_MASK, PIN_MASK, true, true, true },
 	};
 	const uint8_t *variant[RT_VARIANTS];
 
 	for (unsigned v = 0; v < RT_VARIANTS; v++) {
 		variant[v] = begin(s);
-		emit_rt_variant(s, of[v].save, of[v].load, of[v].mxcsr, vec);
+		emit_rt_variant(s, &of[v], vec);
 	}
 	for (unsigned n = 0; n < isa->nr_rt && n < STUB_MAX_RT; n++) {
 		stubs.rt[vec][n] = here(s);

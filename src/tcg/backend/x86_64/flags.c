@@ -6,9 +6,10 @@
  * (fl_mem), or both. An op that writes some flags and passes others through gets the others into EFLAGS first.
  *
  * Cost, cycles on a Zen 4 class host (Intel SDM volume 2 for the instructions): save by pushfq + pop 2.1 (10 bytes, no scratch
- * register), but 5 or more where the front end or a jump waits for it; by lahf + seto 0.8 (36 bytes); restore by sahf 2.4 against 14 for popfq. Image
- * and overflow bit are stored and loaded as bytes, so that loads are forwarded from the stores.
+ * register), but 5 or more where the front end or a jump waits for it; by lahf + seto 0.8 or less (18 bytes); restore by sahf 2.4 against 14 for
+ * popfq. Both go through one word, env.be_flags, so that loads are forwarded from the store. "In env.flags" means there.
  */
+#include "tcg/backend/x86_64/flags.h"
 #include "tcg/backend/x86_64/gen.h"
 
 /* rax is moved out of the way: to the scratch register, or, if that is taken, to memory. */
@@ -28,24 +29,23 @@ static void rax_back(struct gen *g)
 		as_mov(&g->s, R_AX, g->scratch);
 }
 
+static void lahf_seto(struct as *s, bool overflow)
+{
+	as_u8(s, 0x9f);
+	if (overflow)
+		as_bytes(s, "\x0f\x90\xc0", 3); /* seto al */
+	as_op(s, OP_66 | OP_MOV_MR, R_AX, RM_ENV(be_flags));
+}
+
 /* By lahf, and seto if overflow is wanted. */
 static void save(struct gen *g, uint32_t mask)
 {
-	struct as *s = &g->s;
-	struct rm high = rm_gs(offsetof(struct tcg_env, flags) + 1);
+	bool overflow = mask & g->fl_host & F_O;
 
 	rax_out(g);
-	as_u8(s, 0x9f);
-	as_op(s, 0x88, R_SP, RM_ENV(flags)); /* mov flags, ah */
-	g->fl_mem = g->fl_host & ~F_O;
-	if (mask & g->fl_host & F_O) {
-		as_bytes(s, "\x0f\x90\xc0", 3); /* seto al */
-		as_op(s, OP_MOVZX8 | OP_M8, R_AX, rm_reg(R_AX));
-		as_op(s, OP_LEA, R_AX, (struct rm){ .is_mem = 1, .base = R_NONE, .index = R_AX, .scale = 3 });
-		as_op(s, 0x88, R_AX, high);
-		g->fl_mem = g->fl_host;
-	}
+	lahf_seto(&g->s, overflow);
 	rax_back(g);
+	g->fl_mem = overflow ? g->fl_host : g->fl_host & ~F_O;
 }
 
 void fl_to_mem(struct gen *g, uint32_t mask)
@@ -60,13 +60,13 @@ void fl_clobber(struct gen *g, uint32_t live)
 	g->fl_host = 0;
 }
 
-/* All but overflow: bits 7:0 of the image are what SAHF takes. */
+/* All but overflow. */
 static void restore_low(struct gen *g)
 {
 	struct as *s = &g->s;
 
 	rax_out(g);
-	as_op(s, 0x8a, R_SP, RM_ENV(flags)); /* mov ah, flags */
+	as_op(s, 0x8a, R_SP, rm_gs(BE_FLAGS_LOW)); /* mov ah */
 	as_u8(s, 0x9e);
 	rax_back(g);
 	g->fl_host = g->fl_mem & ~F_O;
@@ -77,11 +77,9 @@ static void restore_all(struct gen *g)
 	struct as *s = &g->s;
 
 	rax_out(g);
-	as_op(s, 0x8a, R_AX, rm_gs(offsetof(struct tcg_env, flags) + 1)); /* mov al */
-	as_bytes(s, "\x24\x08", 2);         /* and al, 8: overflow is bit 11 */
-	as_bytes(s, "\x04\x78", 2);         /* add al, 0x78: overflows with that bit only */
-	as_op(s, 0x8a, R_SP, RM_ENV(flags)); /* mov ah */
-	as_u8(s, 0x9e);                      /* sahf leaves overflow alone */
+	as_op(s, OP_MOVZX16, R_AX, RM_ENV(be_flags));
+	as_bytes(s, "\x04\x7f", 2); /* add al, 0x7f: overflows if it is 1 */
+	as_u8(s, 0x9e);               /* sahf leaves overflow alone */
 	rax_back(g);
 	g->fl_host = g->fl_mem;
 }
@@ -93,7 +91,7 @@ void fl_to_host(struct gen *g, uint32_t mask)
 	if (!(mask & g->fl_mem & ~g->fl_host))
 		return; /* never written: any value will do */
 	if (mask == F_C) {
-		as_op_imm8(&g->s, OP_0F | 0xba, 4, RM_ENV(flags), 0); /* bt */
+		as_op_imm8(&g->s, OP_0F | 0xba, 4, RM_ENV(be_flags), 8); /* bt */
 		g->fl_host = F_C;
 	} else if (!(mask & F_O)) {
 		restore_low(g);
@@ -126,14 +124,15 @@ void fl_check(struct gen *g)
 		fl_to_mem(g, ir_flags_use(g->ir, g->i) | g->i->fl_live);
 }
 
-/* By pushfq: the scratch registers may be taken. */
+/* The scratch registers may be taken. */
 void fl_spill(struct gen *g)
 {
 	uint32_t mask = ir_flags_use(g->ir, g->i) | passed_through(g);
 
 	if ((mask & ~g->fl_mem) && (mask & g->fl_host)) {
-		as_u8(&g->s, 0x9c);
-		as_op(&g->s, 0x8f, 0, RM_ENV(flags)); /* pop */
+		as_store(&g->s, RM_ENV(be_save[0]), R_AX);
+		lahf_seto(&g->s, true);
+		as_load(&g->s, R_AX, RM_ENV(be_save[0]));
 		g->fl_mem = g->fl_host;
 	}
 	g->fl_host = 0;

@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "tcg/backend/x86_64/flags.h"
 #include "tcg/backend/x86_64/gen.h"
 #include "tcg/backend/x86_64/vec.h"
 
@@ -253,8 +254,8 @@ static bool test_flag_in_mem(struct gen *g, unsigned *cc)
 		return false;
 	if (g->i->fl_live & g->fl_host & ~g->fl_mem)
 		return false;
-	as_op(&g->s, 0xf6, 0, rm_gs(offsetof(struct tcg_env, flags) + high));
-	as_u8(&g->s, high ? uses >> 8 : uses);
+	as_op(&g->s, 0xf6, 0, rm_gs(high ? BE_FLAGS_O : BE_FLAGS_LOW));
+	as_u8(&g->s, high ? 1 : uses);
 	g->fl_host = 0;
 	*cc = (*cc & 1) ? IR_CC_Z : IR_CC_NZ;
 	return true;

@@ -6,6 +6,7 @@
  * Order in every lowering: fl_begin, the memory check (mem_begin), fl_ready; from there to the native instruction only moves, which
  * leave flags alone; then fl_done and the result.
  */
+#include "tcg/backend/x86_64/flags.h"
 #include "tcg/backend/x86_64/gen.h"
 
 /* The check, then the flags the instruction reads or passes on. */
@@ -849,7 +850,9 @@ void lower_getfl(struct gen *g)
 	unsigned r = result_reg(g, g->i->d, R_13);
 
 	fl_clobber(g, F_ALL);
-	as_op(&g->s, OP_MOV_RM, r, RM_ENV(flags));
+	as_op(&g->s, OP_MOVZX8, r, rm_gs(BE_FLAGS_O));
+	as_op_imm8(&g->s, 0xc1, 4, rm_reg(r), BE_FLAGS_O_SHIFT); /* shl */
+	as_op(&g->s, OP_R8 | 0x0a, r, rm_gs(BE_FLAGS_LOW));      /* or */
 	as_alu_imm(&g->s, ALU_AND, 0, rm_reg(r), F_ALL);
 	put_result(g, g->i->d, IR_I64, r);
 }
@@ -879,18 +882,23 @@ void lower_putfl(struct gen *g)
 		fl_done(g);
 		return;
 	}
-	if (!rest) {
-		as_store(s, RM_ENV(flags), to_reg(g, i->a, IR_I64, R_13));
-		g->fl_mem = mask;
-		g->fl_host = 0;
-		return;
-	}
 	fl_clobber(g, rest);
 	to_this_reg(g, i->a, IR_I64, R_13);
-	as_alu_imm(s, ALU_AND, 0, rm_reg(R_13), (int32_t)mask);
-	as_alu_imm(s, ALU_AND, 0, RM_ENV(flags), (int32_t)(F_ALL & ~mask));
-	as_op(s, 0x09, R_13, RM_ENV(flags));
-	g->fl_mem |= mask;
+	if (rest & 0xff) {
+		as_alu_imm(s, ALU_AND, 0, rm_reg(R_13), (int32_t)mask);
+		as_op(s, 0x80, 4, rm_gs(BE_FLAGS_LOW)); /* and */
+		as_u8(s, ~mask & 0xff);
+		as_op(s, OP_R8 | 0x08, R_13, rm_gs(BE_FLAGS_LOW)); /* or */
+	} else {
+		as_op(s, OP_R8 | 0x88, R_13, rm_gs(BE_FLAGS_LOW));
+	}
+	if (mask & F_O) {
+		as_op_imm8(s, 0xc1, 5, rm_reg(R_13), BE_FLAGS_O_SHIFT); /* shr */
+		as_alu_imm(s, ALU_AND, 0, rm_reg(R_13), 1);
+		as_op(s, OP_R8 | 0x88, R_13, rm_gs(BE_FLAGS_O));
+	}
+	g->fl_mem = rest ? g->fl_mem | mask : mask;
+	g->fl_host = 0;
 }
 
 void lower_cmc(struct gen *g)

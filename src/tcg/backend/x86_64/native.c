@@ -16,6 +16,7 @@
 
 #include "tcg/backend.h"
 #include "tcg/backend/x86_64/disasm.h"
+#include "tcg/backend/x86_64/flags.h"
 #include "tcg/backend/x86_64/patch.h"
 #include "tcg/backend/x86_64/ret_stack.h"
 #include "tcg/backend/x86_64/stubs.h"
@@ -155,7 +156,9 @@ static void native_thread_fini(struct tcg_env *env)
 static void native_run(struct tcg_env *env, const void *code)
 {
 	env->be_running = 1;
+	env->be_flags = be_flags_of(env->flags);
 	stubs.enter(env, code);
+	env->flags = be_flags_image(env->be_flags);
 	env->be_running = 0;
 }
 
@@ -163,6 +166,7 @@ static void __attribute__((noreturn)) native_unwind(struct tcg_env *env)
 {
 	void (*unwind)(struct tcg_env *) = (void (*)(struct tcg_env *))(uintptr_t)stubs.unwind;
 
+	env->be_flags = be_flags_of(env->flags); /* native_run() takes them back */
 	unwind(env);
 	__builtin_unreachable();
 }

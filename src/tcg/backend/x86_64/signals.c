@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "tcg/backend.h"
+#include "tcg/backend/x86_64/flags.h"
 #include "tcg/backend/x86_64/regs.h"
 #include "tcg/backend/x86_64/ret_stack.h"
 #include "tcg/backend/x86_64/stubs.h"
@@ -109,8 +110,7 @@ static bool enter_trap(struct tcg_env *env, ucontext_t *uc)
 	for (unsigned n = 0; n < TCG_NR_GREG; n++)
 		if (greg_pin[n] != R_NONE)
 			env->greg[n] = (uint64_t)reg[greg_of_pin[greg_pin[n]]];
-	if (t.flags_in_host)
-		env->flags = (uint64_t)reg[REG_EFL];
+	env->flags = t.flags_in_host ? (uint64_t)reg[REG_EFL] : be_flags_image(env->be_flags);
 	take_vectors(env, uc, &t);
 	reg[REG_RSP] = (greg_t)env->host_sp;
 	reg[REG_RSI] = (greg_t)what;

@@ -226,6 +226,7 @@ static void emit_c(struct slow *w)
 	uint32_t plain;
 
 	stub_save_pins(s, PIN_MASK);
+	stub_flags_to_c(s); /* it may fault */
 	stub_mxcsr_to_c(s);
 	stub_to_c_stack(s);
 	stub_vec_spill(s);
