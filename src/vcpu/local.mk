@@ -83,6 +83,8 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/x86_msr.h \
 	src/vcpu/x86/x86_segment.c \
 	src/vcpu/x86/x86_segment.h \
+	src/vcpu/x86/x86_smm.c \
+	src/vcpu/x86/x86_smm.h \
 	src/vcpu/x86/x86_stack.h \
 	src/vcpu/x86/x86_task.c \
 	src/vcpu/x86/x86_task.h \

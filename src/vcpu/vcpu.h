@@ -91,6 +91,15 @@ struct machine_power_ops {
 };
 void machine_set_power_ops(const struct machine_power_ops *power_ops);
 
+/*
+ * FPU errors the old way: a CPU with an error to report pulls FERR, which the board turns into an interrupt; the board answers with IGNNE, and the
+ * pending error is let pass. Connected before the start; ferr() is called on vCPU threads with no lock held, vcpu_ignne() on any.
+ */
+void vcpu_connect_ferr(void (*ferr)(void *opaque), void *opaque);
+void vcpu_ferr(void);
+void vcpu_ignne(bool on);
+bool vcpu_ignne_is_on(void);
+
 /* Guest TSC in ticks of clock_tsc_hz(), including IA32_TSC_ADJUST; owner thread or stopped. */
 uint64_t vcpu_tsc_read(const struct vcpu *v);
 

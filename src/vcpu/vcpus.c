@@ -72,6 +72,34 @@ void vcpu_timer_changed(struct vcpu *v)
 		cpu_thread_timer_set(v->thread, v->intc->timer_deadline(v));
 }
 
+static struct {
+	void (*ferr)(void *opaque); /* [const] */
+	void *opaque;               /* [const] */
+	_Atomic bool ignne;
+} fpu_error;
+
+void vcpu_connect_ferr(void (*ferr)(void *opaque), void *opaque)
+{
+	fpu_error.ferr = ferr;
+	fpu_error.opaque = opaque;
+}
+
+void vcpu_ferr(void)
+{
+	if (fpu_error.ferr)
+		fpu_error.ferr(fpu_error.opaque);
+}
+
+void vcpu_ignne(bool on)
+{
+	atomic_store(&fpu_error.ignne, on);
+}
+
+bool vcpu_ignne_is_on(void)
+{
+	return atomic_load_explicit(&fpu_error.ignne, memory_order_relaxed);
+}
+
 void vcpu_set_boot_state(struct vcpu *v, const struct vcpu_boot_state *s)
 {
 	if (s)

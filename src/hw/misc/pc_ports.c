@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ports 0x61, 0x80 and 0x92 (IBM PS/2 Hardware Interface Technical Reference, "System control ports"; PIIX3 datasheet,
- * 2.5.7).
+ * 2.5.7), 0xb2 and 0xb3 (PIIX4 datasheet, "APMC", "APMS"), 0xf0 (PIIX4 datasheet, "Coprocessor Error Register").
  */
 #include "hw/misc/pc_ports.h"
 
@@ -71,6 +71,52 @@ static void post_write(void *opaque, uint64_t off, uint64_t value, unsigned size
 	atomic_store_explicit(&p->post, (uint8_t)value, memory_order_relaxed);
 }
 
+static uint64_t apm_read(void *opaque, uint64_t off, unsigned size)
+{
+	struct pc_ports *p = opaque;
+
+	(void)size;
+	return atomic_load(&p->apm[off]);
+}
+
+static void apm_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+	struct pc_ports *p = opaque;
+
+	(void)size;
+	atomic_store(&p->apm[off], (uint8_t)value);
+	if (off == 0 && p->smi)
+		p->smi(p->opaque);
+}
+
+static uint64_t fpu_port_read(void *opaque, uint64_t off, unsigned size)
+{
+	(void)opaque;
+	(void)off;
+	(void)size;
+	return 0xff;
+}
+
+/* Any write: the error is taken note of. The latch behind FERR falls, and the FPU may go on although the error is still there. */
+static void fpu_port_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+	struct pc_ports *p = opaque;
+
+	(void)off;
+	(void)value;
+	(void)size;
+	irq_set(&p->fpu_error, false);
+	if (p->ignne)
+		p->ignne(true);
+}
+
+void pc_ports_ferr(void *pc_ports)
+{
+	struct pc_ports *p = pc_ports;
+
+	irq_set(&p->fpu_error, true);
+}
+
 static void pc_ports_reset(void *dev)
 {
 	struct pc_ports *p = dev;
@@ -79,11 +125,19 @@ static void pc_ports_reset(void *dev)
 	irq_set(&p->a20, true);
 	atomic_store(&p->port_b, 0);
 	atomic_store(&p->post, 0);
+	atomic_store(&p->apm[0], 0);
+	atomic_store(&p->apm[1], 0);
+	irq_set(&p->fpu_error, false);
+	if (p->ignne)
+		p->ignne(false);
 }
 
 const struct mmio_ops pc_port_a_ops = {.read = port_a_read, .write = port_a_write, .min_size = 1, .max_size = 1};
 const struct mmio_ops pc_port_b_ops = {.read = port_b_read, .write = port_b_write, .min_size = 1, .max_size = 1};
 const struct mmio_ops pc_post_ops = {.read = post_read, .write = post_write, .min_size = 1, .max_size = 1};
+
+const struct mmio_ops pc_apm_ops = {.read = apm_read, .write = apm_write, .min_size = 1, .max_size = 1};
+const struct mmio_ops pc_fpu_port_ops = {.read = fpu_port_read, .write = fpu_port_write, .min_size = 1, .max_size = 1};
 
 const struct device_type pc_ports_device = {
 	.name = "pc-ports",

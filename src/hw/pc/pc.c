@@ -55,6 +55,15 @@ static void request_reset(void *opaque)
 	machine_request_reset(NULL);
 }
 
+/* If the power management function's control register lets it; to the first CPU. */
+static void request_smi(void *opaque)
+{
+	struct pc *pc = opaque;
+
+	if (i440fx_apm_enabled(&pc->i440fx))
+		vcpu_request(vcpus[0], VCPU_REQ_SMI);
+}
+
 static void soft_off(void *opaque)
 {
 	(void)opaque;
@@ -105,6 +114,8 @@ static int place_devices(struct pc *pc, struct err *err)
 		{io, PC_PORT_B, 1, &pc_port_b_ops, &pc->ports, "port B"},
 		{io, PC_PORT_POST, 1, &pc_post_ops, &pc->ports, "post"},
 		{io, PC_PORT_A, 1, &pc_port_a_ops, &pc->ports, "port A"},
+		{io, PC_PORT_APM, 2, &pc_apm_ops, &pc->ports, "apm"},
+		{io, PC_PORT_FPU, 1, &pc_fpu_port_ops, &pc->ports, "fpu"},
 		{io, PC_PORT_RTC, 2, &mc146818_ops, &pc->rtc, "mc146818"},
 		{io, PC_PORT_FW_CFG, 2, &fw_cfg_ops, &pc->fw_cfg, "fw-cfg"},
 		{io, PC_PORT_TESTDEV, c->testdev ? 4 : 0, &pc_testdev_port_ops, &pc->testdev, "pc-testdev"},
@@ -213,6 +224,11 @@ static void create_input(struct pc *pc)
 	add_device(pc, &i8042_device, &pc->kbd);
 	pc->ports.pit = &pc->pit;
 	pc->ports.reset = request_reset;
+	pc->ports.smi = request_smi;
+	pc->ports.opaque = pc;
+	pc->ports.fpu_error = isa_line(pc, PC_IRQ_FPU);
+	pc->ports.ignne = vcpu_ignne;
+	vcpu_connect_ferr(pc_ports_ferr, &pc->ports);
 	add_device(pc, &pc_ports_device, &pc->ports);
 }
 

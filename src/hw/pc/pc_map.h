@@ -38,10 +38,12 @@
 #define PC_PORT_POST 0x80
 #define PC_PORT_A 0x92
 #define PC_PORT_PIC2 0xa0
+#define PC_PORT_APM 0xb2
 #define PC_PORT_TESTDEV 0xe0
 #define PC_PORT_TESTDEV_FLUSH 0xe4
 #define PC_PORT_TESTDEV_BYTES 0xe8
 #define PC_PORT_DEBUGCON 0xe9
+#define PC_PORT_FPU 0xf0
 #define PC_PORT_COM1 0x3f8
 #define PC_PORT_COM2 0x2f8
 #define PC_PORT_COM3 0x3e8
@@ -65,6 +67,7 @@
 #define PC_IRQ_PCI_AB 10              /* PIRQA, PIRQB */
 #define PC_IRQ_PCI_CD 11
 #define PC_IRQ_MOUSE 12
+#define PC_IRQ_FPU 13
 #define PC_GSI_TIMER 2
 #define PC_GSI_PIC 0                  /* the 8259 pair's output */
 

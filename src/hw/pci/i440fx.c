@@ -8,7 +8,9 @@
 
 #include "util/types.h"
 
-enum { ISA_PIRQ_ROUTE = 0x60, PM_BASE = 0x40, PM_REGMISC = 0x80, HOST_PAM_FIRST = 0x59, HOST_SMRAM = 0x72 };
+enum { ISA_PIRQ_ROUTE = 0x60, PM_BASE = 0x40, PM_DEVACTB_3 = 0x5b, PM_REGMISC = 0x80, HOST_PAM_FIRST = 0x59, HOST_SMRAM = 0x72 };
+
+#define PM_APMC_EN 0x02 /* bit 25 of DEVACTB */
 
 static void isa_config_written(struct pci_device *d, unsigned off, unsigned size)
 {
@@ -31,6 +33,7 @@ static void pm_reset(struct pci_device *d)
 	struct i440fx *x = container_of(d, struct i440fx, pm);
 
 	pci_put(d->config + PM_BASE, x->pm_base | 1u, 4);
+	d->config[PM_DEVACTB_3] = 0;
 	d->config[PM_REGMISC] = 1; /* the port block is decoded */
 }
 
@@ -47,6 +50,11 @@ static const struct pci_device_type pm_type = {
 	.name = "piix4-pm", .vendor = 0x8086, .device = 0x7113, .revision = 3, .class_code = 0x068000, .reset = pm_reset,
 };
 
+bool i440fx_apm_enabled(const struct i440fx *x)
+{
+	return __atomic_load_n(&x->pm.config[PM_DEVACTB_3], __ATOMIC_RELAXED) & PM_APMC_EN;
+}
+
 void i440fx_init(struct i440fx *x, struct pci_bus *bus)
 {
 	pci_device_add(bus, &x->host, &host_type, PCI_DEVFN(0, 0));
@@ -56,5 +64,6 @@ void i440fx_init(struct i440fx *x, struct pci_bus *bus)
 	for (unsigned i = 0; i < PCI_PIRQS; i++)
 		x->isa.writable[ISA_PIRQ_ROUTE + i] = 0x8f;
 	pci_device_add(bus, &x->pm, &pm_type, PCI_DEVFN(1, 3));
+	x->pm.writable[PM_DEVACTB_3] = PM_APMC_EN;
 	x->pm.config[PCI_INTERRUPT_PIN] = 1;
 }

@@ -14,6 +14,7 @@ struct i440fx {
 	uint16_t pm_base;        /* [const] the board's PM port block, reported in the configuration space */
 };
 
+bool i440fx_apm_enabled(const struct i440fx *x); /* a write to the APM command port is an SMI; any thread */
 void i440fx_init(struct i440fx *x, struct pci_bus *bus);
 
 #endif

@@ -172,6 +172,7 @@ struct x86_cpu {
 	uint8_t cpl;
 	uint8_t shadow;       /* enum x86_shadow: of the next instruction; generated code clears it */
 	bool nmi_blocked, nmi_pending;
+	bool smm, smi_pending; /* in system-management mode; an SMI waits */
 	bool single_step_due; /* an instruction has run with TF set */
 	uint32_t debug_due;   /* DR6 bits of traps to be taken behind the instruction */
 	bool bp_fetch, bp_port; /* DR7 enables a breakpoint on instructions, on ports */

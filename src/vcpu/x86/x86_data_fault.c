@@ -9,6 +9,7 @@
 #include "mem/ram.h"
 #include "vcpu/x86/decode/decode.h"
 #include "vcpu/x86/x86_mmu.h"
+#include "vcpu/x86/x86_x87.h"
 #include "vcpu/x86/x86_xstate.h"
 
 #define MAX_INSN_BYTES 15
@@ -109,9 +110,9 @@ void x86_data_fault_check_x87(struct x86_cpu *c)
 {
 	struct x86_insn in;
 
-	if (c->fault.delivering || !(c->cr0 & X86_CR0_NE))
+	if (c->fault.delivering)
 		return;
 	x86_fpu_read(&c->vcpu.env);
 	if (x86_fx_pending(c->vcpu.env.fpu_image) && current_insn(c, &in) && waits(&in))
-		x86_fault_raise(c, X86_MF);
+		x86_x87_error(c);
 }

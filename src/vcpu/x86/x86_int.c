@@ -269,12 +269,12 @@ static void deliver(struct x86_cpu *c, const struct event *e)
 	x86_mode_update(c);
 }
 
-static void triple_fault(struct x86_cpu *c)
+void x86_shutdown(struct x86_cpu *c, const char *why)
 {
 	c->fault.pending = false;
 	c->fault.delivering = false;
 	c->vcpu.run_state = VCPU_WAIT_SIPI;
-	machine_request_reset("triple fault");
+	machine_request_reset(why);
 }
 
 void x86_int_deliver_fault(struct x86_cpu *c)
@@ -288,7 +288,7 @@ void x86_int_deliver_fault(struct x86_cpu *c)
 	}
 	if (c->fault.delivering) {
 		if (first->vector == X86_DF && !first->soft && (contributory(now->vector) || now->vector == X86_PF)) {
-			triple_fault(c);
+			x86_shutdown(c, "triple fault");
 			return;
 		}
 		if (!first->soft && !first->external && becomes_double(first->vector, now->vector))

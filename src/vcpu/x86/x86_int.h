@@ -13,6 +13,8 @@
  * double fault as in SDM table 6-5; a triple fault asks the machine to reset and leaves the CPU waiting.
  */
 void x86_int_deliver_fault(struct x86_cpu *c);
+/* The machine is to be reset; the CPU does nothing more. */
+void x86_shutdown(struct x86_cpu *c, const char *why);
 /* Delivers an external interrupt or NMI with this vector. */
 void x86_int_deliver_external(struct x86_cpu *c, uint8_t vector);
 

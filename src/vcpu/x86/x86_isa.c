@@ -25,6 +25,7 @@
 #include "vcpu/x86/x86_mmu.h"
 #include "vcpu/x86/x86_msr.h"
 #include "vcpu/x86/x86_segment.h"
+#include "vcpu/x86/x86_smm.h"
 #include "vcpu/x86/x86_x87.h"
 #include "vcpu/x86/x86_xstate.h"
 
@@ -154,6 +155,7 @@ static void reset_common(struct x86_cpu *c)
 	c->dr[7] = 0x400;
 	x86_debug_update(c);
 	c->cpl = 0;
+	c->smm = c->smi_pending = false;
 	c->shadow = X86_SHADOW_NONE;
 	c->nmi_blocked = c->single_step_due = false;
 	c->debug_due = 0;
@@ -250,7 +252,7 @@ static bool intr_pending(struct vcpu *v)
 /* What cannot be delivered now is looked at when the guest enables it: generated code tests irq_waiting behind STI, IRET, ... */
 static void note_waiting(struct x86_cpu *c)
 {
-	c->vcpu.env.irq_waiting = c->nmi_pending || intr_pending(&c->vcpu);
+	c->vcpu.env.irq_waiting = c->nmi_pending || (c->smi_pending && !c->smm) || intr_pending(&c->vcpu);
 }
 
 static void take_nmi(struct x86_cpu *c)
@@ -300,6 +302,8 @@ static bool events(struct vcpu *v, uint32_t req)
 
 	if (req & VCPU_REQ_NMI)
 		c->nmi_pending = true;
+	if (req & VCPU_REQ_SMI)
+		c->smi_pending = true;
 	if (req & VCPU_REQ_INIT)
 		init_reset(c);
 	if (req & VCPU_REQ_SIPI)
@@ -315,6 +319,10 @@ static bool events(struct vcpu *v, uint32_t req)
 		x86_int_deliver_fault(c);
 	if (x86_debug_due(c))
 		x86_debug_trap(c);
+	if (c->smi_pending && !c->smm && !c->shadow && v->run_state != VCPU_WAIT_SIPI) {
+		c->smi_pending = false;
+		x86_smm_enter(c);
+	}
 	if (v->run_state != VCPU_WAIT_SIPI)
 		take_interrupt(c);
 	if (c->debug_due && x86_debug_due(c)) /* of a task that an event switched to */
@@ -347,7 +355,7 @@ static void __attribute__((noreturn)) trap(struct tcg_env *env, enum guest_trap 
 	case GUEST_TRAP_VECTOR_FP:
 		x86_fault_raise(c, c->cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD);
 	case GUEST_TRAP_STACK_FP:
-		x86_fault_raise(c, X86_MF);
+		x86_x87_error(c);
 	}
 	emu_bug("unknown trap %d", (int)what);
 }

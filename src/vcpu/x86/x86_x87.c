@@ -11,7 +11,40 @@
 #include "vcpu/x86/x86_x87.h"
 
 #include "util/log.h"
+#include "vcpu/exec.h"
 #include "vcpu/x86/x86_xstate.h"
+
+/* IGNNE: the error is let pass. There is no way to go on with it pending, so it is dropped. */
+static void ignore_error(struct x86_cpu *c)
+{
+	uint8_t *image = c->vcpu.env.fpu_image;
+
+	x86_fpu_read(&c->vcpu.env);
+	x86_fx_set(image, X86_FX_FSW, x86_fx_get(image, X86_FX_FSW) & (uint16_t)~(X86_FSW_EXCEPTIONS | X86_FSW_ES | X86_FSW_B));
+	x86_fpu_written(&c->vcpu.env);
+}
+
+void x86_x87_error(struct x86_cpu *c)
+{
+	if (c->cr0 & X86_CR0_NE)
+		x86_fault_raise(c, X86_MF);
+	if (vcpu_ignne_is_on()) {
+		ignore_error(c);
+	} else {
+		vcpu_ferr();
+		c->vcpu.run_state = VCPU_HALTED;
+	}
+	vcpu_unwind(&c->vcpu.env);
+}
+
+void x86_x87_ignne_check(struct x86_cpu *c)
+{
+	if (!vcpu_ignne_is_on())
+		return;
+	x86_fpu_read(&c->vcpu.env);
+	if (!x86_fx_pending(c->vcpu.env.fpu_image))
+		vcpu_ignne(false);
+}
 
 #ifdef COHORT_HAVE_BACKEND_NATIVE
 #include "tcg/backend/x86_64/fpu_word.h"
@@ -103,7 +136,7 @@ void x86_fpu_exec(struct tcg_env *env, uint64_t word, void *mem, uint64_t *greg)
 	struct fpu_word_regs r;
 
 	if (o.map == 0 && o.opcode == 0x9b ? x86_fx_pending(env->fpu_image) : waits(&o) && x86_fx_pending(env->fpu_image))
-		x86_fault_raise(x86_cpu(env), X86_MF);
+		x86_x87_error(x86_cpu(env));
 	if (o.map == 0 && o.opcode == 0x9b)
 		return;
 	image_in(&r, env, vec);

@@ -178,6 +178,17 @@ void fake_vcpus(unsigned n)
 	}
 }
 
+void vcpu_connect_ferr(void (*ferr)(void *opaque), void *opaque)
+{
+	(void)ferr;
+	(void)opaque;
+}
+
+void vcpu_ignne(bool on)
+{
+	(void)on;
+}
+
 void vcpu_request(struct vcpu *v, uint32_t bits)
 {
 	atomic_fetch_or(&v->env.request, bits);

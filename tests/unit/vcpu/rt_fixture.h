@@ -23,7 +23,9 @@
 #include "vcpu/x86/x86_msr.h"
 #include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_debug.h"
+#include "vcpu/x86/x86_int.h"
 #include "vcpu/x86/x86_segment.h"
+#include "vcpu/x86/x86_smm.h"
 #include "vcpu/x86/x86_vme.h"
 #include "vcpu/x86/x86_x87.h"
 #include "vcpu/x86/x86_xstate.h"
@@ -38,6 +40,7 @@ static struct tcg_env *env;
 static jmp_buf fault_exit;
 static bool io_allowed;
 static uint64_t tsc, port_value;
+static unsigned ferrs __attribute__((unused));
 static unsigned timer_changes, flushes, mode_updates;
 
 /* ---- What the routines call */
@@ -164,6 +167,33 @@ void x86_data_fault_check_alignment(struct x86_cpu *c, gva_t va, unsigned size)
 void x86_data_fault_check_x87(struct x86_cpu *c)
 {
 	(void)c;
+}
+
+void vcpu_ferr(void)
+{
+	ferrs++;
+}
+
+void vcpu_ignne(bool on)
+{
+	(void)on;
+}
+
+bool vcpu_ignne_is_on(void)
+{
+	return false;
+}
+
+bool x86_smm_leave(struct x86_cpu *c)
+{
+	(void)c;
+	return true;
+}
+
+void x86_shutdown(struct x86_cpu *c, const char *why)
+{
+	(void)c;
+	(void)why;
 }
 
 bool x86_vme_int(struct x86_cpu *c, uint8_t vector, gva_t next)

@@ -146,6 +146,12 @@ static void test_pending_exception(void **state)
 	push(0.0);
 	x87(0xd8, 0xf9); /* FDIVR ST(0), ST(1): 1 / 0 */
 	assert_int_equal(fsw() & 0x8084, 0x8084);
+	cpu->cr0 = 0; /* NE: FERR, and the CPU stops where it is */
+	ferrs = 0;
+	assert_fault(0, x86_fpu_exec(env, word(0, 0, 0xd9, 0xe8), NULL, NULL));
+	assert_int_equal(ferrs, 1);
+	assert_int_equal(cpu->vcpu.run_state, VCPU_HALTED);
+	cpu->cr0 = X86_CR0_NE;
 	assert_fault(X86_MF, x86_fpu_exec(env, word(0, 0, 0xd9, 0xe8), NULL, NULL)); /* FLD1 */
 	assert_fault(X86_MF, x86_fpu_exec(env, word(0, 0, 0x9b, 0) | W_REG, NULL, NULL)); /* FWAIT */
 	assert_fault(X86_MF, x86_fpu_exec(env, word(0, 1, 0x77, 0) | W_REG, NULL, NULL)); /* EMMS */

@@ -12,6 +12,7 @@
 #include "vcpu/x86/x86_stack.h"
 #include "vcpu/x86/x86_task.h"
 #include "vcpu/x86/x86_vme.h"
+#include "vcpu/x86/x86_x87.h"
 
 static uint64_t sp_mask(const struct x86_cpu *c)
 {
@@ -365,6 +366,8 @@ uint64_t x86_rt_iret(struct tcg_env *env, uint64_t size64, uint64_t length, uint
 
 	(void)unused;
 	c->nmi_blocked = false;
+	if (!(c->cr0 & X86_CR0_NE))
+		x86_x87_ignne_check(c);
 	if (!x86_protected(c)) {
 		iret_real(c, size);
 		return 0;

@@ -5,6 +5,7 @@
 #include "mem/tlb.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_segment.h"
+#include "vcpu/x86/x86_x87.h"
 #include "vcpu/x86/x86_xstate.h"
 
 #define ENV_MAX 28
@@ -150,7 +151,7 @@ static void wait_pending(struct tcg_env *env)
 {
 	x86_fpu_read(env);
 	if (x86_fx_pending(env->fpu_image))
-		x86_fault_raise(x86_cpu(env), X86_MF);
+		x86_x87_error(x86_cpu(env));
 }
 
 uint64_t x86_rt_fnstenv(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64_t unused)

@@ -8,8 +8,10 @@
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_debug.h"
+#include "vcpu/x86/x86_int.h"
 #include "vcpu/x86/x86_msr.h"
 #include "vcpu/x86/x86_segment.h"
+#include "vcpu/x86/x86_smm.h"
 
 #define UNUSED(...) ((void)(uint64_t[]){ __VA_ARGS__ })
 
@@ -147,11 +149,16 @@ uint64_t x86_rt_wbinvd(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unu
 	return 0;
 }
 
-/* Legal in SMM only, which is never entered. */
 uint64_t x86_rt_rsm(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
 {
+	struct x86_cpu *c = x86_cpu(env);
+
 	UNUSED(a, b, unused);
-	x86_fault_raise(x86_cpu(env), X86_UD);
+	if (!c->smm)
+		x86_fault_raise(c, X86_UD);
+	if (!x86_smm_leave(c))
+		x86_shutdown(c, "RSM with an illegal state");
+	return 0;
 }
 
 uint64_t x86_rt_fpu_nm(struct tcg_env *env, uint64_t sse, uint64_t b, uint64_t unused)

@@ -285,6 +285,58 @@ static void x87_exceptions(void)
 	CHECK_EQ(trap_of(x87_wait, &t), -1);
 }
 
+/* CR0.NE = 0: FERR, which is interrupt 13 of the 8259s; port F0 takes it back. The handler finds the instruction that waits. */
+static volatile unsigned nr_errors;
+static uint64_t error_rip;
+
+static bool on_fpu_error(struct regs *r)
+{
+	nr_errors++;
+	error_rip = r->rip;
+	outb(0xf0, 0);
+	asm volatile("fnclex");
+	outb(0xa0, 0x20);
+	outb(0x20, 0x20);
+	return true;
+}
+
+asm("x87_wait_at: fwait; ret\n");
+
+static void x87_interrupt(void)
+{
+	extern void x87_wait_at(void);
+	static const uint8_t init[2][4] = {{0x11, 0x30, 4, 1}, {0x11, 0x38, 2, 1}};
+	const uint16_t unmasked = 0x0372, all_masked = 0x037f;
+
+	for (unsigned i = 0; i < 4; i++) {
+		outb(0x20 + (i > 0), init[0][i]);
+		outb(0xa0 + (i > 0), init[1][i]);
+	}
+	outb(0x21, 0xfb);
+	outb(0xa1, 0xdf);
+	apic_write(APIC_LVT_LINT0, 0x700);
+	trap_set_handler(0x3d, on_fpu_error);
+	write_cr0(read_cr0() & ~CR0_NE);
+	irq_on();
+	for (unsigned n = 1; n <= 3; n++) {
+		x87_divide_by_zero(unmasked);
+		CHECK_EQ(nr_errors, n - 1); /* not before something waits for it */
+		x87_wait_at();
+		CHECK_EQ(nr_errors, n);
+		CHECK_EQ(error_rip, (uint64_t)x87_wait_at);
+	}
+	x87_divide_by_zero(all_masked);
+	x87_wait_at();
+	CHECK_EQ(nr_errors, 3);
+	irq_off();
+	write_cr0(read_cr0() | CR0_NE);
+	trap_set_handler(0x3d, NULL);
+	outb(0x21, 0xff);
+	outb(0xa1, 0xff);
+	apic_write(APIC_LVT_LINT0, LVT_MASKED);
+	asm volatile("fninit");
+}
+
 static void x87_state_ops(void)
 {
 	uint8_t env[28], all[108];
@@ -383,6 +435,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(sse_exceptions),
 	RT_TEST(sse_flags),
 	RT_TEST(x87_exceptions),
+	RT_TEST(x87_interrupt),
 	RT_TEST(x87_state_ops),
 	RT_TEST(extended_state),
 	{0},
