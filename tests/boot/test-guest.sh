@@ -19,6 +19,11 @@ compare() {
 test_user_integer() { compare 1 intmix; }
 test_user_float() { compare 1 fp; }
 test_user_float_traps() { compare 1 fptrap; }
+test_user_x87() { compare 1 x87; }
+test_user_avx2() {
+	grep -qw avx2 /proc/cpuinfo || skipped "the host has no AVX2"
+	compare 2 avx2_v3
+}
 test_user_vectors() { compare 2 vectors; }
 test_user_threads() { compare 4 threads; }
 test_user_signals() { compare 2 signals; }
