@@ -42,7 +42,7 @@ struct tcg_env {
 	_Atomic uint32_t request; /* [atomic] non-zero: leave generated code at the next poll */
 	uint32_t irq_waiting;     /* [owner] an interrupt waits until the guest enables it; behind `request`, so that one load reads both */
 	uint32_t exit_code;       /* enum tcg_exit */
-	uint32_t vec_live;        /* [owner] back end: which part of vreg lives in host registers instead; 0 outside generated code */
+	uint32_t vec_live;        /* [owner] back end: which part of vreg lives in host registers instead, mxcsr too; 0 outside generated code */
 	uint64_t pc;              /* guest PC: valid outside generated code, and where generated code stored it before a call */
 	uint64_t flags;           /* guest arithmetic flags as an EFLAGS image (bits 0 2 4 6 7 11 only, others 0) when not in host flags */
 	uint32_t be_flags;        /* native back ends' own: the same while generated code runs; x86_64: flags.h */
@@ -63,7 +63,7 @@ struct tcg_env {
 	uint64_t be_save[4];          /* scratch of shared stubs */
 	uint64_t be_spill[64];        /* spilled temporaries of a block */
 	void *ret_stack;              /* [const] mapping of the return-prediction stack, guard page first */
-	uint32_t host_mxcsr;          /* C's vector control word while the guest's is loaded */
+	uint32_t host_mxcsr;          /* [const] C's vector control word */
 	uint32_t be_running;          /* generated code is being run */
 
 	/* Slow-path memory access in flight, see mem/tlb.h. */

@@ -434,10 +434,14 @@ static void vectors_pass_blocks_and_calls_to_c(void **state)
 		fx.env->vreg[n].q[0] = n;
 	fx.env->vreg[5].q[0] = 1;
 	fx.env->vreg[6].q[0] = 10;
+	fx.env->mxcsr = 0x5f80;
 	go(a); /* 11; the routine: 12 and 11; 23; 34; temporary 45; the routine: 35 and 12; 47 */
 	assert_int_equal(fx.env->vreg[5].q[0], 47);
 	assert_int_equal(fx.env->vreg[6].q[0], 12);
 	assert_int_equal(fx.env->vreg[7].q[0], 45);
+	assert_int_equal(fx.env->mxcsr, 0x5f80); /* and its control word, which C has not seen */
+	fx.env->mxcsr = 0x1f80;
+	assert_int_equal(fx.c_mxcsr & ~0x3fu, 0x1f80);
 	for (unsigned n = 8; n < TCG_NR_VREG; n++) /* all, also the one the temporary displaced */
 		assert_int_equal(fx.env->vreg[n].q[0], n + 2);
 }

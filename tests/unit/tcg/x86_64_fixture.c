@@ -61,6 +61,7 @@ static void fill(struct tcg_env *env, gva_t va, unsigned mode)
 /* What C may do to host vectors. */
 static void spoil_vectors(void)
 {
+	fx.c_mxcsr |= __builtin_ia32_stmxcsr();
 #define SPOIL(n) __asm__ volatile("pcmpeqd %%xmm" #n ", %%xmm" #n : : : "xmm" #n)
 	if (__builtin_cpu_supports("avx"))
 		__asm__ volatile("vzeroall" : : : "memory");
@@ -178,6 +179,7 @@ static const struct ir_rt rts[FX_RT_COUNT] = {
 
 static void __attribute__((noreturn)) trap(struct tcg_env *env, enum guest_trap what)
 {
+	fx.c_mxcsr |= __builtin_ia32_stmxcsr();
 	fx.trap = 1 + what;
 	fx.backend->unwind(env);
 	abort();
@@ -275,7 +277,7 @@ void fx_reset_state(uint64_t seed)
 		reset_tlb(env);
 	memset(env->jc_tag, 0xff, sizeof(env->jc_tag));
 	env->jc_salt = 0;
-	fx.slow = fx.commits = fx.trap = fx.rt_calls = 0;
+	fx.slow = fx.commits = fx.trap = fx.rt_calls = fx.c_mxcsr = 0;
 }
 
 void fx_catch_signals(void)

@@ -28,6 +28,7 @@ struct fx {
 	size_t stub_bytes;
 	unsigned slow, commits;   /* calls */
 	unsigned trap, rt_calls;
+	uint32_t c_mxcsr;         /* all that C has seen of the host's control word, ORed */
 	bool keep_tlb;            /* fx_reset_state() leaves the TLB as it is: level 0 then hits */
 	const struct backend *backend;
 	struct backend_code *out;

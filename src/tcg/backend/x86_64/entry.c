@@ -5,15 +5,12 @@
  * While generated code runs, rsp is the return-prediction stack and env.host_sp the C stack. Stubs never push: the prediction stack's
  * overflow drops all of it (signals.c), so nothing on it may be needed but return addresses of blocks, whose loss only costs a
  * jump-cache lookup, and the one of the stub itself, which a call instruction that faulted pushes again when it is resumed.
- * Whenever C runs, the vector control word is C's and env.mxcsr the guest's, and the guest's vectors are in env (vec.c).
+ * Whenever C runs, the guest's vectors and their control word are in env (vec.c).
  */
 #include "tcg/backend/x86_64/flags.h"
 #include "tcg/backend/x86_64/slow.h"
 #include "tcg/guest.h"
 #include "util/err.h"
-
-#define OP_XOR_RM 0x33u
-#define MXCSR_STICKY 0x3fu /* the six exception flags */
 
 struct stubs stubs;
 const struct guest_isa *stubs_isa;
@@ -30,29 +27,6 @@ void stub_load_pins(struct as *s, uint32_t mask)
 	for (unsigned n = 0; n < TCG_NR_GREG; n++)
 		if (greg_pin[n] != R_NONE && (mask >> greg_pin[n] & 1))
 			as_load(s, greg_pin[n], rm_gs(offsetof(struct tcg_env, greg) + n * 8));
-}
-
-/*
- * The guest's word will do for C if it differs in the sticky flags only, which C neither reads nor is disturbed by; loading the register is slow.
- * What C leaves there does not matter: the guest's is loaded again. rdi is free, EFLAGS are lost.
- */
-void stub_mxcsr_to_c(struct as *s)
-{
-	uint32_t same;
-
-	as_op(s, OP_0F | 0xae, 3, RM_ENV(mxcsr)); /* stmxcsr */
-	as_op(s, OP_MOV_RM, R_DI, RM_ENV(mxcsr));
-	as_op(s, OP_XOR_RM, R_DI, RM_ENV(host_mxcsr));
-	as_op(s, 0xf7, 0, rm_reg(R_DI)); /* test edi, imm32 */
-	as_u32(s, ~MXCSR_STICKY);
-	same = as_jcc(s, 4);
-	as_op(s, OP_0F | 0xae, 2, RM_ENV(host_mxcsr));
-	as_patch(s, same, as_off(s));
-}
-
-void stub_mxcsr_to_guest(struct as *s)
-{
-	as_op(s, OP_0F | 0xae, 2, RM_ENV(mxcsr));
 }
 
 /* Pinned registers have been saved. */
@@ -121,8 +95,6 @@ static void emit_enter(struct as *s)
 		push_pop(s, 0x50, callee_saved[n]);
 	as_alu_imm(s, ALU_SUB, OP_W, rm_reg(R_SP), 8); /* the C stack is 16-aligned at calls */
 	as_store(s, RM_ENV(host_sp), R_SP);
-	as_op(s, OP_0F | 0xae, 3, RM_ENV(host_mxcsr));
-	stub_mxcsr_to_guest(s);
 	as_load(s, R_SP, RM_ENV(ret_stack_top));
 	as_mov(s, R_13, R_SI);
 	stub_load_pins(s, PIN_MASK);
@@ -135,7 +107,6 @@ static void emit_leave(struct as *s)
 
 	stubs.leave = begin(s);
 	stub_save_pins(s, PIN_MASK);
-	stub_mxcsr_to_c(s);
 	tail = as_off(s);
 	as_load(s, R_SP, RM_ENV(host_sp));
 	stub_vec_spill(s);
@@ -205,7 +176,7 @@ static void emit_jump(struct as *s)
 
 struct rt_variant_of {
 	uint32_t save, load; /* pinned registers */
-	bool mxcsr, flags_in, flags_out;
+	bool flags_in, flags_out;
 };
 
 static void emit_rt_variant(struct as *s, const struct rt_variant_of *v, enum vec_level vec)
@@ -213,8 +184,6 @@ static void emit_rt_variant(struct as *s, const struct rt_variant_of *v, enum ve
 	stub_save_pins(s, v->save);
 	if (v->flags_in)
 		stub_flags_to_c(s);
-	if (v->mxcsr)
-		stub_mxcsr_to_c(s);
 	stub_to_c_stack(s);
 	stub_vec_spill(s);
 	as_load(s, R_DI, RM_ENV(self));
@@ -225,32 +194,27 @@ static void emit_rt_variant(struct as *s, const struct rt_variant_of *v, enum ve
 	stub_vec_fill(s, vec);
 	stub_from_c_stack(s);
 	as_mov(s, R_13, R_AX);
-	if (v->mxcsr)
-		stub_mxcsr_to_guest(s);
 	if (v->flags_out)
 		flags_from_c(s);
 	stub_load_pins(s, v->load);
 	as_u8(s, 0xc3);
 }
 
-enum rt_variant { RT_VARIANT_PURE, RT_VARIANT_VECTOR, RT_VARIANT_READS, RT_VARIANT_WRITES, RT_VARIANTS };
+enum rt_variant { RT_VARIANT_PURE, RT_VARIANT_READS, RT_VARIANT_WRITES, RT_VARIANTS };
 
 static enum rt_variant variant_of(unsigned effects)
 {
 	if (effects & (RT_WRITES_GREG | RT_WRITES_FLAGS))
 		return RT_VARIANT_WRITES;
-	if (effects & (RT_READS_GREG | RT_READS_FLAGS | RT_FAULTS))
-		return RT_VARIANT_READS;
-	return (effects & (RT_FPU | RT_READS_VEC | RT_WRITES_VEC)) ? RT_VARIANT_VECTOR : RT_VARIANT_PURE;
+	return (effects & (RT_READS_GREG | RT_READS_FLAGS | RT_FAULTS)) ? RT_VARIANT_READS : RT_VARIANT_PURE;
 }
 
 static void emit_rt(struct as *s, const struct guest_isa *isa, enum vec_level vec)
 {
 	static const struct rt_variant_of of[RT_VARIANTS] = {
-		[RT_VARIANT_PURE] = { PIN_CALLER_SAVED, PIN_CALLER_SAVED, false, false, false },
-		[RT_VARIANT_VECTOR] = { PIN_CALLER_SAVED, PIN_CALLER_SAVED, true, false, false },
-		[RT_VARIANT_READS] = { PIN_MASK, PIN_CALLER_SAVED, true, true, false },
-		[RT_VARIANT_WRITES] = { PIN_MASK, PIN_MASK, true, true, true },
+		[RT_VARIANT_PURE] = { PIN_CALLER_SAVED, PIN_CALLER_SAVED, false, false },
+		[RT_VARIANT_READS] = { PIN_MASK, PIN_CALLER_SAVED, true, false },
+		[RT_VARIANT_WRITES] = { PIN_MASK, PIN_MASK, true, true },
 	};
 	const uint8_t *variant[RT_VARIANTS];
 
@@ -269,7 +233,7 @@ static void emit_rt(struct as *s, const struct guest_isa *isa, enum vec_level ve
 static void emit_trap(struct as *s, const struct guest_isa *isa)
 {
 	stubs.trap = begin(s);
-	stub_mxcsr_to_c(s); /* vectors have been taken from the signal's frame */
+	as_op(s, OP_0F | 0xae, 2, RM_ENV(host_mxcsr)); /* vectors and the guest's word have been taken from the signal's frame */
 	as_load(s, R_DI, RM_ENV(self));
 	as_mov_imm(s, R_13, (int64_t)(uintptr_t)isa->trap);
 	stub_call_reg(s, R_13);

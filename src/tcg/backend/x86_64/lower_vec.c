@@ -274,7 +274,7 @@ void lower_vfl(struct gen *g)
 	fl_done(g);
 }
 
-/* ---- The control word; env.mxcsr is free while the host's register holds it. */
+/* ---- The control word: vectors are live, so the host's register holds it, and env.mxcsr is free. */
 
 void lower_getvc(struct gen *g)
 {

@@ -3,7 +3,7 @@
  * The x86-64 back end as tcg sees it: set-up, threads, running, FPU images.
  *
  * While a vCPU thread lives, GS base is its tcg_env, and the host's stack FPU (x87, MMX) holds the guest's state; C never touches that
- * unit. Vector registers and MXCSR belong to the guest only inside generated code.
+ * unit. Vector registers and MXCSR belong to the guest only inside generated code, and there only while env.vec_live is not 0.
  */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
@@ -137,6 +137,7 @@ static int native_thread_init(struct tcg_env *env, struct err *err)
 		return -1;
 	}
 	env->self = env;
+	__asm__ volatile("stmxcsr %0" : "=m"(env->host_mxcsr));
 	signals_env = env;
 	native_fpu_load(env);
 	return 0;

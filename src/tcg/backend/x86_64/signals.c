@@ -93,6 +93,8 @@ static void take_vectors(struct tcg_env *env, const ucontext_t *uc, const struct
 		if (env->vec_live >= VEC_256 && !(t->vec_out_high >> n & 1))
 			take_high(env, uc, n);
 	}
+	if (env->vec_live != VEC_NONE)
+		env->mxcsr = uc->uc_mcontext.fpregs->mxcsr;
 	env->vec_live = VEC_NONE;
 }
 

@@ -227,13 +227,11 @@ static void emit_c(struct slow *w)
 
 	stub_save_pins(s, PIN_MASK);
 	stub_flags_to_c(s); /* it may fault */
-	stub_mxcsr_to_c(s);
 	stub_to_c_stack(s);
 	stub_vec_spill(s);
 	emit_c_call(w);
 	stub_vec_fill(s, w->vec);
 	stub_from_c_stack(s);
-	stub_mxcsr_to_guest(s);
 	as_mov(s, R_14, R_AX);
 	as_alu(s, ALU_SUB, R_14, rm_reg(R_13));
 	as_mov(s, R_13, R_AX);
@@ -266,11 +264,9 @@ static void emit_commit(struct as *s, enum vec_level vec)
 	as_op(s, OP_LEA | OP_W, R_SP, rm_mem(R_SP, R_NONE, 0, -8));
 	stub_save_pins(s, PIN_CALLER_SAVED);
 	stub_vec_spill(s);
-	stub_mxcsr_to_c(s);
 	as_load(s, R_DI, RM_ENV(self));
 	as_mov_imm(s, R_AX, (int64_t)(uintptr_t)tlb_commit);
 	stub_call_reg(s, R_AX);
-	stub_mxcsr_to_guest(s);
 	stub_vec_fill(s, vec);
 	stub_load_pins(s, PIN_CALLER_SAVED);
 	as_op(s, OP_LEA | OP_W, R_SP, rm_mem(R_SP, R_NONE, 0, 8));

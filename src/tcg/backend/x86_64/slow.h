@@ -12,8 +12,6 @@
 void stub_save_pins(struct as *s, uint32_t mask);
 void stub_load_pins(struct as *s, uint32_t mask);
 void stub_flags_to_c(struct as *s); /* env.flags from env.be_flags; rax and EFLAGS are lost */
-void stub_mxcsr_to_c(struct as *s);
-void stub_mxcsr_to_guest(struct as *s);
 void stub_to_c_stack(struct as *s);
 void stub_from_c_stack(struct as *s);
 void stub_call_reg(struct as *s, unsigned reg);

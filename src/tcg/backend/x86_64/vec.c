@@ -8,6 +8,7 @@
  *    registers surely are live skips the check of the block it leads to (patch.c).
  *  - They are live in one of two widths (vec.h). Blocks of legacy SSE operations leave upper halves alone, as the guest's would, and so
  *    run at either. VEX operations write them, if only with zeros: their blocks want all 256 bits.
+ *  - The control word goes with them: the host's MXCSR is the guest's exactly while vectors are live, C's otherwise.
  *  - Whatever goes to C stores them first if they are live (stub_vec_spill), and they are not any more. Behind a call in a block that
  *    relies on them they are filled again; otherwise the next block that wants them does it.
  *  - A native trap takes them from the signal's frame.
@@ -64,12 +65,24 @@ static const uint8_t *begin(struct as *s)
 	return s->rx + as_off(s);
 }
 
+static void stmxcsr(struct as *s, struct rm m)
+{
+	as_op(s, OP_0F | 0xae, 3, m);
+}
+
+static void ldmxcsr(struct as *s, struct rm m)
+{
+	as_op(s, OP_0F | 0xae, 2, m);
+}
+
 /* Upper halves are cleared behind it: C's legacy SSE code would wait for them. */
 static void emit_spill(struct as *s)
 {
 	uint32_t wide;
 
 	stubs.vec_spill = begin(s);
+	stmxcsr(s, RM_ENV(mxcsr));
+	ldmxcsr(s, RM_ENV(host_mxcsr));
 	as_alu_imm(s, ALU_CMP, 0, RM_ENV(vec_live), VEC_256);
 	wide = as_jcc(s, IR_CC_Z);
 	move_all(s, OP_MOVAPS_MR, VEC_128);
@@ -83,16 +96,20 @@ static void emit_spill(struct as *s)
 /* From any lower level: lower halves that are live join the upper ones in env first. */
 static void emit_fill(struct as *s)
 {
-	uint32_t none;
+	uint32_t none, load;
 
 	stubs.vec_fill[VEC_128] = begin(s);
+	ldmxcsr(s, RM_ENV(mxcsr));
 	move_all(s, OP_MOVAPS_RM, VEC_128);
 	live_ret(s, VEC_128);
 	stubs.vec_fill[VEC_256] = begin(s);
 	as_alu_imm(s, ALU_CMP, 0, RM_ENV(vec_live), VEC_NONE);
 	none = as_jcc(s, IR_CC_Z);
 	move_all(s, OP_MOVAPS_MR, VEC_128);
+	load = as_jmp(s);
 	as_patch(s, none, as_off(s));
+	ldmxcsr(s, RM_ENV(mxcsr));
+	as_patch(s, load, as_off(s));
 	move_all(s, OP_MOVAPS_RM, VEC_256);
 	live_ret(s, VEC_256);
 }
@@ -248,6 +265,16 @@ static void note(ir_ref r, uint32_t *globals, uint32_t *temps)
 		*temps |= 1u << IR_REF_NUM(r);
 }
 
+/* What needs the control word without naming a vector: it itself, and conversions between the stack FPU's MMX registers and memory. */
+static bool uses_control(const struct ir_insn *i)
+{
+	unsigned opcode = (uint64_t)i->imm2 >> 16 & 0xff;
+
+	if (i->op == IR_FPU)
+		return ((uint64_t)i->imm2 >> 8 & 0xff) == 1 && (opcode == 0x2a || opcode == 0x2c || opcode == 0x2d);
+	return i->op == IR_GETVC || i->op == IR_PUTVC;
+}
+
 static void note_insn(const struct ir_insn *i, uint32_t *globals, uint32_t *temps)
 {
 	note(i->d, globals, temps);
@@ -262,13 +289,14 @@ void v_setup(struct gen *g)
 {
 	const struct ir_block *b = g->ir;
 	uint32_t globals = 0, temps = 0, taken;
-	bool wide = false;
+	bool wide = false, control = false;
 
 	for (unsigned n = 0; n < b->nr_insns; n++) {
 		note_insn(&b->insn[n], &globals, &temps);
 		wide |= vec_is_wide(&b->insn[n]);
+		control |= uses_control(&b->insn[n]);
 	}
-	g->v_level = wide ? VEC_256 : (globals | temps) ? VEC_128 : VEC_NONE;
+	g->v_level = wide ? VEC_256 : (globals || temps || control) ? VEC_128 : VEC_NONE;
 	g->v_out = 0;
 	taken = globals;
 	for (unsigned k = 0; k < 4; k++) {
