@@ -21,6 +21,7 @@ struct rnd {
 	bool mem;       /* memory operands wanted */
 	uint32_t flags; /* flag bits that are defined at every exit */
 	ir_ref base;    /* where accesses cluster around, or NONE */
+	ir_ref index;   /* that some of them add, or NONE */
 };
 
 static unsigned pick(struct rnd *r, unsigned n)
@@ -82,6 +83,11 @@ static ir_ref near_base(struct rnd *r)
 	struct ir_mem m = { .base = r->base, .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = (uint8_t)IR_REF_NUM(r->base),
 			    .disp = (int64_t)pick(r, 80) - 40, .wander = !pick(r, 8) };
 
+	if (r->index != IR_NONE && pick(r, 2)) {
+		m.index = r->index;
+		m.scale = pick(r, 4) ? 4 : 8;
+		m.slot = (uint8_t)(TLB_SLOT_POOL + pick(r, 4));
+	}
 	return ir_mem(r->b, &m);
 }
 
@@ -582,7 +588,7 @@ static void gen_exit(struct rnd *r)
 static void gen_cluster(struct rnd *r)
 {
 	unsigned n = 3 + pick(r, 14);
-	ir_ref base = IR_G(pick(r, 4) ? pick(r, 9) : 4), zero = IR_G(9 + pick(r, 3));
+	ir_ref base = IR_G(pick(r, 4) ? pick(r, 9) : 4), zero = IR_G(9 + pick(r, 3)), index = IR_G(12 + pick(r, 4));
 	int64_t at = (int64_t)FX_BASE + 512 + (int64_t)pick(r, 2 * 4096);
 
 	if (pick(r, 3) == 0)
@@ -591,33 +597,43 @@ static void gen_cluster(struct rnd *r)
 	emit(r, IR_MOV, IR_I64, zero, IR_KONST, IR_NONE)->imm = 0;
 	emit(r, IR_ADD, IR_I64, base, base, zero);
 	r->base = base;
+	if (pick(r, 2)) {
+		r->index = index;
+		emit(r, IR_MOV, IR_I64, index, IR_KONST, IR_NONE)->imm = (int64_t)pick(r, 8);
+		emit(r, IR_ADD, IR_I64, index, index, zero);
+	}
 	while (n--) {
 		unsigned first = r->b->nr_insns;
 
 		if (pick(r, 10) == 0)
 			emit(r, IR_ADD, IR_I64, base, base, IR_KONST)->imm = (int64_t)pick(r, 32) - 16;
+		else if (pick(r, 12) == 0 && r->index != IR_NONE)
+			emit(r, IR_ADD, IR_I64, index, index, IR_KONST)->imm = (int64_t)pick(r, 4) - 2;
 		else if (pick(r, 12) == 0)
 			gen_exit(r);
 		else
 			gen_one(r);
-		/* What overwrites the base ends the cluster. */
+		/* What overwrites the base or the index ends the cluster. */
 		for (; first < r->b->nr_insns; first++) {
 			const struct ir_insn *i = &r->b->insn[first];
 			unsigned w = ir_writes(i);
 
-			if (i->op == IR_ADD && i->d == base && i->b == IR_KONST && i->type == IR_I64)
+			if (i->op == IR_ADD && (i->d == base || i->d == index) && i->b == IR_KONST && i->type == IR_I64)
 				continue;
 			if (((w & IR_RW_D) && i->d == base) || ((w & IR_RW_A) && i->a == base) || ((w & IR_RW_B) && i->b == base) ||
 			    ((w & IR_RW_C) && i->c == base) || i->op == IR_RT)
 				n = 0;
+			if (((w & IR_RW_D) && i->d == index) || ((w & IR_RW_A) && i->a == index) || ((w & IR_RW_B) && i->b == index) ||
+			    ((w & IR_RW_C) && i->c == index))
+				r->index = IR_NONE;
 		}
 	}
-	r->base = IR_NONE;
+	r->base = r->index = IR_NONE;
 }
 
 static uint32_t gen_block(struct ir_block *b, uint64_t seed, bool mem)
 {
-	struct rnd r = { .s = seed * 0x9e3779b97f4a7c15ull + 1, .b = b, .mem = mem, .flags = F_ALL, .base = IR_NONE };
+	struct rnd r = { .s = seed * 0x9e3779b97f4a7c15ull + 1, .b = b, .mem = mem, .flags = F_ALL, .base = IR_NONE, .index = IR_NONE };
 	unsigned n = 1 + pick(&r, 24);
 	ir_ref end;
 

@@ -53,7 +53,7 @@ struct group {
 	uint16_t first, last; /* members: instructions */
 	uint16_t stretch;     /* last instruction of the copy */
 	uint16_t members;
-	uint8_t slot, kind;   /* of the first member */
+	uint8_t slot, kind;   /* of the first member, or the first that stores */
 	bool used;
 	int64_t min, end, at; /* bytes from the base value: the range, and where the first member is */
 	uint32_t back;        /* hot code behind the stretch */

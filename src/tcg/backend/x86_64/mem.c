@@ -133,8 +133,11 @@ static bool wanders(const struct gen *g, const struct ir_mem *m)
 
 bool mem_can_share(const struct gen *g, const struct ir_mem *m)
 {
-	return is_form_a(g, m, 0) && m->index == IR_NONE && !wanders(g, m) &&
-	       (!m->align || ((ir_op_info[g->i->op].attr & IR_AT_V) && g->i->type >= IR_V128));
+	if (m->seg_base || m->addr_bits != 64 || m->lin32 || !fits32(m->disp) || wanders(g, m))
+		return false;
+	if ((m->base != IR_NONE && !in_reg(g, m->base)) || (m->index != IR_NONE && !in_reg(g, m->index)))
+		return false;
+	return !m->align || ((ir_op_info[g->i->op].attr & IR_AT_V) && g->i->type >= IR_V128);
 }
 
 struct rm mem_slot_field(const struct gen *g, unsigned slot, unsigned kind, size_t field)
@@ -160,15 +163,23 @@ static struct rm form_a_operand(const struct gen *g, const struct ir_mem *m)
 /* An access whose group has been checked. */
 static struct rm checked_access(struct gen *g, const struct ir_mem *m, const struct group *gr, unsigned how)
 {
+	struct rm op;
+
 	as_load(&g->s, R_14, mem_slot_field(g, gr->slot, gr->kind, offsetof(struct tlb_slot, disp)));
-	g->access = NULL;
-	if (how & MEM_SIMPLE) {
-		as_op(&g->s, OP_W | OP_LEA, R_13, form_a_operand(g, m));
-		g->scratch = R_14;
-		return rm_mem(R_13, R_NONE, 0, 0);
+	if (m->base != IR_NONE && m->index != IR_NONE) {
+		as_op(&g->s, OP_W | OP_LEA, R_14, rm_mem(R_14, loc(g, m->base).base, 0, 0));
+		op = rm_mem(R_14, loc(g, m->index).base, log2_scale(m->scale), (int32_t)m->disp);
+	} else {
+		op = form_a_operand(g, m);
 	}
+	g->access = NULL;
 	g->scratch = R_13;
-	return form_a_operand(g, m);
+	if (how & MEM_SIMPLE) {
+		as_op(&g->s, OP_W | OP_LEA, R_13, op);
+		g->scratch = R_14;
+		op = rm_mem(R_13, R_NONE, 0, 0);
+	}
+	return op;
 }
 
 static void effective_plus(struct gen *g, const struct ir_mem *m, unsigned more, unsigned d)

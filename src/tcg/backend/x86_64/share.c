@@ -2,8 +2,8 @@
 /*
  * Shared checks: accesses off one base value within a stretch of straight code (conditional exits may stand in it) are checked once.
  *
- * A group is a set of accesses at constant distances from one value, found by following registers that hold value + constant. It uses
- * the level-0 slot of the first of them. At its first instruction lowest and highest byte are checked together; behind that the slot's displacement
+ * A group is a set of accesses at constant distances from one value (or one value + another * scale), found by following registers that
+ * hold value + constant. It uses the level-0 slot of the first of them, or of the first store. At its first instruction lowest and highest byte are checked together; behind that the slot's displacement
  * serves all members. If the check fails, a copy of the code from there to the group's end, in cold code, runs with a check for every
  * access, as if there were no group; it leaves into the hot code behind the group.
  *
@@ -28,8 +28,14 @@ struct value {
 	int64_t off;
 };
 
+/* What the addresses of a group have in common: value base + value index * scale. */
+struct key {
+	uint32_t base, index; /* identities; index 0: none */
+	uint8_t scale;
+};
+
 struct open_group {
-	uint32_t id;
+	struct key key;
 	uint16_t group;
 };
 
@@ -40,6 +46,8 @@ struct scan {
 	struct value temp[IR_MAX_TEMPS];
 	struct open_group open[MAX_OPEN];
 	unsigned nr_open, turn;
+	unsigned last_exit;            /* 1 + the last instruction that may leave the straight line; 0: none */
+	uint16_t store[TLB_L0_SLOTS];  /* 1 + the last access through each slot of the write table */
 };
 
 static struct value *value_of(struct scan *s, ir_ref r)
@@ -167,7 +175,7 @@ static bool join(struct scan *s, struct open_group *o, unsigned n, int64_t at, u
 	return true;
 }
 
-static void open_new(struct scan *s, unsigned n, uint32_t id, const struct ir_mem *m, unsigned kind, int64_t at, unsigned bytes)
+static void open_new(struct scan *s, unsigned n, const struct key *key, const struct ir_mem *m, unsigned kind, int64_t at, unsigned bytes)
 {
 	struct gen *g = s->g;
 	unsigned k;
@@ -180,7 +188,29 @@ static void open_new(struct scan *s, unsigned n, uint32_t id, const struct ir_me
 	g->group_of[n] = (uint16_t)k;
 	if (s->nr_open == MAX_OPEN)
 		s->open[s->turn++ % MAX_OPEN] = s->open[--s->nr_open];
-	s->open[s->nr_open++] = (struct open_group){ id, (uint16_t)k };
+	s->open[s->nr_open++] = (struct open_group){ *key, (uint16_t)k };
+}
+
+/* The address as key + distance; false: too far. */
+static bool address_of(struct scan *s, const struct ir_mem *m, struct key *key, int64_t *at)
+{
+	const struct value zero = { 0, 0 }, *base = m->base == IR_NONE ? &zero : value_of(s, m->base);
+	const struct value *index = m->index == IR_NONE ? &zero : value_of(s, m->index);
+
+	*key = (struct key){ base->id, index->id, index->id ? m->scale : 0 };
+	*at = plus(plus(base->off, m->disp), (int64_t)((uint64_t)index->off * m->scale));
+	return *at < MAX_DISTANCE && *at > -MAX_DISTANCE;
+}
+
+static bool same_key(const struct key *a, const struct key *b)
+{
+	return a->base == b->base && a->index == b->index && a->scale == b->scale;
+}
+
+/* Stores may join a group of loads, whose check then is that of the store: if the store is sure to follow, and its slot was not used since. */
+static bool may_join(const struct scan *s, const struct group *gr, const struct ir_mem *m, bool writes)
+{
+	return gr->kind || !writes || (s->last_exit <= gr->first && s->store[m->slot] <= gr->first && m->slot != GREG_SP);
 }
 
 static void access(struct scan *s, unsigned n)
@@ -189,27 +219,37 @@ static void access(struct scan *s, unsigned n)
 	const struct ir_insn *i = &g->ir->insn[n];
 	ir_ref ref = mem_ref(i);
 	const struct ir_mem *m = &g->ir->mem[IR_REF_NUM(ref)];
-	bool writes = writes_mem(i, ref);
+	bool writes = writes_mem(i, ref), share;
 	unsigned kind = writes || m->slot == GREG_SP, bytes;
-	const struct value zero = { 0, 0 }, *base = m->base == IR_NONE ? &zero : value_of(s, m->base);
-	int64_t at = plus(base->off, m->disp);
-	bool share = mem_can_share(g, m) && at < MAX_DISTANCE && at > -MAX_DISTANCE;
+	struct key key;
+	int64_t at;
 
 	g->i = i;
 	bytes = access_bytes(i);
-	if (share) {
-		for (unsigned k = 0; k < s->nr_open; k++) {
-			const struct group *gr = &g->group[s->open[k].group];
+	share = mem_can_share(g, m) && address_of(s, m, &key, &at);
+	for (unsigned k = 0; share && k < s->nr_open; k++) {
+		struct group *gr = &g->group[s->open[k].group];
 
-			if (s->open[k].id == base->id && gr->kind == (writes || gr->slot == GREG_SP) && join(s, &s->open[k], n, at, bytes)) {
-				close_slot(s, m->slot, kind, s->open[k].group); /* in a copy it uses its own */
-				return;
-			}
+		if (!same_key(&s->open[k].key, &key) || !may_join(s, gr, m, writes) || !join(s, &s->open[k], n, at, bytes))
+			continue;
+		if (writes && !gr->kind) {
+			gr->kind = 1;
+			gr->slot = m->slot;
 		}
+		close_slot(s, m->slot, kind, s->open[k].group); /* in a copy it uses its own */
+		share = false;
 	}
-	close_slot(s, m->slot, kind, NO_GROUP);
+	if (g->group_of[n] == NO_GROUP)
+		close_slot(s, m->slot, kind, NO_GROUP);
 	if (share)
-		open_new(s, n, base->id, m, kind, at, bytes);
+		open_new(s, n, &key, m, kind, at, bytes);
+	if (kind)
+		s->store[m->slot] = (uint16_t)(n + 1);
+}
+
+static bool may_leave(const struct ir_insn *i)
+{
+	return (ir_op_info[i->op].attr & IR_AT_E) || i->op == IR_BRCC || i->op == IR_BRZ || i->op == IR_BRNZ || i->op == IR_POLL;
 }
 
 static void find_groups(struct gen *g)
@@ -217,7 +257,8 @@ static void find_groups(struct gen *g)
 	static _Thread_local struct scan s;
 
 	s.g = g;
-	s.next_id = s.nr_open = s.turn = 0;
+	s.next_id = s.nr_open = s.turn = s.last_exit = 0;
+	memset(s.store, 0, sizeof(s.store));
 	forget_globals(&s);
 	for (unsigned n = 0; n < g->ir->nr_insns; n++) {
 		const struct ir_insn *i = &g->ir->insn[n];
@@ -229,6 +270,8 @@ static void find_groups(struct gen *g)
 		}
 		if (mem_ref(i) != IR_NONE)
 			access(&s, n);
+		if (may_leave(i))
+			s.last_exit = n + 1;
 		values_behind(&s, i);
 	}
 }
@@ -299,8 +342,8 @@ void share_before(struct gen *g)
 		return;
 	m = &g->ir->mem[IR_REF_NUM(mem_ref(g->i))];
 	len = (unsigned)(gr->end - gr->min);
-	lo = mem_slot_field(g, m->slot, gr->kind, offsetof(struct tlb_slot, lo));
-	lim = mem_slot_field(g, m->slot, gr->kind, mem_lim_offset(len));
+	lo = mem_slot_field(g, gr->slot, gr->kind, offsetof(struct tlb_slot, lo));
+	lim = mem_slot_field(g, gr->slot, gr->kind, mem_lim_offset(len));
 	fl_clobber(g, live_before(g));
 	mem_address_plus(g, m, gr->min - gr->at);
 	as_alu(s, ALU_SUB, R_13, lo);
