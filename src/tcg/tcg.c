@@ -157,6 +157,7 @@ static struct tb *tb_alloc_for(const struct source *s, const struct ir_block *ir
 	/* An upper bound before the code exists: every exit op may give two exits, every memory operand and division a trap. */
 	unsigned exits = 0, traps = 0;
 	struct tb *tb;
+	size_t size;
 
 	for (unsigned i = 0; i < ir->nr_insns; i++) {
 		const struct ir_op_info *info = &ir_op_info[ir->insn[i].op];
@@ -164,9 +165,11 @@ static struct tb *tb_alloc_for(const struct source *s, const struct ir_block *ir
 		exits += (info->attr & IR_AT_E) ? 2 : 0;
 		traps += (info->attr & (IR_AT_M | IR_AT_V)) || ir->insn[i].op == IR_FPU ? 2 : 0; /* hot, and in the cold copy of a store */
 	}
-	tb = calloc(1, sizeof(*tb) + exits * sizeof(tb->exit[0]) + traps * sizeof(tb->trap[0]));
+	size = sizeof(*tb) + exits * sizeof(tb->exit[0]) + traps * sizeof(tb->trap[0]);
+	tb = aligned_alloc(64, (size + 63) & ~(size_t)63);
 	if (!tb)
 		return NULL;
+	memset(tb, 0, size);
 	tb->phys = s->phys;
 	tb->page2 = s->page2;
 	tb->pc = ir->pc;
@@ -267,6 +270,38 @@ static bool jump_cache_may_hold(struct tcg_env *env, const struct tb *tb, bool g
 	return !global || global2;
 }
 
+static struct tb **recent_slot(struct tcg_thread *t, gva_t pc)
+{
+	return &t->recent[pc * 0x9e3779b97f4a7c15ull >> (64 - TCG_RECENT_BITS)];
+}
+
+/*
+ * A jump cache whose tags went with a TLB flush still knows many blocks that are right; finding them again here is cheaper than in the shared
+ * table. A dead one may be met until the next purge; it must not be returned, for its entry leads straight back here.
+ */
+static struct tb *find_recent(struct tcg_thread *t, ram_off_t phys, gva_t pc, uint32_t flags)
+{
+	struct tb *tb = *recent_slot(t, pc);
+
+	if (!tb || tb->phys != phys || tb->pc != pc || tb->flags != flags)
+		return NULL;
+	return atomic_load_explicit(&tb->state, memory_order_acquire) == TB_LIVE ? tb : NULL;
+}
+
+static struct tb *find_known(struct tcg_thread *t, ram_off_t phys, gva_t pc, uint32_t flags)
+{
+	struct tb *tb = find_recent(t, phys, pc, flags);
+
+	if (tb) {
+		stat_inc(STAT_recent_hits);
+		return tb;
+	}
+	tb = tb_lookup(phys, pc, flags);
+	if (tb)
+		stat_inc(STAT_table_hits);
+	return tb;
+}
+
 struct tb *tcg_find_block(struct tcg_thread *t, struct tcg_env *env)
 {
 	bool global;
@@ -276,16 +311,17 @@ struct tb *tcg_find_block(struct tcg_thread *t, struct tcg_env *env)
 	stat_inc(STAT_lookups);
 	if (phys == ASPACE_NOT_RAM)
 		return tcg_one_shot_block(t, env);
-	tb = tb_lookup(phys, env->pc, tcg_guest->tb_flags(env));
+	tb = find_known(t, phys, env->pc, tcg_guest->tb_flags(env));
 	if (tb && !second_page_matches(env, tb)) {
 		tb_kill(tb);
 		tb = NULL;
 	}
-	if (tb)
-		stat_inc(STAT_table_hits);
-	else
+	if (!tb)
 		tb = build(env, t, phys);
-	if (tb && jump_cache_may_hold(env, tb, global))
+	if (!tb)
+		return NULL;
+	*recent_slot(t, tb->pc) = tb;
+	if (jump_cache_may_hold(env, tb, global))
 		tlb_jc_insert(env, tb->pc, tb->code, global);
 	return tb;
 }
@@ -319,17 +355,31 @@ struct tb *tcg_one_shot_block(struct tcg_thread *t, struct tcg_env *env)
 	return tb;
 }
 
-static void jc_drop(void *opaque, gva_t pc, const void *code)
+struct purge {
+	struct tcg_thread *t;
+	struct tcg_env *env;
+};
+
+/* The block itself may be gone already: its recent slot goes whatever is in it. */
+static void drop(void *opaque, gva_t pc, const void *code)
 {
-	tlb_jc_purge(opaque, pc, code);
+	struct purge *p = opaque;
+
+	tlb_jc_purge(p->env, pc, code);
+	if (code)
+		*recent_slot(p->t, pc) = NULL;
+	else
+		memset(p->t->recent, 0, sizeof(p->t->recent));
 }
 
 void tcg_safepoint(struct tcg_thread *t, struct tcg_env *env)
 {
+	struct purge p = { t, env };
+
 	stat_inc(STAT_safepoints);
 	rcu_quiescent();
 	if (unlikely(tb_purge_due(t->purged)))
-		tb_purge(&t->purged, jc_drop, env);
+		tb_purge(&t->purged, drop, &p);
 	tb_reclaim_poll(false);
 	if (unlikely(code_is_short()) && tb_evict())
 		tb_reclaim_poll(true);

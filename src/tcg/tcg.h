@@ -22,6 +22,8 @@ struct tcg_config {
 	uint64_t jitter;     /* seed of schedule jitter in the protocols, 0: none */
 };
 
+#define TCG_RECENT_BITS 13
+
 /* Per vCPU, [owner]. */
 struct tcg_thread {
 	struct code_segment *segment;
@@ -29,6 +31,7 @@ struct tcg_thread {
 	struct backend_code *code;
 	uint64_t purged;       /* newest batch of dead blocks whose entries were dropped */
 	uint64_t jitter;       /* state of the jitter generator */
+	struct tb *recent[1u << TCG_RECENT_BITS]; /* blocks found lately, by PC; purged like the jump cache */
 };
 
 extern const struct guest_isa *tcg_guest; /* [const] */

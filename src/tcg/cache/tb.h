@@ -37,13 +37,13 @@ struct tb {
 	ram_off_t phys;        /* [const] RAM offset of the first byte */
 	gva_t pc;              /* [const] linear address it was translated for */
 	uint32_t flags;        /* [const] guest mode bits */
+	_Atomic uint32_t state; /* [atomic] enum tb_state; written under the home page's lock */
+	ram_off_t page2;       /* [const] RAM offset of the second page, TB_NO_PAGE */
+	uint8_t *code;         /* [const] executable address of the entry slot. A lookup reads up to here: one cache line */
 	uint16_t guest_len;    /* [const] bytes translated */
 	uint16_t watch_len;    /* [const] bytes from phys whose change kills it... */
 	uint16_t watch_before; /* [const] ...and bytes in front of it, on the home page */
-	ram_off_t page2;       /* [const] RAM offset of the second page, TB_NO_PAGE */
-	uint8_t *code;         /* [const] executable address of the entry slot */
 	uint32_t code_size;    /* [const] */
-	_Atomic uint32_t state; /* [atomic] enum tb_state; written under the home page's lock */
 	uint16_t nr_exits, nr_traps; /* [const] */
 	uint16_t guest_insns;  /* [const] */
 	struct tb_page_link {
@@ -56,6 +56,8 @@ struct tb {
 	struct backend_trap *trap; /* [const] */
 	struct tb_exit exit[]; /* [const] but for the marked fields */
 };
+
+_Static_assert(offsetof(struct tb, code) + sizeof(uint8_t *) <= 64, "what a lookup reads is one cache line");
 
 /* ---- tb_cache.c */
 int must_check tb_cache_init(void);
