@@ -104,7 +104,7 @@ static void fill_slot(struct tcg_env *env, const struct tlb_entry *e, unsigned m
 	s->lo = kind ? e->wlo : e->lo;
 	s->disp = e->disp;
 	for (unsigned i = 0; i < TLB_L0_SIZES; i++)
-		s->lim[i] = span - (1ull << i);
+		s->lim[i] = span - (1ull << i) + 1;
 	env->tlb.l0_live[mode][kind] |= 1ull << slot;
 	if (e->tag[kind] & ~GUEST_PAGE_MASK)
 		env->tlb.l0_global[mode][kind] &= ~(1ull << slot);

@@ -239,7 +239,7 @@ static void l0_flush_address(struct tcg_env *env, gva_t va)
 				unsigned n = (unsigned)__builtin_ctzll(live);
 				const struct tlb_slot *s = &env->l0[mode][kind][n];
 
-				if (va - s->lo <= s->lim[0])
+				if (va - s->lo < s->lim[0])
 					tlb_l0_invalidate(env, mode, kind, 1ull << n);
 			}
 }
@@ -347,7 +347,7 @@ void tlb_revoke_write(struct tcg_env *env, ram_off_t page_off)
 			unsigned n = (unsigned)__builtin_ctzll(live);
 			const struct tlb_slot *s = &env->l0[mode][1][n];
 
-			if (covers(s->lo + s->disp - (uintptr_t)ram_base, s->lim[0] + 1, page_off))
+			if (covers(s->lo + s->disp - (uintptr_t)ram_base, s->lim[0], page_off))
 				tlb_l0_invalidate(env, mode, 1, 1ull << n);
 		}
 		for (unsigned w = 0; w < TLB_L1_WORDS; w++)

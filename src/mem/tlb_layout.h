@@ -9,9 +9,9 @@
 
 /*
  * Level 0: a range of linear addresses that one base register has been pointing into. An access of 2^n bytes at ea hits when
- *     (ea - lo) <= lim[n]      (unsigned 64 bit)
- * and its host address is ea + disp. lim[n] = bytes in the range - 2^n, so page crossing fails by itself.
- * An invalid slot has lo = TLB_SLOT_INVALID_LO, lim[*] = 0: no canonical address is within lim of it.
+ *     (ea - lo) < lim[n]       (unsigned 64 bit)
+ * and its host address is ea + disp. lim[n] = bytes in the range - 2^n + 1, so page crossing fails by itself.
+ * An invalid slot has lim[*] = 0: no address is below that. (lo is one that no range starts at.)
  */
 #define TLB_L0_SIZES 6 /* 1 2 4 8 16 32 bytes; other sizes use the next larger lim */
 #define TLB_SLOT_INVALID_LO 0x8000000000000000ull

@@ -47,7 +47,7 @@ void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acc
 		s->lo = FUZZ_BASE;
 		s->disp = (uint64_t)(uintptr_t)memory - FUZZ_BASE;
 		for (unsigned n = 0; n < TLB_L0_SIZES; n++)
-			s->lim[n] = FUZZ_SIZE - 16 - (1u << n);
+			s->lim[n] = FUZZ_SIZE - 16 - (1u << n) + 1;
 	}
 	return memory + off;
 }

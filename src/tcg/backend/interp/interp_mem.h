@@ -48,7 +48,7 @@ static inline void *interp_ptr(struct tcg_env *env, const struct iop *op, bool *
 		for (unsigned n = 0; n < 2; n++) {
 			const struct tlb_slot *s = interp_at(env, (int32_t)m->slot_off[n]);
 
-			if (likely(va - s->lo <= s->lim[m->lim]))
+			if (likely(va - s->lo < s->lim[m->lim]))
 				return (void *)(uintptr_t)(va + s->disp);
 			if (m->slot_off[0] == m->slot_off[1])
 				break;

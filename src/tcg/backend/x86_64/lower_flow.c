@@ -218,23 +218,16 @@ static struct rm jc_const(size_t table, gva_t pc)
 	return rm_gs(table + (pc & (TCG_JC_SIZE - 1)) * 8);
 }
 
-/* Falls through if the jump cache knows pc. */
+/* r13 = pc; falls through if the jump cache knows it. */
 static void probe_const(struct gen *g, gva_t pc)
 {
 	struct as *s = &g->s;
-	struct cold *c;
 
-	if (fits32((int64_t)pc)) {
-		as_load(s, R_14, RM_ENV(jc_salt));
-		as_alu_imm(s, ALU_ADD, OP_W, rm_reg(R_14), (int32_t)pc);
-	} else {
-		as_mov_imm(s, R_14, (int64_t)pc);
-		as_alu(s, ALU_ADD, R_14, RM_ENV(jc_salt));
-	}
+	as_mov_imm(s, R_13, (int64_t)pc);
+	as_mov(s, R_14, R_13);
+	as_alu(s, ALU_ADD, R_14, RM_ENV(jc_salt));
 	as_alu(s, ALU_CMP, R_14, jc_const(offsetof(struct tcg_env, jc_tag), pc));
-	c = cold_new(g, COLD_POLL);
-	c->pc = pc;
-	c->from = as_jcc(s, IR_CC_NZ);
+	as_jcc_abs(s, IR_CC_NZ, stubs.jump_miss);
 }
 
 static void exit_far(struct gen *g, gva_t pc)

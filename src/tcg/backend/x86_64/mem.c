@@ -5,8 +5,8 @@
  *     lea  r13, [ea]           form A: one register              mov/lea r13, ea          form B: anything else
  *     sub  r13, slot.lo                                          mov  r14, r13
  *     cmp  r13, slot.lim[n]                                      sub  r14, slot.lo
- *     ja   cold                                                  cmp  r14, slot.lim[n]
- *     mov  r14, slot.disp                                        ja   cold
+ *     jae  cold                                                  cmp  r14, slot.lim[n]
+ *     mov  r14, slot.disp                                        jae  cold
  *  a: op   [base + r14 + d]                                      add  r13, slot.disp
  *                                                             a: op   [r13]
  *
@@ -269,7 +269,7 @@ struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, 
 		as_mov(s, R_14, R_13);
 	as_alu(s, ALU_SUB, probe, rm_gs(slot + offsetof(struct tlb_slot, lo)));
 	as_alu(s, ALU_CMP, probe, rm_gs(slot + mem_lim_offset(bytes)));
-	c->from = as_jcc(s, IR_CC_A);
+	c->from = as_jcc(s, IR_CC_NC);
 	if (a)
 		as_load(s, R_14, rm_gs(slot + offsetof(struct tlb_slot, disp)));
 	else

@@ -349,11 +349,11 @@ void share_before(struct gen *g)
 	as_alu(s, ALU_SUB, R_13, lo);
 	as_alu(s, ALU_CMP, R_13, lim);
 	c = cold_new(g, COLD_SHARE);
-	c->from = as_jcc(s, IR_CC_A);
-	if (len > 32) { /* the limit used is span - 32; the lowest byte is in the range, so this does not wrap */
+	c->from = as_jcc(s, IR_CC_NC);
+	if (len > 32) { /* the limit used is that of 32 bytes; the lowest byte is in the range, so this does not wrap */
 		as_alu_imm(s, ALU_ADD, OP_W, rm_reg(R_13), (int32_t)(len - 32));
 		as_alu(s, ALU_CMP, R_13, lim);
-		c->from2 = as_jcc(s, IR_CC_A);
+		c->from2 = as_jcc(s, IR_CC_NC);
 	}
 	c->mem = g->group_of[g->n];
 	snapshot(g, &gr->enter);

@@ -124,8 +124,9 @@ static void emit_fill(struct slow *w)
 	as_load(s, R_14, rm_gs_base(R_AX, write ? OFF_L1(w->mode, wlo) : OFF_L1(w->mode, lo)));
 	as_store(s, rm_gs_base(R_CX, l0 + offsetof(struct tlb_slot, lo)), R_14);
 	as_load(s, R_14, rm_gs_base(R_AX, write ? OFF_L1(w->mode, wspan) : OFF_L1(w->mode, span)));
-	for (unsigned n = 0; n < TLB_L0_SIZES; n++) { /* span - 1, - 2, - 4, ... */
-		as_alu_imm(s, ALU_SUB, OP_W, rm_reg(R_14), n ? 1 << (n - 1) : 1);
+	for (unsigned n = 0; n < TLB_L0_SIZES; n++) { /* span, span - 1, - 3, - 7, ... */
+		if (n)
+			as_alu_imm(s, ALU_SUB, OP_W, rm_reg(R_14), 1 << (n - 1));
 		as_store(s, rm_gs_base(R_CX, l0 + offsetof(struct tlb_slot, lim) + n * 8), R_14);
 	}
 	as_load(s, R_14, rm_gs_base(R_AX, OFF_L1(w->mode, disp)));

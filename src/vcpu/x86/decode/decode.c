@@ -629,6 +629,49 @@ static void check_legal(struct dec *d)
 	}
 }
 
+static bool has_modrm_at(const struct x86_row *row)
+{
+	return row->modrm || (row->kind != X86_K_ROW && row->kind < X86_K_FIRST_WITHOUT_MODRM);
+}
+
+/* An opcode whose other prefixes or lengths are defined has what they have. */
+static bool undefined_has_modrm(const struct dec *d)
+{
+	const struct x86_insn *in = d->in;
+
+	if (in->pfx & X86_PFX_VEX || in->map > 1)
+		return true;
+	for (unsigned int i = 0; i < 4 && in->map == 1; i++)
+		if (has_modrm_at(&x86_map_rows[1][in->opcode * 4 + i]))
+			return true;
+	return false;
+}
+
+/* SDM volume 2, tables */
+static bool undefined_has_imm8(const struct x86_insn *in)
+{
+	static const uint8_t opcodes[] = { 0x70, 0x71, 0x72, 0x73, 0xa4, 0xac, 0xba, 0xc2, 0xc4, 0xc5, 0xc6 };
+
+	for (size_t i = 0; i < sizeof(opcodes) && in->map == 1; i++)
+		if (in->opcode == opcodes[i])
+			return true;
+	return in->map == 3;
+}
+
+/*
+ * CPUs find the end of an instruction before they find out that it is undefined: over 15 bytes it is #GP, and bytes of it that cannot be read
+ * are #PF.
+ */
+static void skip_undefined(struct dec *d, bool has_modrm)
+{
+	if (!has_modrm && !undefined_has_modrm(d))
+		return;
+	sizes(d);
+	d->flags &= (uint8_t)~X86_R_VSIB;
+	modrm(d);
+	d->p += undefined_has_imm8(d->in);
+}
+
 static void decode(struct dec *d)
 {
 	struct x86_insn *in = d->in;
@@ -640,7 +683,7 @@ static void decode(struct dec *d)
 	row = d->row;
 	if (!is_defined(d)) {
 		d->ud = true;
-		d->p += has_modrm;
+		skip_undefined(d, has_modrm);
 		return;
 	}
 	in->id = row->id;

@@ -165,22 +165,9 @@ void x86_tr_popf(struct x86_tr *c)
 /* ENTER bytes, level */
 void x86_tr_enter(struct x86_tr *c)
 {
-	unsigned size = c->in.opsize, level = c->in.imm2 & 31;
-	int64_t bytes = c->in.imm & 0xffff;
-	ir_ref frame = ir_temp(c->ir), m;
+	ir_ref frame = x86_tr_const(c, (c->in.imm & 0xffff) | (c->in.imm2 & 31) << 16), size = x86_tr_const(c, c->in.opsize);
 
-	if (level) {
-		ir_ref a = x86_tr_const(c, bytes | level << 16), b = x86_tr_const(c, size);
-
-		x86_tr_rt(c, X86_RT_enter, X86_TR_NO_RESULT, a, b, x86_tr_const(c, x86_tr_stack_bytes(c)));
-		return;
-	}
-	m = x86_tr_stack_mem(c, -(int64_t)size, size, true);
-	x86_tr_emit(c, IR_MOV, x86_tr_type(size), m, RBP, IR_NONE);
-	x86_tr_emit(c, IR_MOV, IR_I64, frame, RSP, IR_NONE);
-	x86_tr_add_k(c, stack_type(c), frame, -(int64_t)size);
-	x86_tr_emit(c, IR_MOV, x86_tr_type(size), RBP, frame, IR_NONE);
-	x86_tr_sp_add(c, -(int64_t)size - bytes);
+	x86_tr_rt(c, X86_RT_enter, X86_TR_NO_RESULT, frame, size, x86_tr_const(c, x86_tr_stack_bytes(c)));
 }
 
 void x86_tr_leave(struct x86_tr *c)
