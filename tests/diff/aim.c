@@ -85,12 +85,6 @@ static uint64_t linear(const struct program *p, uint64_t at)
 	return p->c.mode == DIFF_64 ? at : (uint32_t)at;
 }
 
-/* The index is a vector. */
-static bool is_gather(const struct x86_insn *in)
-{
-	return in->id >= X86_I_VGATHERDPD && in->id <= X86_I_VPGATHERQQ && (in->id <= X86_I_VGATHERQPS || in->id >= X86_I_VPGATHERDD);
-}
-
 /* Linear address of the memory operand as the state stands; rip-relative ones are filled in later. */
 static uint64_t effective(const struct program *p, const struct insn *i)
 {
@@ -101,7 +95,7 @@ static uint64_t effective(const struct program *p, const struct insn *i)
 		return i->rip_target;
 	if (m->base != X86_REG_NONE)
 		ea += p->c.in.gpr[m->base];
-	if (m->index != X86_REG_NONE && !is_gather(&i->in))
+	if (m->index != X86_REG_NONE && !insn_is_gather(&i->in))
 		ea += p->c.in.gpr[m->index] * m->scale;
 	return linear(p, (ea & bytes_mask(i->in.addrsize)) + seg_base(p, &i->in));
 }
@@ -136,14 +130,14 @@ static void point(struct program *p, struct insn *i, uint64_t target, struct rng
 		i->rip_target = (uint32_t)target;
 	} else if (m->base == X86_REG_NONE && m->index == X86_REG_NONE) {
 		return; /* absolute: chosen with the encoding */
-	} else if (m->base == X86_REG_NONE && is_gather(&i->in)) {
+	} else if (m->base == X86_REG_NONE && insn_is_gather(&i->in)) {
 		return;
 	} else if (m->base == X86_REG_NONE) {
 		gpr[m->index] = (offset - (uint64_t)m->disp) / m->scale;
-	} else if (m->base == m->index && !is_gather(&i->in)) {
+	} else if (m->base == m->index && !insn_is_gather(&i->in)) {
 		gpr[m->base] = (offset - (uint64_t)m->disp) / (m->scale + 1u);
 	} else {
-		uint64_t index = m->index == X86_REG_NONE || is_gather(&i->in) ? 0 : gpr[m->index] * m->scale;
+		uint64_t index = m->index == X86_REG_NONE || insn_is_gather(&i->in) ? 0 : gpr[m->index] * m->scale;
 
 		gpr[m->base] = garbage_above(offset - index - (uint64_t)m->disp, i->in.addrsize, r);
 	}
@@ -507,7 +501,7 @@ bool aim(struct program *p, struct insn *i, struct rng *r)
 	uint64_t at = 0, skew = 0;
 
 	prepare(p, i, r);
-	if (is_gather(&i->in))
+	if (insn_is_gather(&i->in))
 		gather(p, &i->in, r);
 	if (insn_mem_operand(&i->in) >= 0) {
 		if ((i->in.id == X86_I_BT || i->in.id == X86_I_BTS || i->in.id == X86_I_BTR || i->in.id == X86_I_BTC))

@@ -44,25 +44,33 @@ void diff_term_code(const struct diff_case *c, unsigned k, uint8_t out[DIFF_TERM
 }
 
 /* ljmp $user code, $stub of 64-bit code */
-void diff_stub_page(uint8_t page[DIFF_PAGE])
+static void far_stubs(uint8_t page[DIFF_PAGE], unsigned mode)
 {
 	memset(page, 0xcc, DIFF_PAGE);
-	for (unsigned mode = DIFF_16; mode < DIFF_64; mode++) {
-		for (unsigned k = 0; k < DIFF_NR_TERMS; k++) {
-			uint8_t *p = page + diff_stub(mode, k) % DIFF_PAGE;
-			uint32_t to = diff_stub(DIFF_64, k);
-			uint16_t sel = DIFF_SEL_USER64;
+	for (unsigned k = 0; k < DIFF_NR_TERMS; k++) {
+		uint8_t *p = page + diff_stub(mode, k) % DIFF_PAGE;
+		uint32_t to = diff_stub(DIFF_64, k);
+		uint16_t sel = DIFF_SEL_USER64;
 
-			if (mode == DIFF_16)
-				*p++ = 0x66;
-			*p++ = 0xea;
-			memcpy(p, &to, 4);
-			memcpy(p + 4, &sel, 2);
-		}
+		if (mode == DIFF_16)
+			*p++ = 0x66;
+		*p++ = 0xea;
+		memcpy(p, &to, 4);
+		memcpy(p + 4, &sel, 2);
 	}
 }
 
-uint64_t diff_hash(const struct diff_case *c, uint8_t *arena)
+void diff_stub_page(uint8_t page[DIFF_PAGE])
+{
+	far_stubs(page, DIFF_32);
+}
+
+void diff_stub16_page(uint8_t page[DIFF_PAGE])
+{
+	far_stubs(page, DIFF_16);
+}
+
+uint64_t diff_hash(const struct diff_case *c, uint8_t *arena, const uint8_t *code)
 {
 	uint64_t h[4] = { 1, 2, 3, 4 };
 
@@ -75,5 +83,7 @@ uint64_t diff_hash(const struct diff_case *c, uint8_t *arena)
 		for (unsigned k = 0; k < 4; k++)
 			h[k] = (h[k] ^ q[k]) * 0x9e3779b97f4a7c15ull + (h[k] >> 29);
 	}
+	for (uint32_t i = 0; c->smc && i < c->code_len; i++)
+		h[i & 3] = (h[i & 3] ^ code[c->code_off + i]) * 0x9e3779b97f4a7c15ull;
 	return h[0] ^ h[1] << 1 ^ h[2] << 2 ^ h[3] << 3;
 }

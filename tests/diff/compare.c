@@ -60,8 +60,11 @@ static uint64_t flag_mask(const struct program *p, const struct diff_outcome *ho
 static uint64_t gpr_mask(const struct program *p, const struct diff_outcome *host, unsigned reg)
 {
 	const struct x86_insn *in = &p->insn[0].in;
+	int at = host->vector == DIFF_END ? -1 : insn_at(p, host->out.rip);
 	bool scan = in->id == X86_I_BSF || in->id == X86_I_BSR;
 
+	if (at >= 0 && p->insn[at].in.id == X86_I_POPA) /* how many are loaded when one word faults: no word on it in SDM volume 2 */
+		return 0;
 	if (p->c.mode != DIFF_64 && reg < 8)
 		return 0xffffffffu;
 	return !p->sequence && scan && in->opsize == 4 && in->op[0].reg == reg && (host->out.flags & X86_FL_ZF) ? 0xffffffffu : ~0ull;
@@ -97,13 +100,27 @@ static bool order_is_open(const struct program *p, const struct diff_outcome *h,
 	}
 }
 
+/*
+ * Bytes that are no instruction, and end where the mapping does, or are over 15: how many of them a CPU wants to see before it says so is not in
+ * any manual.
+ */
+static bool is_unfinished(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
+{
+	bool known = p->insn[0].in.id != X86_I_INVALID;
+	unsigned other = h->vector == X86_UD ? o->vector : h->vector;
+
+	if (p->nr != 1 || known || (h->vector != X86_UD && o->vector != X86_UD) || h->out.rip != o->out.rip)
+		return false;
+	return other == X86_PF ? p->at[1] == DIFF_CODE_END : other == X86_GP && p->insn[0].len >= 15;
+}
+
 /* Whether elements that the mask leaves out may be beyond the segment's limit: no word on it in SDM volume 2, VMASKMOV. */
 static bool is_masked_out(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
 {
-	int i = insn_at(p, h->out.rip);
+	int i = insn_at(p, h->vector == DIFF_END ? o->out.rip : h->out.rip);
 	unsigned id = i < 0 ? 0 : p->insn[i].in.id;
 
-	if (p->c.mode == DIFF_64 || (h->vector != X86_GP && h->vector != X86_SSF) || o->vector != DIFF_END)
+	if (p->c.mode == DIFF_64 || (h->vector != DIFF_END && o->vector != DIFF_END))
 		return false;
 	return id == X86_I_VMASKMOVPS || id == X86_I_VMASKMOVPD || id == X86_I_VPMASKMOVD || id == X86_I_VPMASKMOVQ;
 }
@@ -163,7 +180,7 @@ static bool is_crowded(const struct diff_outcome *h, const struct diff_outcome *
  */
 static bool is_known(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
 {
-	if (is_crowded(h, o) || is_wrapping(p, h, o) || is_masked_out(p, h, o))
+	if (is_unfinished(p, h, o) || is_crowded(h, o) || is_wrapping(p, h, o) || is_masked_out(p, h, o))
 		return true;
 	return h->vector == X86_GP && o->vector == X86_GP && (uint64_t)((int64_t)(o->out.rip << 16) >> 16) != o->out.rip;
 }

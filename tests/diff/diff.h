@@ -21,6 +21,8 @@
 #define DIFF_PAGE 4096u
 #define DIFF_CODE 0x10000000u
 #define DIFF_CODE_PAGES 3u
+#define DIFF_CODE_END (DIFF_CODE + DIFF_CODE_PAGES * DIFF_PAGE)
+#define DIFF_ALIAS 0x13000000u /* the same pages again, writable */
 #define DIFF_DATA 0x20000000u
 #define DIFF_DATA_PAGES 4u
 #define DIFF_DATA_SIZE (DIFF_DATA_PAGES * DIFF_PAGE)
@@ -32,7 +34,7 @@
 #define DIFF_TERM_LEN 5u
 /*
  * They are jumps to stubs in a page of their own, natively and in the guest: three for 64-bit code, three for 32-bit code, which jump far
- * to those, and three for 16-bit code, which has the page in its reach.
+ * to those, and three for 16-bit code, in a page that it can reach.
  */
 #define DIFF_STUBS 0x11000000u
 #define DIFF_STUBS16_PAGE (DIFF_CODE + 0x8000)
@@ -44,10 +46,11 @@ static inline uint32_t diff_stub(unsigned mode, unsigned k)
 }
 struct diff_case;
 void diff_term_code(const struct diff_case *c, unsigned k, uint8_t out[DIFF_TERM_LEN]);
-/* The page of stubs but for the 64-bit ones, which are the harness's. */
+/* The pages of stubs but for the 64-bit ones, which are the harness's. */
 void diff_stub_page(uint8_t page[DIFF_PAGE]);
+void diff_stub16_page(uint8_t page[DIFF_PAGE]);
 
-#define DIFF_MAX_INSNS 48u
+#define DIFF_MAX_INSNS 112u
 #define DIFF_MAX_CODE 800u
 #define DIFF_POKE_BYTES 640u
 #define DIFF_MAX_POKES 6u
@@ -101,6 +104,7 @@ struct diff_case {
 	uint32_t term[DIFF_NR_TERMS]; /* addresses */
 	uint8_t code[DIFF_MAX_CODE];
 	uint8_t nr_pokes, nr_holes;
+	uint8_t smc;        /* 1: it writes itself: the code is compared, too */
 	bool twice;         /* engines: run it again, warm, and expect the same */
 	uint8_t how;        /* engines: DIFF_* bits below */
 	struct diff_poke poke[DIFF_MAX_POKES];
@@ -108,6 +112,14 @@ struct diff_case {
 	struct diff_hole hole[2];
 	struct diff_state in;
 };
+
+/* Bytes from the start of the code on that the case may have written: up to the end of terminator 2, or of the code pages. */
+static inline uint32_t diff_code_extent(const struct diff_case *c)
+{
+	uint32_t end = c->term[2] + DIFF_TERM_LEN;
+
+	return (end < DIFF_CODE_END ? end : DIFF_CODE_END) - DIFF_CODE - c->code_off;
+}
 
 #define DIFF_END 0xff   /* no fault: a terminator was reached, out.rip says which */
 #define DIFF_HANG 0xfe  /* the engine did not come back in time */
@@ -127,7 +139,7 @@ struct diff_outcome {
 void diff_images_init(void);
 const uint8_t *diff_image(unsigned n);
 void diff_apply_pokes(const struct diff_case *c, uint8_t *arena); /* arena: DIFF_DATA_SIZE bytes */
-/* Empties the holes, then the hash. */
-uint64_t diff_hash(const struct diff_case *c, uint8_t *arena);
+/* Empties the holes, then the hash; code: the code pages, part of it if the case writes itself. */
+uint64_t diff_hash(const struct diff_case *c, uint8_t *arena, const uint8_t *code);
 
 #endif

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "diff/engine.h"
+#include "diff/jobs.h"
 #include "diff/native.h"
 #include "diff/runner.h"
 
@@ -18,19 +19,22 @@
 struct options {
 	uint64_t seed, count;
 	double seconds;
-	bool jit, interp, singles, sequences, list, once;
+	unsigned kinds; /* bits: enum program_kind */
+	bool jit, interp, list, once;
 	const char *only, *replay, *log;
-	unsigned max_reports;
+	unsigned max_reports, jobs;
 };
 
 static const char usage[] =
-	"usage: difftest [--seed N] [--count N] [--seconds S] [--engine jit|interp|both] [--only MNEMONIC] [--sequences | --singles]\n"
-	"                [--list] [--max-reports N] [--replay NAME [--once]] [--log ITEMS]\n"
-	"  --count     cases to run (default: as many as the seconds allow)\n"
+	"usage: difftest [--seed N] [--count N] [--seconds S] [--jobs N] [--engine jit|interp|both] [--only MNEMONIC]\n"
+	"                [--singles] [--sequences] [--raw] [--smc] [--list] [--max-reports N] [--replay CASE [--once]] [--log ITEMS]\n"
+	"  --count     cases to run (default: as many as the seconds allow, but each form once at least)\n"
 	"  --seconds   default 20\n"
+	"  --jobs      so many in parallel, each with processes of its own\n"
+	"  --singles, --sequences, --raw (random bytes), --smc (code that writes itself): only these kinds of cases\n"
 	"  --only      single instructions of that name, e.g. ADD\n"
 	"  --list      print the instruction forms, and why some are not compared\n"
-	"  --replay    a name from a \"diff:\" line; --once: engines run it once even if the case says twice\n"
+	"  --replay    what stands behind \"replay\" in a report; --once: engines run it once even if the case says twice\n"
 	"  --log       -d items of the engines (in_asm,op,op_opt,out_asm), with --replay\n";
 
 const char *form_text(const struct form *f, char *buf, size_t size)
@@ -92,6 +96,8 @@ static bool option_with_value(struct options *o, char **argv, int *i)
 		o->replay = argument(argv, i);
 	else if (!strcmp(name, "--log"))
 		o->log = argument(argv, i);
+	else if (!strcmp(name, "--jobs"))
+		o->jobs = (unsigned)atoi(argument(argv, i));
 	else if (!strcmp(name, "--max-reports"))
 		o->max_reports = (unsigned)atoi(argument(argv, i));
 	else
@@ -99,16 +105,24 @@ static bool option_with_value(struct options *o, char **argv, int *i)
 	return true;
 }
 
+static bool kind_option(struct options *o, const char *name)
+{
+	static const char *const names[] = { "--singles", "--sequences", "--raw", "--smc" };
+
+	for (unsigned k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+		if (!strcmp(name, names[k])) {
+			o->kinds |= 1u << k;
+			return true;
+		}
+	return false;
+}
+
 static void parse(struct options *o, char **argv)
 {
 	for (int i = 1; argv[i]; i++) {
-		if (option_with_value(o, argv, &i))
+		if (option_with_value(o, argv, &i) || kind_option(o, argv[i]))
 			continue;
-		if (!strcmp(argv[i], "--sequences")) {
-			o->singles = false;
-		} else if (!strcmp(argv[i], "--singles")) {
-			o->sequences = false;
-		} else if (!strcmp(argv[i], "--list")) {
+		if (!strcmp(argv[i], "--list")) {
 			o->list = true;
 		} else if (!strcmp(argv[i], "--once")) {
 			o->once = true;
@@ -118,7 +132,11 @@ static void parse(struct options *o, char **argv)
 		}
 	}
 	if (o->only)
-		o->sequences = false;
+		o->kinds = 1u << KIND_SINGLE;
+	if (!o->kinds)
+		o->kinds = (1u << KIND_CORPUS) - 1;
+	if (o->jobs < 1 || o->jobs > MAX_JOBS)
+		o->jobs = 1;
 }
 
 static double now(void)
@@ -140,49 +158,144 @@ static unsigned chosen_forms(const struct runner *r, const char *only, uint16_t 
 	return n;
 }
 
-static void run(struct runner *r, const struct options *o)
+/* ---- Running */
+
+struct generator {
+	struct runner *r;
+	const struct options *o;
+	struct rng seeds;
+	unsigned job, nr, turn;
+	uint64_t next_form;        /* in rounds over all jobs */
+	uint16_t chosen[MAX_FORMS];
+};
+
+/* Singles and sequences twice as often as the rest. */
+static enum program_kind next_kind(struct generator *g)
 {
-	static uint16_t chosen[MAX_FORMS];
-	static struct program programs[BATCH];
-	unsigned nr = chosen_forms(r, o->only, chosen), turn = 0;
-	struct rng seeds = { o->seed };
-	double end = now() + o->seconds;
-	uint64_t next_form = 0;
+	static const uint8_t turns[] = { KIND_SINGLE, KIND_SEQUENCE, KIND_RAW, KIND_SINGLE, KIND_SEQUENCE, KIND_SMC };
+	unsigned kind;
 
-	if (!nr) {
-		fprintf(stderr, "difftest: no form is called %s\n", o->only);
-		exit(2);
-	}
-	while (o->count ? r->cases < o->count : now() < end) {
-		bool sequences = o->sequences && (!o->singles || (turn++ & 1));
-		unsigned n = o->count && o->count - r->cases < BATCH ? (unsigned)(o->count - r->cases) : BATCH;
+	do
+		kind = turns[g->turn++ % sizeof(turns)];
+	while (!(g->o->kinds >> kind & 1));
+	return (enum program_kind)kind;
+}
 
-		for (unsigned i = 0; i < n; i++) {
-			uint64_t seed = rng_u64(&seeds);
+static void generate(struct generator *g, struct program *p, enum program_kind kind)
+{
+	uint64_t seed = rng_u64(&g->seeds);
 
-			if (sequences)
-				sequence_generate(&programs[i], seed, r->pool, r->nr_pool);
-			else
-				single_generate(&programs[i], seed, chosen[next_form++ % nr]);
-		}
-		runner_batch(r, programs, n);
+	switch (kind) {
+	case KIND_SEQUENCE:
+		sequence_generate(p, seed, g->r->pool, g->r->nr_pool);
+		break;
+	case KIND_RAW:
+		raw_generate(p, seed, g->r->pool, g->r->nr_pool);
+		break;
+	case KIND_SMC:
+		smc_generate(p, seed);
+		break;
+	default:
+		while (!single_generate(p, seed, g->chosen[(g->next_form++ * g->o->jobs + g->job) % g->nr]))
+			; /* a form that cannot be made: the summary tells */
 	}
 }
 
-static void summary(const struct runner *r, const struct options *o, double seconds)
+/* Not before each form has had its turn. */
+static bool goes_on(const struct generator *g, double end)
 {
-	unsigned tested = 0;
+	if (g->o->count)
+		return g->r->t->cases < g->o->count / g->o->jobs;
+	return now() < end || ((g->o->kinds & 1u << KIND_SINGLE) && g->next_form * g->o->jobs < g->nr);
+}
+
+static void corpus(struct runner *r)
+{
+	static const char *const lines[] = {
+#define CASE(text, what) text,
+#include "diff/corpus.def"
+#undef CASE
+	};
+	static struct program programs[BATCH];
+	unsigned n = 0;
+
+	_Static_assert(sizeof(lines) / sizeof(lines[0]) <= BATCH, "one batch");
+	for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (!text_parse(&programs[n++], lines[i])) {
+			fprintf(stderr, "difftest: corpus.def: no such case: %s\n", lines[i]);
+			exit(2);
+		}
+	runner_batch(r, programs, n);
+}
+
+static void run(struct runner *r, const struct options *o, unsigned job)
+{
+	static struct program programs[BATCH];
+	static struct generator g;
+	double end = now() + o->seconds;
+
+	g = (struct generator){ .r = r, .o = o, .seeds = { o->seed + job * 0x9e3779b97f4a7c15ull }, .job = job };
+	g.nr = chosen_forms(r, o->only, g.chosen);
+	if (!g.nr) {
+		fprintf(stderr, "difftest: no form is called %s\n", o->only);
+		exit(2);
+	}
+	if (!job && !o->only)
+		corpus(r);
+	while (goes_on(&g, end)) {
+		enum program_kind kind = next_kind(&g);
+
+		for (unsigned i = 0; i < BATCH; i++)
+			generate(&g, &programs[i], kind);
+		runner_batch(r, programs, BATCH);
+	}
+}
+
+static void run_job(void *options, struct totals *t, unsigned job)
+{
+	const struct options *o = options;
+	struct runner r;
+
+	runner_init(&r, t, o->jit, o->interp, o->log);
+	r.max_reports = o->max_reports;
+	run(&r, o, job);
+	runner_fini(&r);
+}
+
+/* Forms that are implemented, not excluded, and were not run: false if there are any. */
+static bool covered(const struct totals *t, const struct options *o, unsigned *tested, unsigned *comparable)
+{
+	bool all = true;
 	char text[96];
 
+	*tested = *comparable = 0;
 	for (unsigned n = 0; n < nr_forms; n++) {
-		tested += r->form_cases[n] != 0;
-		if (r->form_failures[n])
-			printf("failed: %-40s %" PRIu64 " of %" PRIu64 "\n", form_text(&forms[n], text, sizeof(text)), r->form_failures[n],
-			       r->form_cases[n]);
+		*tested += t->form_cases[n] != 0;
+		*comparable += !forms[n].skip;
+		if (forms[n].skip || t->form_cases[n] || o->only || o->count || !(o->kinds & 1u << KIND_SINGLE))
+			continue;
+		printf("not tested: %s\n", form_text(&forms[n], text, sizeof(text)));
+		all = false;
 	}
-	printf("seed %" PRIu64 ": %" PRIu64 " cases in %.0f s, %.0f%% of them without a fault; forms tested / comparable / implemented: "
-	       "%u / %u / %u; failures: %" PRIu64 "\n",
-	       o->seed, r->cases, seconds, r->cases ? 100.0 * (double)r->ended / (double)r->cases : 0, tested, r->nr_pool, nr_forms, r->failures);
+	return all;
+}
+
+static bool summary(const struct totals *t, const struct options *o, double seconds)
+{
+	unsigned tested, comparable;
+	bool all = covered(t, o, &tested, &comparable);
+	char text[96];
+
+	for (unsigned n = 0; n < nr_forms; n++)
+		if (t->form_failures[n])
+			printf("failed: %-40s %" PRIu64 " of %" PRIu64 "\n", form_text(&forms[n], text, sizeof(text)), t->form_failures[n],
+			       t->form_cases[n]);
+	printf("seed %" PRIu64 ", %u jobs: %" PRIu64 " cases in %.0f s:", o->seed, o->jobs, t->cases, seconds);
+	for (unsigned k = 0; k < PROGRAM_KINDS; k++)
+		printf(" %" PRIu64 " %s%s", t->kind[k], kind_names[k], k + 1 < PROGRAM_KINDS ? "," : "");
+	printf("; %.0f%% without a fault\nforms tested / comparable / implemented: %u / %u / %u; failures: %" PRIu64 "\n",
+	       t->cases ? 100.0 * (double)t->ended / (double)t->cases : 0, tested, comparable, nr_forms, t->failures);
+	return all;
 }
 
 static int replay(struct runner *r, const struct options *o)
@@ -199,13 +312,24 @@ static int replay(struct runner *r, const struct options *o)
 	return !runner_replay(r, &p, keep);
 }
 
+static int replay_one(const struct options *o)
+{
+	static struct totals t;
+	struct runner r;
+	int status;
+
+	runner_init(&r, &t, o->jit, o->interp, o->log);
+	status = replay(&r, o);
+	runner_fini(&r);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
-	struct options o = { .seed = 1, .seconds = 20, .jit = true, .interp = true, .singles = true, .sequences = true, .max_reports = 20 };
-	struct runner r;
+	struct options o = { .seed = 1, .seconds = 20, .jit = true, .interp = true, .max_reports = 20, .jobs = 1 };
+	const struct totals *t;
 	const char *why;
 	double start = now();
-	int status;
 
 	(void)argc;
 	parse(&o, argv);
@@ -217,15 +341,10 @@ int main(int argc, char **argv)
 		printf("skipped: %s\n", why);
 		return SKIPPED;
 	}
-	runner_init(&r, o.jit, o.interp, o.log);
-	r.max_reports = o.max_reports;
-	if (o.replay) {
-		status = replay(&r, &o);
-	} else {
-		run(&r, &o);
-		summary(&r, &o, now() - start);
-		status = r.failures != 0;
-	}
-	runner_fini(&r);
-	return status;
+	if (o.replay)
+		return replay_one(&o);
+	t = jobs_run(o.jobs, run_job, &o);
+	if (!t)
+		return 2;
+	return !summary(t, &o, now() - start) || t->failures != 0;
 }

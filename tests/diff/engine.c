@@ -28,11 +28,13 @@
 #define RAM_BYTES (16ull << 20)
 #define CODE_BYTES (64ull << 20)
 #define TABLES 0x1000u          /* page tables: one page per level and region */
+#define CODE_TABLE (TABLES + 0x3000)
 #define DATA_TABLE (TABLES + 0x5000)
+#define ALIAS_TABLE (TABLES + 0x6000)
 #define CODE_GPA 0x400000u      /* in a region of its own */
 #define STUBS_GPA 0x600000u
 #define TABLES_GPA 0x700000u    /* descriptor tables */
-#define DIFF_TABLES 0x11008000u /* where they are in linear memory, for the kernel only */
+#define DIFF_TABLES 0xffff800000000000ull /* where they are in linear memory, in the kernel's half */
 #define LDT_OFFSET 0x400u
 #define TSS_OFFSET 0x800u
 #define TSS_BYTES 0x68u
@@ -70,22 +72,47 @@ static void map_arena(uint32_t table, const uint32_t *pages)
 		    pages[i] | PTE_P | PTE_U | PTE_NX | (DIFF_DATA + i * DIFF_PAGE == DIFF_DATA_RO ? 0 : PTE_W));
 }
 
+/* Code, and for cases that write themselves its alias. */
+static void map_code(bool writable)
+{
+	for (unsigned i = 0; i < DIFF_CODE_PAGES; i++) {
+		uint64_t page = (CODE_GPA + i * DIFF_PAGE) | PTE_P | PTE_U | (writable ? PTE_W : 0);
+
+		pte(CODE_TABLE, (DIFF_CODE >> 12 & 511) + i, page);
+		pte(ALIAS_TABLE, (DIFF_ALIAS >> 12 & 511) + i, writable ? page | PTE_NX : 0);
+	}
+}
+
+static void open_code(bool writable)
+{
+	static bool is_writable;
+
+	if (writable == is_writable)
+		return;
+	is_writable = writable;
+	map_code(writable);
+	tlb_flush_all(&cpu->vcpu.env);
+}
+
 /* One last-level table each for code, stubs and data, all in the first GiB. */
 static void make_tables(void)
 {
-	const uint32_t pml4 = TABLES, pdpt = TABLES + 0x1000, pd = TABLES + 0x2000, code = TABLES + 0x3000, stubs = TABLES + 0x4000;
+	const uint32_t pml4 = TABLES, pdpt = TABLES + 0x1000, pd = TABLES + 0x2000, stubs = TABLES + 0x4000;
 	const uint64_t open = PTE_P | PTE_W | PTE_U;
 
 	pte(pml4, 0, pdpt | open);
 	pte(pdpt, 0, pd | open);
-	pte(pd, DIFF_CODE >> 21, code | open);
+	pte(pd, DIFF_CODE >> 21, CODE_TABLE | open);
 	pte(pd, DIFF_STUBS >> 21, stubs | open);
 	pte(pd, DIFF_DATA >> 21, DATA_TABLE | open);
 	pte(stubs, DIFF_STUBS >> 12 & 511, STUBS_GPA | PTE_P | PTE_U);
-	pte(code, DIFF_STUBS16_PAGE >> 12 & 511, STUBS_GPA | PTE_P | PTE_U);
-	pte(stubs, DIFF_TABLES >> 12 & 511, TABLES_GPA | PTE_P | PTE_W);
-	for (unsigned i = 0; i < DIFF_CODE_PAGES; i++)
-		pte(code, (DIFF_CODE >> 12 & 511) + i, (CODE_GPA + i * DIFF_PAGE) | PTE_P | PTE_U);
+	pte(CODE_TABLE, DIFF_STUBS16_PAGE >> 12 & 511, (STUBS_GPA + DIFF_PAGE) | PTE_P | PTE_U);
+	pte(pml4, 256, (TABLES + 0x7000) | PTE_P | PTE_W); /* DIFF_TABLES */
+	pte(TABLES + 0x7000, 0, (TABLES + 0x8000) | PTE_P | PTE_W);
+	pte(TABLES + 0x8000, 0, (TABLES + 0x9000) | PTE_P | PTE_W);
+	pte(TABLES + 0x9000, 0, TABLES_GPA | PTE_P | PTE_W);
+	pte(pd, DIFF_ALIAS >> 21, ALIAS_TABLE | open);
+	map_code(false);
 	map_arena(DATA_TABLE, layouts[0]);
 }
 
@@ -178,7 +205,9 @@ int engine_init(bool interp, const char *log, struct err *err)
 	vcpu_arch.reset(&cpu->vcpu);
 	memset(ram_ptr(CODE_GPA), 0xcc, DIFF_CODE_PAGES * DIFF_PAGE);
 	diff_stub_page(ram_ptr(STUBS_GPA));
-	memset(ram_ptr(STUBS_GPA), 0xf4, DIFF_NR_TERMS * DIFF_STUB_LEN);
+	diff_stub16_page(ram_ptr(STUBS_GPA + DIFF_PAGE));
+	for (unsigned k = 0; k < DIFF_NR_TERMS; k++)
+		memset(ram_ptr(STUBS_GPA + k * DIFF_STUB_LEN), 0xf4, 1);
 	make_tables();
 	if (start_thread(err) < 0)
 		return -1;
@@ -209,10 +238,11 @@ static void write_code(const struct diff_case *c)
 	if (old_len)
 		(void)dma_write(CODE_GPA + old_off, fill, old_len);
 	memcpy(fill, c->code, c->code_len);
-	diff_term_code(c, 0, fill + (c->term[0] - DIFF_CODE - c->code_off));
-	diff_term_code(c, 2, fill + (c->term[2] - DIFF_CODE - c->code_off));
+	for (unsigned k = 0; k < DIFF_NR_TERMS; k += 2)
+		if (c->term[k] + DIFF_TERM_LEN <= DIFF_CODE_END)
+			diff_term_code(c, k, fill + (c->term[k] - DIFF_CODE - c->code_off));
 	old_off = c->code_off;
-	old_len = c->term[2] + DIFF_TERM_LEN - DIFF_CODE - c->code_off;
+	old_len = diff_code_extent(c);
 	(void)dma_write(CODE_GPA + old_off, fill, old_len);
 	diff_term_code(c, 1, term1);
 	if (memcmp(ram_ptr(CODE_GPA + DIFF_TERM1 - DIFF_CODE), term1, sizeof(term1)))
@@ -389,7 +419,7 @@ static void run_once(const struct diff_case *c, struct diff_outcome *o, uint8_t 
 	store_state(o);
 	for (unsigned i = 0; i < DIFF_DATA_PAGES; i++)
 		memcpy(arena + i * DIFF_PAGE, ram_ptr(data_gpa[i]), DIFF_PAGE);
-	o->mem_hash = diff_hash(c, arena);
+	o->mem_hash = diff_hash(c, arena, ram_ptr(CODE_GPA));
 }
 
 void engine_run(const struct diff_case *c, struct diff_outcome out[2], uint8_t *after)
@@ -402,8 +432,11 @@ void engine_run(const struct diff_case *c, struct diff_outcome out[2], uint8_t *
 		map_arena(DATA_TABLE, layouts[c->how & DIFF_FLAT ? 1 : 0]);
 		tlb_flush_all(&cpu->vcpu.env);
 	}
+	open_code(c->smc);
 	write_code(c);
 	for (unsigned k = 0; k < (c->twice ? 2 : 1); k++) {
+		if (k && c->smc)
+			write_code(c);
 		run_once(c, &out[k], arena);
 		if (after)
 			memcpy(after + k * DIFF_DATA_SIZE, arena, DIFF_DATA_SIZE);

@@ -2,6 +2,9 @@
 /*
  * Facts about instructions that the generator needs and the decoder does not tell.
  */
+#include <Zydis/Zydis.h>
+#include <string.h>
+
 #include "diff/program.h"
 #include "vcpu/x86/x86_cpu.h"
 
@@ -74,6 +77,59 @@ bool insn_is_excluded(const struct x86_insn *in)
 	return in->id == X86_I_INT && (in->imm & 0xff) == 0x80;
 }
 
+/* Where the VEX prefix is: behind legacy prefixes and no others. */
+static unsigned vex_at(const uint8_t *bytes, unsigned len)
+{
+	static const uint8_t legacy[] = { 0x67, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
+	unsigned n = 0;
+
+	while (n < len && memchr(legacy, bytes[n], sizeof(legacy)))
+		n++;
+	return n;
+}
+
+/* AVX-512's instructions on mask registers, which Zydis knows with good registers only: VEX.0F 41-4B, 90-99, VEX.0F3A 30-33. */
+static bool is_mask_register(const uint8_t *bytes, unsigned len)
+{
+	unsigned n = vex_at(bytes, len), map = 0, op = 0;
+
+	if (n + 3 < len && bytes[n] == 0xc4) {
+		map = bytes[n + 1] & 31;
+		op = bytes[n + 3];
+	} else if (n + 2 < len && bytes[n] == 0xc5) {
+		map = 1;
+		op = bytes[n + 2];
+	}
+	return map == 1 ? (op & 0xf0) == 0x40 || (op & 0xf0) == 0x90 : map == 3 && (op & 0xf0) == 0x30;
+}
+
+/* Defined but for VEX.W: #UD in the manuals, and not on every CPU (VPERMQ with W = 0). */
+static bool ignores_w(unsigned mode, const uint8_t *bytes, unsigned len)
+{
+	unsigned n = vex_at(bytes, len);
+	uint8_t other[16] = { 0 };
+	struct x86_insn in;
+
+	if (n + 3 >= len || bytes[n] != 0xc4 || len > sizeof(other))
+		return false;
+	memcpy(other, bytes, len);
+	other[n + 2] ^= 0x80;
+	return x86_decode(&in, (enum x86_mode)mode, other, len > 15 ? 15 : len) == X86_DECODE_OK;
+}
+
+bool insn_is_foreign(unsigned mode, const uint8_t *bytes, unsigned len)
+{
+	static const ZydisMachineMode machine[] = { ZYDIS_MACHINE_MODE_LONG_COMPAT_16, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_MACHINE_MODE_LONG_64 };
+	static const ZydisStackWidth stack[] = { ZYDIS_STACK_WIDTH_16, ZYDIS_STACK_WIDTH_32, ZYDIS_STACK_WIDTH_64 };
+	ZydisDecodedInstruction insn;
+	ZydisDecoder decoder;
+
+	if (is_mask_register(bytes, len) || ignores_w(mode, bytes, len))
+		return true;
+	return ZYAN_SUCCESS(ZydisDecoderInit(&decoder, machine[mode], stack[mode])) &&
+	       ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, len, &insn));
+}
+
 int insn_mem_operand(const struct x86_insn *in)
 {
 	for (unsigned n = 0; n < in->nr_ops; n++)
@@ -108,4 +164,10 @@ bool insn_checks_alignment(const struct x86_insn *in)
 	default:
 		return n < 0 || (in->op[n].size <= 8 && in->op[n].size && in->op[n].size != 6 && !(in->attr & X86_A_ALIGN));
 	}
+}
+
+/* The index is a vector. */
+bool insn_is_gather(const struct x86_insn *in)
+{
+	return in->id >= X86_I_VGATHERDPD && in->id <= X86_I_VPGATHERQQ && (in->id <= X86_I_VGATHERQPS || in->id >= X86_I_VPGATHERDD);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "diff/diff.h"
+#include "diff/program.h"
 
 struct form forms[MAX_FORMS];
 unsigned nr_forms;
@@ -112,6 +113,27 @@ static bool has_far_pointer(const struct x86_row *row)
 	return false;
 }
 
+static const char *lacking(unsigned feature)
+{
+	if (!host_has(feature))
+		return "the host CPU lacks it";
+	return feature != X86_F_BASE && !engine_offers(feature) ? "our CPU model does not offer it" : NULL;
+}
+
+/* opcode: of the 0F map, or 0 */
+static const char *vendors_differ(unsigned id, unsigned opcode, unsigned opsize, bool mem, bool far)
+{
+	if (id == X86_I_BSWAP && opsize == 2)
+		return "undefined with 16-bit operands (SDM volume 2, BSWAP)";
+	if (far && opsize == 8)
+		return "vendors differ: an offset of 64 bits (Intel SDM volume 2, JMP, LSS) or 32 (AMD)";
+	if (id == X86_I_MOVSXD && opsize == 2 && mem)
+		return "vendors differ: 16 bits of memory (Intel SDM volume 2, MOVSXD) or 32 (AMD)";
+	if (id == X86_I_NOP && opcode == 0x0d && !mem)
+		return "vendors differ: #UD (AMD) or a reserved NOP (Intel SDM volume 2, table A-6)";
+	return NULL;
+}
+
 static void add_one(const struct path *p, const struct x86_row *row, unsigned opsize, enum form_mem mem)
 {
 	static const uint8_t prefix[4] = { 0, 0x66, 0xf3, 0xf2 };
@@ -128,18 +150,25 @@ static void add_one(const struct path *p, const struct x86_row *row, unsigned op
 	if (has_method(row, X86_M_STI))
 		f->rm = -1;
 	feature = (p->flags & X86_R_L_AVX2) && p->l ? X86_F_AVX2 : row->feature;
-	if (!host_has(feature))
-		f->skip = "the host CPU lacks it";
-	if (feature != X86_F_BASE && !engine_offers(feature))
-		f->skip = "our CPU model does not offer it";
-	if (row->id == X86_I_BSWAP && opsize == 2)
-		f->skip = "undefined with 16-bit operands (SDM volume 2, BSWAP)";
-	if (opsize == 8 && has_far_pointer(row))
-		f->skip = "vendors differ: an offset of 64 bits (Intel SDM volume 2, JMP, LSS) or 32 (AMD)";
-	if (row->id == X86_I_MOVSXD && opsize == 2 && mem == FORM_MEM)
-		f->skip = "vendors differ: 16 bits of memory (Intel SDM volume 2, MOVSXD) or 32 (AMD)";
-	if (row->id == X86_I_NOP && p->map == 1 && p->opcode == 0x0d && mem == FORM_REG)
-		f->skip = "vendors differ: #UD (AMD) or a reserved NOP (Intel SDM volume 2, table A-6)";
+	if (!f->skip)
+		f->skip = lacking(feature);
+	if (!f->skip)
+		f->skip = vendors_differ(row->id, p->map == 1 ? p->opcode : 0, opsize, mem == FORM_MEM, has_far_pointer(row));
+}
+
+const char *insn_skip(const struct x86_insn *in)
+{
+	int n = insn_mem_operand(in);
+	bool far = n >= 0 && in->op[n].size == 10 && !(in->attr & X86_A_FPU);
+	const char *why = skipped[in->id];
+
+	if (!translated[in->id])
+		return "not translated";
+	if (insn_is_excluded(in))
+		return "enters the host's kernel";
+	if (!why)
+		why = lacking(in->feature);
+	return why ? why : vendors_differ(in->id, in->map == 1 ? in->opcode : 0, in->opsize, n >= 0, far);
 }
 
 static void add_mems(const struct path *p, const struct x86_row *row, unsigned opsize)

@@ -32,6 +32,8 @@ extern unsigned nr_forms;
 
 /* has: which features (enum x86_feature) the engines' CPU offers. */
 void forms_init(bool (*has)(unsigned feature));
+/* Why an instruction is not compared, or NULL. */
+const char *insn_skip(const struct x86_insn *in);
 /* Operand code at position n of the row. */
 static inline const struct x86_oc_info *form_oc(const struct form *f, unsigned n)
 {

@@ -2,7 +2,7 @@
 /*
  * Cases on the host CPU.
  *
- * Code pages are one file mapped twice, executable where the case wants them and writable elsewhere. A terminator jumps to a stub in
+ * Code pages are one file, mapped where the case wants them, where a case writes them by another name, and for the harness. A terminator jumps to a stub in
  * low memory and from there to its own entry of native_entry.S. Faults come as signals, whose context has the
  * registers, vector, error code and address. 16-bit and 32-bit code runs in Linux's 32-bit code segment and in segments of our own
  * (segments.h); signals find the way back from them, too.
@@ -124,7 +124,7 @@ static void make_stubs(void)
 {
 	void (*const leave[DIFF_NR_TERMS])(void) = { native_leave0, native_leave1, native_leave2 };
 	int fd = memfd_create("diff-stubs", 0);
-	uint8_t page[DIFF_PAGE];
+	uint8_t page[DIFF_PAGE], page16[DIFF_PAGE];
 
 	diff_stub_page(page);
 	for (uint32_t k = 0; k < DIFF_NR_TERMS; k++) {
@@ -135,10 +135,11 @@ static void make_stubs(void)
 		memcpy(p + 3, &pointer, 4);
 		memcpy(page + 0x800 + k * 8, &leave[k], 8);
 	}
-	if (fd < 0 || write(fd, page, sizeof(page)) != (ssize_t)sizeof(page))
+	diff_stub16_page(page16);
+	if (fd < 0 || write(fd, page, sizeof(page)) != (ssize_t)sizeof(page) || write(fd, page16, sizeof(page16)) != (ssize_t)sizeof(page16))
 		die("memfd");
 	map_at(DIFF_STUBS, DIFF_PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	map_at(DIFF_STUBS16_PAGE, DIFF_PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	map_at(DIFF_STUBS16_PAGE, DIFF_PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, DIFF_PAGE);
 	close(fd);
 }
 
@@ -198,6 +199,7 @@ void native_init(void)
 		die("memfd");
 	code_rw = map_at(0, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	map_at(DIFF_CODE, len, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	map_at(DIFF_ALIAS, len, PROT_NONE, MAP_SHARED, fd, 0);
 	close(fd);
 	memset(code_rw, 0xcc, len);
 	data = map_at(DIFF_DATA, DIFF_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -261,14 +263,29 @@ void native_on_signal(int sig, siginfo_t *info, void *context)
 	native_abort();
 }
 
+/* Only cases that write themselves may. */
+static void open_code(bool writable)
+{
+	static bool is_writable;
+
+	if (writable == is_writable)
+		return;
+	is_writable = writable;
+	if (mprotect((void *)(uintptr_t)DIFF_CODE, DIFF_CODE_PAGES * DIFF_PAGE, PROT_READ | PROT_EXEC | (writable ? PROT_WRITE : 0)) ||
+	    mprotect((void *)(uintptr_t)DIFF_ALIAS, DIFF_CODE_PAGES * DIFF_PAGE, writable ? PROT_READ | PROT_WRITE : PROT_NONE))
+		die("mprotect");
+}
+
 static void write_code(const struct diff_case *c)
 {
+	open_code(c->smc);
 	memset(code_rw + old_off, 0xcc, old_len);
 	memcpy(code_rw + c->code_off, c->code, c->code_len);
 	for (uint32_t k = 0; k < DIFF_NR_TERMS; k++)
-		diff_term_code(c, k, code_rw + (c->term[k] - DIFF_CODE));
+		if (c->term[k] + DIFF_TERM_LEN <= DIFF_CODE_END)
+			diff_term_code(c, k, code_rw + (c->term[k] - DIFF_CODE));
 	old_off = c->code_off;
-	old_len = c->term[2] + DIFF_TERM_LEN - DIFF_CODE - c->code_off;
+	old_len = diff_code_extent(c);
 }
 
 static void load_state(const struct diff_case *c)
@@ -344,7 +361,7 @@ void native_run(const struct diff_case *c, struct diff_outcome *out, uint8_t *af
 		store_state(c, out);
 	current = NULL;
 	memcpy(copy, arena, DIFF_DATA_SIZE);
-	out->mem_hash = diff_hash(c, copy);
+	out->mem_hash = diff_hash(c, copy, code_rw);
 	if (after)
 		memcpy(after, copy, DIFF_DATA_SIZE);
 }

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#include "diff/segments.h"
+#include "vcpu/x86/x86_cpu.h"
+
 void program_poke(struct program *p, uint64_t addr, const void *bytes, size_t len)
 {
 	const uint8_t *from = bytes;
@@ -86,4 +89,62 @@ bool program_layout(struct program *p, uint64_t keep)
 		if (insn_kept(keep, i) && !fill(p, i))
 			return false;
 	return program_flags(p, keep);
+}
+
+/* ---- Programs that come as bytes */
+
+static uint8_t find_target(const struct program *p, uint32_t target)
+{
+	for (unsigned i = 0; i < p->nr + 2; i++)
+		if (p->at[i] == target)
+			return (uint8_t)i;
+	return NO_BRANCH;
+}
+
+static void find_branch(struct program *p, unsigned i)
+{
+	struct insn *in = &p->insn[i];
+	uint32_t base = p->c.mode == DIFF_64 ? 0 : (uint32_t)diff_case_base(&p->c, X86_CS), to;
+
+	if (!in->in.nr_ops || in->in.op[0].kind != X86_OPK_REL)
+		return;
+	to = p->at[i] + in->len + (uint32_t)in->in.imm - base;
+	if (p->c.mode != DIFF_64 && in->in.opsize == 2)
+		to = (uint16_t)to;
+	in->rel_size = 4;
+	in->branch = find_target(p, to + base);
+}
+
+void program_from_bytes(struct program *p)
+{
+	uint32_t off = 0;
+
+	p->nr = 0;
+	while (off < p->c.code_len && p->nr < DIFF_MAX_INSNS) {
+		struct insn *in = &p->insn[p->nr];
+		uint32_t left = p->c.code_len - off;
+
+		memset(in, 0, sizeof(*in));
+		in->mode = p->c.mode;
+		in->branch = NO_BRANCH;
+		in->form = 0xffff;
+		in->len = (uint8_t)(left > 16 ? 16 : left);
+		memcpy(in->bytes, p->c.code + off, in->len);
+		if (x86_decode(&in->in, (enum x86_mode)in->mode, in->bytes, left > 15 ? 15 : left) == X86_DECODE_OK)
+			in->len = in->in.len;
+		else
+			memset(&in->in, 0, sizeof(in->in)); /* no instruction: all that is left is one */
+		p->at[p->nr++] = DIFF_CODE + p->c.code_off + off;
+		off += in->len;
+	}
+	p->sequence = p->nr > 1;
+	p->at[p->nr] = DIFF_CODE + p->c.code_off + off;
+	p->at[p->nr + 1] = p->at[p->nr] + DIFF_TERM_LEN + 3;
+	p->c.term[0] = p->at[p->nr];
+	p->c.term[1] = DIFF_TERM1;
+	p->c.term[2] = p->at[p->nr + 1];
+	p->c.in.rip = p->at[0];
+	for (unsigned i = 0; i < p->nr; i++)
+		find_branch(p, i);
+	program_flags(p, KEEP_ALL);
 }

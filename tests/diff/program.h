@@ -6,6 +6,8 @@
 #ifndef COHORT_TESTS_DIFF_PROGRAM_H
 #define COHORT_TESTS_DIFF_PROGRAM_H
 
+#include <stdio.h>
+
 #include "diff/diff.h"
 #include "diff/forms.h"
 #include "diff/rng.h"
@@ -27,6 +29,8 @@ struct insn {
 struct program {
 	uint64_t seed;
 	bool sequence;
+	bool raw;            /* one instruction of random bytes (raw.c) */
+	bool text;           /* read from text: bytes are as they are */
 	unsigned nr;
 	struct insn insn[DIFF_MAX_INSNS];
 	struct diff_case c;
@@ -42,6 +46,8 @@ struct program {
 
 /* Fills p->c.code and the terminators, and analyses flags. False: an instruction would read undefined flags, or a branch is too far. */
 bool program_layout(struct program *p, uint64_t keep);
+/* The same for bytes that are there already: finds the instructions in p->c.code. */
+void program_from_bytes(struct program *p);
 void program_poke(struct program *p, uint64_t addr, const void *bytes, size_t len);
 void program_hole(struct program *p, uint64_t addr, size_t len);
 
@@ -57,7 +63,7 @@ int insn_count(const struct x86_insn *in);
 bool program_flags(struct program *p, uint64_t keep);
 static inline bool insn_kept(uint64_t keep, unsigned i)
 {
-	return keep >> i & 1;
+	return i >= 64 || (keep >> i & 1);
 }
 
 /* ---- Encoding (encode.c) */
@@ -79,20 +85,31 @@ bool insn_redecode(struct insn *i); /* after bytes were changed */
 
 /* ---- Facts about instructions (facts.c) */
 bool insn_is_excluded(const struct x86_insn *in);     /* must not run on the host: INT 80 */
+/* Not known to our decoder, but to Zydis: of an extension that we do not offer. */
+bool insn_is_foreign(unsigned mode, const uint8_t *bytes, unsigned len);
 uint32_t insn_writes_gpr(const struct x86_insn *in); /* mask, generous */
 bool insn_is_locked(const struct x86_insn *in);      /* LOCK prefix or implied */
 bool insn_checks_alignment(const struct x86_insn *in); /* every CPU raises #AC alike */
 bool insn_writes_mem(const struct x86_insn *in);
+bool insn_is_gather(const struct x86_insn *in);
 int insn_mem_operand(const struct x86_insn *in);     /* number of the memory operand, or -1 */
 
 /* ---- Generation */
 void state_random(struct diff_state *s, unsigned mode, struct rng *r);                     /* state.c */
 uint8_t how_random(struct rng *r);                                            /* DIFF_* bits; state.c */
-void single_generate(struct program *p, uint64_t seed, unsigned form);        /* single.c */
+bool single_generate(struct program *p, uint64_t seed, unsigned form);        /* single.c; false: no way to encode it */
+void raw_generate(struct program *p, uint64_t seed, const uint16_t *pool, unsigned nr_pool); /* raw.c */
 /* aim.c: makes the state fit one instruction; false: its memory operand landed where it must not be. */
 void poke_operand(struct program *p, const struct x86_insn *in, uint64_t at, unsigned size, struct rng *r); /* contents.c */
 void poke_holes(struct program *p, const struct x86_insn *in, uint64_t at);
 bool aim(struct program *p, struct insn *i, struct rng *r);
 void sequence_generate(struct program *p, uint64_t seed, const uint16_t *pool, unsigned nr_pool); /* sequence.c */
+
+void smc_generate(struct program *p, uint64_t seed);                          /* smc.c */
+
+/* ---- As text (text.c) */
+void default_state(struct diff_state *s, unsigned mode); /* what a line of text need not say */
+void text_print(FILE *f, const struct program *p);
+bool text_parse(struct program *p, const char *text);
 
 #endif

@@ -7,19 +7,17 @@
 
 #include "diff/compare.h"
 
-#define SHRINK_ROUNDS 4
+const char *const kind_names[PROGRAM_KINDS] = { "single", "seq", "raw", "smc", "corpus" };
 
-void runner_init(struct runner *r, bool jit, bool interp, const char *log)
+void runner_init(struct runner *r, struct totals *t, bool jit, bool interp, const char *log)
 {
-	*r = (struct runner){ .use = { true, jit, interp }, .max_reports = 20 };
+	*r = (struct runner){ .use = { true, jit, interp }, .max_reports = 20, .t = t };
 	batch_init();
 	for (unsigned k = 0; k < WORKER_KINDS; k++)
 		if (r->use[k])
 			worker_init(&r->w[k], (enum worker_kind)k, log);
 	r->pool = calloc(MAX_FORMS, sizeof(r->pool[0]));
-	r->form_cases = calloc(MAX_FORMS, sizeof(uint64_t));
-	r->form_failures = calloc(MAX_FORMS, sizeof(uint64_t));
-	if (!r->pool || !r->form_cases || !r->form_failures)
+	if (!r->pool)
 		exit(2);
 	for (unsigned n = 0; n < nr_forms; n++)
 		if (!forms[n].skip)
@@ -32,8 +30,6 @@ void runner_fini(struct runner *r)
 		if (r->use[k])
 			worker_stop(&r->w[k]);
 	free(r->pool);
-	free(r->form_cases);
-	free(r->form_failures);
 }
 
 static void run_batch(struct runner *r, const uint8_t *which)
@@ -62,8 +58,7 @@ static const char *compare(const struct runner *r, const struct program *p, unsi
 	return NULL;
 }
 
-/* The program alone, natively and in one engine. */
-static const char *run_alone(struct runner *r, const struct program *p, unsigned kind)
+const char *runner_alone(struct runner *r, const struct program *p, unsigned kind)
 {
 	uint8_t which[WORKER_KINDS] = { 1 };
 
@@ -72,31 +67,6 @@ static const char *run_alone(struct runner *r, const struct program *p, unsigned
 	batch->c[0] = p->c;
 	run_batch(r, which);
 	return compare(r, p, 0, kind, NULL);
-}
-
-/* ---- Shrinking: instructions are left out while the difference stays. */
-
-static uint64_t shrink(struct runner *r, struct program *p, unsigned kind)
-{
-	uint64_t keep = p->nr < 64 ? (1ull << p->nr) - 1 : KEEP_ALL;
-
-	if (!run_alone(r, p, kind))
-		return keep;
-	for (unsigned round = 0; round < SHRINK_ROUNDS; round++) {
-		uint64_t before = keep;
-
-		for (unsigned i = p->nr; i-- > 0;) {
-			uint64_t less = keep & ~(1ull << i);
-
-			if (less == keep || !program_layout(p, less) || !run_alone(r, p, kind))
-				continue;
-			keep = less;
-		}
-		if (keep == before)
-			break;
-	}
-	program_layout(p, keep);
-	return keep;
 }
 
 /* ---- Reports */
@@ -151,12 +121,36 @@ static void print_difference(const struct runner *r, const struct program *p, un
 		print_memory(r, kind, run);
 }
 
+static enum program_kind kind_of(const struct program *p)
+{
+	if (p->text)
+		return KIND_CORPUS;
+	if (p->raw)
+		return KIND_RAW;
+	if (p->c.smc)
+		return KIND_SMC;
+	return p->sequence ? KIND_SEQUENCE : KIND_SINGLE;
+}
+
 static void replay_name(const struct program *p, uint64_t keep, char *buf, size_t size)
 {
-	if (p->sequence)
+	enum program_kind kind = kind_of(p);
+
+	if (kind == KIND_SINGLE)
+		snprintf(buf, size, "single/%u/%" PRIx64, p->insn[0].form, p->seed);
+	else if (kind == KIND_SEQUENCE)
 		snprintf(buf, size, "seq/%" PRIx64 "/%" PRIx64, p->seed, keep);
 	else
-		snprintf(buf, size, "single/%u/%" PRIx64, p->insn[0].form, p->seed);
+		snprintf(buf, size, "%s/%" PRIx64, kind_names[kind], p->seed);
+}
+
+/* Everything of it in one line, shrunk; with --replay, what is between the quotes runs again. */
+static void print_case(struct runner *r, struct program *p, unsigned kind)
+{
+	shrink_state(r, p, kind);
+	printf("  --replay '");
+	text_print(stdout, p);
+	printf("'\n");
 }
 
 static void report(struct runner *r, struct program *p, const struct failure *f)
@@ -166,31 +160,41 @@ static void report(struct runner *r, struct program *p, const struct failure *f)
 	const char *again;
 	char name[96];
 
-	if (p->sequence)
-		keep = shrink(r, p, kind);
-	again = run_alone(r, p, kind);
+	if (p->sequence && !p->text && !p->c.smc)
+		keep = shrink_code(r, p, kind);
+	again = runner_alone(r, p, kind);
 	replay_name(p, keep, name, sizeof(name));
 	printf("diff: bytes=");
 	print_bytes(p);
 	printf(" seed=%" PRIx64 " engine=%s field=%s%s replay=%s\n", p->seed, worker_names[kind], again ? again : f->field,
 	       again ? "" : " (not when run alone)", name);
 	print_code(p);
-	if (again)
+	if (again) {
 		print_difference(r, p, kind);
-	else
+		print_case(r, p, kind);
+	} else {
 		outcome_print(stdout, p, &f->host, &f->ours);
+	}
 	fflush(stdout);
 }
 
 /* ---- Batches */
 
 
+static uint64_t *of_form(uint64_t *counts, const struct program *p)
+{
+	return kind_of(p) == KIND_SINGLE ? &counts[p->insn[0].form] : NULL;
+}
+
 static void count(struct runner *r, const struct program *p, const struct diff_outcome *host)
 {
-	r->cases++;
-	r->ended += host->vector == DIFF_END;
-	if (!p->sequence)
-		r->form_cases[p->insn[0].form]++;
+	uint64_t *form = of_form(r->t->form_cases, p);
+
+	r->t->cases++;
+	r->t->kind[kind_of(p)]++;
+	r->t->ended += host->vector == DIFF_END;
+	if (form)
+		++*form;
 }
 
 void runner_batch(struct runner *r, struct program *programs, unsigned n)
@@ -214,12 +218,12 @@ void runner_batch(struct runner *r, struct program *programs, unsigned n)
 	}
 	for (unsigned j = 0; j < nr; j++) {
 		struct program *p = &programs[failed[j].program];
-		bool new_form = p->sequence || !r->form_failures[p->insn[0].form];
+		uint64_t *form = of_form(r->t->form_failures, p);
 
-		r->failures++;
-		if (!p->sequence)
-			r->form_failures[p->insn[0].form]++;
-		if (new_form && r->reports < r->max_reports) {
+		r->t->failures++;
+		if (form)
+			++*form;
+		if ((!form || *form == 1) && r->reports < r->max_reports) {
 			r->reports++;
 			report(r, p, &failed[j]);
 		}
@@ -233,7 +237,16 @@ bool runner_parse(struct runner *r, const char *text, struct program *p, uint64_
 
 	*keep = KEEP_ALL;
 	if (sscanf(text, "single/%u/%" SCNx64, &form, &seed) == 2 && form < nr_forms) {
-		single_generate(p, seed, form);
+		return single_generate(p, seed, form);
+	}
+	if (text[0] >= '0' && text[0] <= '9')
+		return text_parse(p, text);
+	if (sscanf(text, "smc/%" SCNx64, &seed) == 1) {
+		smc_generate(p, seed);
+		return true;
+	}
+	if (sscanf(text, "raw/%" SCNx64, &seed) == 1) {
+		raw_generate(p, seed, r->pool, r->nr_pool);
 		return true;
 	}
 	if (sscanf(text, "seq/%" SCNx64 "/%" SCNx64, &seed, keep) >= 1) {
@@ -255,7 +268,7 @@ bool runner_replay(struct runner *r, struct program *p, uint64_t keep)
 
 		if (!r->use[k])
 			continue;
-		bad = run_alone(r, p, k);
+		bad = runner_alone(r, p, k);
 		printf("%s: %s\n", worker_names[k], bad ? bad : "agrees");
 		print_difference(r, p, k);
 		good &= !bad;

@@ -2,15 +2,16 @@
 /*
  * Sequences of 2 to 40 instructions: flag producers and consumers, forward branches, calls and returns, a bounded loop, loads and
  * stores off shared base registers that nothing in the sequence changes, so that accesses share checks and mostly hit the arena.
- * Whatever faults on the way ends the sequence, here as there.
+ * Whatever faults on the way ends the sequence, here as there; so does a single-step trap, in some that begin with POPF.
  */
 #include <string.h>
 
 #include "diff/program.h"
+#include "diff/segments.h"
 #include "diff/values.h"
 #include "vcpu/x86/x86_cpu.h"
 
-#define MAX_TRIES 60
+#define MAX_TRIES 200
 
 /* What the sequence is made of, and which registers have a duty. */
 struct plan {
@@ -21,6 +22,7 @@ struct plan {
 	uint8_t base[2], index, counter;
 	uint32_t reserved; /* mask of registers that nothing may write */
 	bool edge;         /* bases near page ends */
+	bool trap;         /* the first instruction is POPF, and sets TF */
 	bool strings;      /* the bases are RSI and RDI, and string instructions move them */
 	unsigned profile;  /* PROFILE_* */
 };
@@ -72,13 +74,20 @@ static bool unsuitable(const struct form *f)
 	}
 }
 
+/* 16-bit addresses: SI and DI are the bases, BX the index (assign_registers()). */
+static void choose_memory16(const struct plan *s, struct mem_choice *m)
+{
+	m->addr = 2;
+	m->rm16 = (uint8_t)((m->index == 4 ? 4 : 0) + (m->base == s->base[0] ? 0 : 1));
+}
+
 static void choose_memory(const struct plan *s, struct mem_choice *m)
 {
 	struct rng *r = s->r;
-	unsigned what = rng_below(r, 100);
+	unsigned what = rng_below(r, 100), mode = s->p->c.mode;
 
 	memset(m, 0, sizeof(*m));
-	m->addr = 8;
+	m->addr = mode == DIFF_64 ? 8 : 4;
 	m->kind = MEM_BASE;
 	m->base = what < 80 ? s->base[what & 1] : X86_RSP;
 	m->index = rng_percent(r, 20) ? s->index : 4;
@@ -88,10 +97,12 @@ static void choose_memory(const struct plan *s, struct mem_choice *m)
 		m->disp &= ~15;
 	if (rng_percent(r, 10))
 		m->disp = (int32_t)rng_below(r, 0x600) - 0x300;
-	if (what >= 95) {
+	if (what >= 95 && mode == DIFF_64) {
 		m->kind = MEM_RIP;
 		m->index = 4;
 	}
+	if (mode == DIFF_16 && what < 80 && rng_percent(r, 70))
+		choose_memory16(s, m);
 }
 
 /* Linear address of the memory operand as it will be, or 0 if only the run can tell (RSP moves). */
@@ -102,8 +113,14 @@ static uint64_t known_address(const struct plan *s, const struct insn *i)
 
 	if (m->base == X86_RSP || m->base == X86_REG_NONE)
 		return 0;
-	at = m->base == X86_REG_RIP ? i->rip_target : s->p->c.in.gpr[m->base] + (uint64_t)m->disp;
-	return m->index == X86_REG_NONE ? at : at + s->p->c.in.gpr[m->index] * m->scale;
+	if (m->base == X86_REG_RIP)
+		return i->rip_target;
+	at = s->p->c.in.gpr[m->base] + (uint64_t)m->disp;
+	if (m->index != X86_REG_NONE)
+		at += s->p->c.in.gpr[m->index] * m->scale;
+	if (s->p->c.mode == DIFF_64)
+		return at;
+	return (uint32_t)((i->in.addrsize == 2 ? (uint16_t)at : at) + diff_case_base(&s->p->c, m->seg));
 }
 
 /* No locked access over the end of a cache line, ever; misaligned vectors only now and then, because they end the run. */
@@ -173,6 +190,10 @@ static bool choose_insn(struct plan *s, unsigned at, unsigned nr, uint16_t undef
 		i->rip_target = DIFF_DATA + rng_below(s->r, DIFF_DATA_SIZE - 64);
 		if (!keeps_reserved(s, &i->in) || reads_undefined(&i->in, undefined) || !is_aligned_enough(s, i))
 			continue;
+		if (s->trap && insn_is_gather(&i->in)) /* the trap may come between two elements */
+			continue;
+		if (i->rel_size && i->in.opsize == 2 && i->mode == DIFF_32) /* cuts the instruction pointer to 16 bits */
+			continue;
 		if (i->rel_size)
 			i->branch = branch_target(s, i, at, nr);
 		return true;
@@ -185,7 +206,7 @@ static bool choose_insn(struct plan *s, unsigned at, unsigned nr, uint16_t undef
 static uint8_t take_register(struct plan *s)
 {
 	for (;;) {
-		unsigned n = rng_below(s->r, 16);
+		unsigned n = rng_below(s->r, s->p->c.mode == DIFF_64 ? 16 : 8);
 
 		/* RAX, RCX, RDX have too many implied uses; 4 cannot be an index */
 		if (n <= X86_RDX || (s->reserved >> n & 1))
@@ -204,41 +225,81 @@ static uint64_t base_value(const struct plan *s)
 	return DIFF_DATA + rng_below(s->r, 5) * DIFF_PAGE + rng_below(s->r, 64) - 32;
 }
 
-static void assign_registers(struct plan *s)
+/* One family of segments for all data, so that any register may be a base. */
+static void assign_segments(struct plan *s)
 {
-	uint64_t *gpr = s->p->c.in.gpr, to = DIFF_TERM1;
-	uint8_t stack[8 * 8];
+	unsigned what = rng_below(s->r, 100);
+	uint16_t sel = what < 80 ? DIFF_SEL_USER_DS : what < 95 ? DIFF_SEL(DATA32) : DIFF_SEL(WRAP), *to = s->p->c.in.sel;
+
+	if (s->p->c.mode == DIFF_64)
+		return;
+	if (s->p->c.mode == DIFF_16)
+		sel = DIFF_SEL(DATA16);
+	to[X86_DS] = to[X86_ES] = to[X86_SS] = sel;
+}
+
+static void choose_bases(struct plan *s)
+{
+	bool fixed = s->strings || s->p->c.mode == DIFF_16;
 
 	s->reserved = 1u << X86_RSP;
-	s->strings = rng_percent(s->r, 20);
-	s->base[0] = s->strings ? X86_RSI : take_register(s);
-	s->base[1] = s->strings ? X86_RDI : take_register(s);
-	s->reserved |= 1u << s->base[0] | 1u << s->base[1];
-	s->index = take_register(s);
+	s->base[0] = fixed ? X86_RSI : take_register(s);
+	s->base[1] = fixed ? X86_RDI : take_register(s);
+	s->reserved |= 1u << s->base[0] | 1u << s->base[1] | (s->p->c.mode == DIFF_16 ? 1u << X86_RBX : 0);
+	s->index = s->p->c.mode == DIFF_16 ? X86_RBX : take_register(s);
 	s->counter = take_register(s);
+}
+
+/* Return addresses, and for POPF flags before them. */
+static void fill_stack(struct plan *s)
+{
+	struct program *p = s->p;
+	unsigned word = p->c.mode == DIFF_64 ? 8 : p->c.mode == DIFF_32 ? 4 : 2;
+	uint64_t at = DIFF_DATA + 0x800 + rng_below(s->r, 0x100) * 8, base = diff_case_base(&p->c, X86_SS);
+	uint64_t to = DIFF_TERM1 - (p->c.mode == DIFF_64 ? 0 : diff_case_base(&p->c, X86_CS));
+	uint64_t flags = (rng_u64(s->r) & X86_FL_ARITH) | X86_FL_FIXED1 | X86_FL_TF;
+	uint8_t stack[9 * 8];
+
+	for (unsigned i = 0; i < 9; i++)
+		memcpy(stack + i * word, &to, word);
+	if (s->trap)
+		memcpy(stack, &flags, word);
+	p->c.in.gpr[X86_RSP] = at - base;
+	program_poke(p, at, stack, 9 * word);
+}
+
+static void assign_registers(struct plan *s)
+{
+	uint64_t *gpr = s->p->c.in.gpr, base;
+
+	assign_segments(s);
+	s->strings = rng_percent(s->r, 20);
+	s->trap = rng_percent(s->r, 5);
+	choose_bases(s);
+	base = diff_case_base(&s->p->c, X86_DS);
 	s->edge = rng_percent(s->r, 25);
-	gpr[s->base[0]] = base_value(s);
-	gpr[s->base[1]] = rng_percent(s->r, 30) ? gpr[s->base[0]] + rng_below(s->r, 64) : base_value(s);
+	gpr[s->base[0]] = base_value(s) - base;
+	gpr[s->base[1]] = rng_percent(s->r, 30) ? gpr[s->base[0]] + rng_below(s->r, 64) : base_value(s) - base;
 	gpr[s->index] = rng_percent(s->r, 50) ? rng_below(s->r, 32) : rng_below(s->r, 4) * 16;
 	if (s->strings)
 		gpr[X86_RCX] = rng_below(s->r, 64);
 	gpr[s->counter] = 2 + rng_below(s->r, 4);
-	gpr[X86_RSP] = DIFF_DATA + 0x800 + rng_below(s->r, 0x100) * 8;
-	for (unsigned i = 0; i < 8; i++)
-		memcpy(stack + i * 8, &to, 8);
-	program_poke(s->p, gpr[X86_RSP], stack, sizeof(stack));
+	fill_stack(s);
+	if (s->p->c.mode != DIFF_64)
+		for (unsigned i = 0; i < 8; i++)
+			gpr[i] = (uint32_t)gpr[i];
 }
 
 /* ---- The loop: "dec counter; jnz back" as the last two instructions */
 
-static void fixed(struct insn *i, const uint8_t *bytes, unsigned len)
+static void fixed(struct insn *i, unsigned mode, const uint8_t *bytes, unsigned len)
 {
 	memset(i, 0, sizeof(*i));
 	memcpy(i->bytes, bytes, len);
 	i->len = (uint8_t)len;
 	i->branch = NO_BRANCH;
 	i->form = 0xffff;
-	i->mode = DIFF_64;
+	i->mode = (uint8_t)mode;
 	insn_redecode(i);
 }
 
@@ -246,17 +307,18 @@ static void fixed(struct insn *i, const uint8_t *bytes, unsigned len)
 static unsigned add_loop(struct plan *s, unsigned at)
 {
 	struct program *p = s->p;
-	uint8_t sub[4] = { (uint8_t)(0x48 | s->counter >> 3), 0x83, (uint8_t)(0xe8 | (s->counter & 7)), 1 };
-	uint8_t dec[3] = { (uint8_t)(0x48 | s->counter >> 3), 0xff, (uint8_t)(0xc8 | (s->counter & 7)) };
+	unsigned mode = p->c.mode, rex = mode == DIFF_64, r = s->counter & 7;
+	uint8_t sub[4] = { (uint8_t)(0x48 | s->counter >> 3), 0x83, (uint8_t)(0xe8 | r), 1 };
+	uint8_t dec[3] = { (uint8_t)(0x48 | s->counter >> 3), 0xff, (uint8_t)(0xc8 | r) };
 	uint8_t jnz[6] = { 0x0f, 0x85 };
 	bool by_dec = rng_percent(s->r, 50) && !(p->undef_in[at] & DIFF_FL_ARITH);
 
 	if (by_dec)
-		fixed(&p->insn[at], dec, 3);
+		fixed(&p->insn[at], mode, dec + 1 - rex, 2 + rex);
 	else
-		fixed(&p->insn[at], sub, 4);
-	fixed(&p->insn[at + 1], jnz, 6);
-	p->insn[at + 1].rel_size = 4;
+		fixed(&p->insn[at], mode, sub + 1 - rex, 3 + rex);
+	fixed(&p->insn[at + 1], mode, jnz, mode == DIFF_16 ? 4 : 6);
+	p->insn[at + 1].rel_size = mode == DIFF_16 ? 2 : 4;
 	p->insn[at + 1].branch = (uint8_t)rng_below(s->r, at + 1);
 	return 2;
 }
@@ -265,7 +327,9 @@ static bool build(struct plan *s, unsigned nr)
 {
 	struct program *p = s->p;
 
-	for (unsigned at = 0; at < nr; at++) {
+	if (s->trap)
+		fixed(&p->insn[0], p->c.mode, (const uint8_t[]){ 0x9d }, 1);
+	for (unsigned at = s->trap; at < nr; at++) {
 		p->nr = at;
 		program_flags(p, KEEP_ALL); /* what is undefined at `at`; branches beyond it are not there yet */
 		if (!choose_insn(s, at, nr, p->undef_in[at]))
@@ -290,14 +354,15 @@ void sequence_generate(struct program *p, uint64_t seed, const uint16_t *pool, u
 
 	p->seed = seed;
 	p->sequence = true;
+	p->raw = p->text = false;
 	do {
-		unsigned what = rng_below(&r, 100);
+		unsigned what = rng_below(&r, 100), mode = rng_below(&r, 100);
 
 		memset(&p->c, 0, offsetof(struct diff_case, in));
 		p->poke_used = 0;
 		s.profile = what < 55 ? PROFILE_INT : what < 80 ? PROFILE_SSE : what < 90 ? PROFILE_X87 : PROFILE_MIXED;
-		state_random(&p->c.in, DIFF_64, &r);
-		p->c.mode = DIFF_64;
+		p->c.mode = mode < 60 ? DIFF_64 : mode < 85 ? DIFF_32 : DIFF_16;
+		state_random(&p->c.in, p->c.mode, &r);
 		p->c.in.flags &= ~(uint64_t)X86_FL_DF;
 		assign_registers(&s);
 		p->c.image = rng_below(&r, DIFF_NR_IMAGES);
