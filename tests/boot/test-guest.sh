@@ -59,3 +59,15 @@ invalidate() {
 test_smc_smp_2() { invalidate 2; }
 test_smc_smp_4() { invalidate 4; }
 test_smc_smp_16() { invalidate 16; }
+
+# Only Debian's full kernel comes with the modules.
+kernel_code() {
+	[ "${BOOT_KERNEL:-full}" = full ] || skipped "the modules are those of Debian's full kernel"
+	boot "$work/console" "$limit" "$1" 512M "cohort.run=kernelcode,$2" -no-reboot
+	check_boot "$work/console" "$1"
+	check_result "$work/console" kernelcode
+	grep -q 'test_bpf: Summary: [1-9][0-9]* PASSED, 0 FAILED' "$work/console" || failed "test_bpf did not pass"
+}
+
+test_kernel_code_smp_4() { kernel_code 4 2; }
+test_kernel_code_smp_8() { kernel_code 8 1; }
