@@ -47,13 +47,19 @@ static unsigned page_of(gva_t va)
 	return (unsigned)((va - FX_BASE) >> 12);
 }
 
+/* The page's own place in the window, so that no two pages have the same displacement; between pages nothing is mapped. */
+static uint8_t *place_of(unsigned page)
+{
+	return fx.window + (page ^ 5) * 2 * GUEST_PAGE_SIZE;
+}
+
 static void fill(struct tcg_env *env, gva_t va, unsigned mode)
 {
 	struct tlb_entry *e = &env->tlb.l1[mode][va >> 12 & (TLB_L1_SIZE - 1)];
 	uint64_t page = va & GUEST_PAGE_MASK;
 
 	e->tag[0] = e->tag[1] = page | (page_of(va) == FX_PAGE_GLOBAL ? 0 : FX_CTX);
-	e->disp = (uint64_t)(uintptr_t)fx.mem - FX_BASE;
+	e->disp = (uint64_t)(uintptr_t)place_of(page_of(va)) - page;
 	e->lo = e->wlo = page;
 	e->span = e->wspan = GUEST_PAGE_SIZE;
 }
@@ -86,8 +92,6 @@ static void spoil_vectors(void)
 
 void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode, unsigned slot, bool align)
 {
-	uint8_t *host = fx.mem + (va - FX_BASE);
-
 	(void)slot;
 	(void)access;
 	fx.slow++;
@@ -99,13 +103,13 @@ void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acc
 		fx.backend->unwind(env);
 	if (page_of(va) != page_of(va + size - 1) || page_of(va) == FX_PAGE_MMIO) {
 		env->bounce_kind = page_of(va) == FX_PAGE_MMIO ? TLB_BOUNCE_MMIO : TLB_BOUNCE_SPLIT;
-		memcpy(env->bounce, host, size);
+		memcpy(env->bounce, fx.mem + (va - FX_BASE), size);
 		return env->bounce;
 	}
 	env->bounce_kind = page_of(va) == FX_PAGE_CODE ? TLB_BOUNCE_CODE : TLB_BOUNCE_NONE;
 	if (!env->bounce_kind)
 		fill(env, va, mode);
-	return host;
+	return place_of(page_of(va)) + (va & ~GUEST_PAGE_MASK);
 }
 
 void tlb_commit(struct tcg_env *env)
@@ -197,6 +201,22 @@ const struct guest_isa fx_isa = { .name = "test", .rt = rts, .nr_rt = FX_RT_COUN
 
 /* ---- Running */
 
+/* Guest memory: in one piece for the tests, each page somewhere else for the code under test. */
+static int map_memory(void)
+{
+	int fd = memfd_create("memory", 0);
+
+	if (fd < 0 || ftruncate(fd, FX_SIZE))
+		return -1;
+	fx.mem = mmap(NULL, FX_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	fx.window = mmap(NULL, 2 * FX_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (unsigned n = 0; n < FX_PAGES; n++)
+		if (mmap(place_of(n), GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, n * GUEST_PAGE_SIZE) == MAP_FAILED)
+			return -1;
+	close(fd);
+	return 0;
+}
+
 int fx_setup(void **state)
 {
 	struct err err = { "" };
@@ -209,7 +229,8 @@ int fx_setup(void **state)
 	fx.code_rw = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	fx.code_rx = mmap(NULL, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
 	close(fd);
-	fx.mem = mmap(NULL, FX_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map_memory())
+		return -1;
 	fx.env = mmap(NULL, sizeof(*fx.env), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	fx.out = calloc(1, sizeof(*fx.out));
 	fx.env->mxcsr = 0x1f80;
@@ -230,6 +251,7 @@ int fx_teardown(void **state)
 	backend_native.thread_fini(fx.env);
 	munmap(fx.env, sizeof(*fx.env));
 	munmap(fx.mem, FX_SIZE);
+	munmap(fx.window, 2 * FX_SIZE);
 	munmap(fx.code_rw, CODE_SIZE);
 	munmap(fx.code_rx, CODE_SIZE);
 	free(fx.out);

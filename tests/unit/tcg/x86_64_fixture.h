@@ -24,6 +24,7 @@
 struct fx {
 	struct tcg_env *env;
 	uint8_t *mem;             /* guest memory */
+	uint8_t *window;          /* the same, as generated code reaches it */
 	uint8_t *code_rw, *code_rx;
 	size_t stub_bytes;
 	unsigned slow, commits;   /* calls */
