@@ -5,7 +5,7 @@
 use_i386() {
 	"$cohort_src/scripts/fetch-guest" i386 || failed "cannot fetch the 32-bit kernels"
 	initrd=$("$cohort_src/scripts/make-initramfs" i386) || failed "cannot make the initramfs"
-	kernel=$guest_dir/$1
+	kernel=$guest_dir/$1 native_busybox=$guest_dir/busybox-i386
 }
 
 boot_i386() {
@@ -29,8 +29,10 @@ test_i386_pae_mem_6g() {
 
 programs_i386() {
 	"$guest_dir/user32/float32" >/dev/null 2>&1 || skipped "the host's kernel does not run 32-bit programs"
-	compare 4 $programs32
+	compare 4 $programs32 utilities
 }
+
+test_i386_pae_hotplug() { use_i386 vmlinuz-686-pae && hotplug 4 10; }
 
 test_i386_pae_programs() { use_i386 vmlinuz-686-pae && programs_i386; }
 test_i386_programs() { use_i386 vmlinuz-686 && programs_i386; }

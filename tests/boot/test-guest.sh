@@ -3,12 +3,12 @@
 
 # compare SMP PROGRAM...: the same binaries in the guest and on the host print the same lines.
 compare() {
-	local smp=$1 names line
+	local smp=$1 names line busybox=${native_busybox:-$guest_dir/busybox}
 	shift
 	names=$*
 	boot "$work/console" "$limit" "$smp" 1G "cohort.run=programs,${names// /,} cohort.dmesg=1" -no-reboot
-	(cd "$work" && USER_DIR=$guest_dir/user USER32_DIR=$guest_dir/user32 BUSYBOX=$guest_dir/busybox \
-		"$guest_dir/busybox" sh "$here/guest/programs" "$@") | grep '^OUT ' >"$work/native"
+	(cd "$work" && USER_DIR=$guest_dir/user USER32_DIR=$guest_dir/user32 BUSYBOX=$busybox \
+		"$busybox" sh "$here/guest/programs" "$@") | grep '^OUT ' >"$work/native"
 	grep '^OUT ' "$work/console" >"$work/guest"
 	line=$(diff "$work/native" "$work/guest" | grep -m 1 '^[<>]')
 	[ -z "$line" ] || failed "differs from native ($(diff "$work/native" "$work/guest" | grep -c '^[<>]') lines): $line"

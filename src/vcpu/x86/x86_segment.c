@@ -162,6 +162,21 @@ bool x86_seg_offset_ok(const struct x86_seg *s, uint32_t off, unsigned size)
 	return last <= s->limit;
 }
 
+bool x86_seg_access_ok(const struct x86_cpu *c, enum x86_sreg r, uint32_t off, unsigned size, bool write)
+{
+	const struct x86_seg *s = &c->seg[r];
+
+	if (x86_protected(c)) {
+		if (!(s->attr & X86_SA_P))
+			return false;
+		if (write && ((s->attr & X86_SA_CODE) || !(s->attr & X86_SA_RW)))
+			return false;
+		if (!write && (s->attr & X86_SA_CODE) && !(s->attr & X86_SA_RW))
+			return false;
+	}
+	return x86_seg_offset_ok(s, off, size);
+}
+
 static uint64_t tss_read(struct x86_cpu *c, uint32_t off, unsigned size)
 {
 	if (!(c->tr.attr & X86_SA_P) || off + size - 1 > c->tr.limit)

@@ -104,6 +104,8 @@ void x86_seg_set_null_ss(struct x86_cpu *c, uint16_t sel, unsigned dpl);
 
 /* Does an access of `size` bytes at `off` lie within the segment's limit? */
 bool x86_seg_offset_ok(const struct x86_seg *s, uint32_t off, unsigned size);
+/* The same, and is it an access that the segment's type allows? */
+bool x86_seg_access_ok(const struct x86_cpu *c, enum x86_sreg r, uint32_t off, unsigned size, bool write);
 
 /* The inner stack of a privilege level from the TSS: SS:(E)SP, or RSP in long mode. */
 void x86_tss_stack(struct x86_cpu *c, unsigned dpl, uint16_t *ss, uint64_t *sp);

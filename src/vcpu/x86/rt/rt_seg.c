@@ -275,19 +275,9 @@ uint64_t x86_rt_seg_check(struct tcg_env *env, uint64_t desc, uint64_t off, uint
 {
 	struct x86_cpu *c = x86_cpu(env);
 	unsigned reg = desc & 7, size = (unsigned)(desc >> X86_SEG_CHECK_SIZE);
-	const struct x86_seg *s = &c->seg[reg];
-	bool write = desc & X86_SEG_CHECK_WRITE;
-	bool right = true;
 
 	(void)unused;
-	if (x86_protected(c)) {
-		right = s->attr & X86_SA_P;
-		if (write && ((s->attr & X86_SA_CODE) || !(s->attr & X86_SA_RW)))
-			right = false;
-		if (!write && (s->attr & X86_SA_CODE) && !(s->attr & X86_SA_RW))
-			right = false;
-	}
-	if (right && x86_seg_offset_ok(s, (uint32_t)off, size ? size : 1))
+	if (x86_seg_access_ok(c, reg, (uint32_t)off, size ? size : 1, desc & X86_SEG_CHECK_WRITE))
 		return 0;
 	x86_data_fault_check_x87(c);
 	x86_fault_raise_err(c, reg == X86_SS ? X86_SSF : X86_GP, 0);

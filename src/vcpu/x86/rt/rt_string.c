@@ -2,8 +2,8 @@
 /*
  * String instructions. SDM volume 2: MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS, REP.
  *
- * REP MOVS and REP STOS run in chunks that end at page ends, by memmove-like loops on host pointers; everything else, and what touches
- * device memory, goes element by element. Registers are written back after each chunk or element, so that a fault or an
+ * REP MOVS, STOS, CMPS and SCAS run in chunks that end at page ends, by loops on host pointers; everything else, and what touches
+ * device memory or a segment's limit, goes element by element. Registers are written back after each chunk or element, so that a fault or an
  * interrupt finds the architectural state; between chunks a pending request ends the instruction, which then starts again where it was.
  */
 #include <stdatomic.h>
@@ -214,31 +214,100 @@ static void fill(uint8_t *d, uint64_t value, uint64_t elements, unsigned size)
 	}
 }
 
-/* As much of a forward REP MOVS/STOS as lies in one page each; 0: go by the element. */
+/*
+ * n elements against those at `p`, or against the accumulator where there is no p; returns how many were looked at, the last
+ * two in *a and *b. Inline, so that each size has a loop of its own.
+ */
+static inline __attribute__((always_inline)) uint64_t compare_run(const uint8_t *p, const uint8_t *d, uint64_t n, bool repne,
+								  uint64_t *a, uint64_t *b, const unsigned size)
+{
+	uint64_t i = 0;
+
+	while (i < n) {
+		if (p)
+			memcpy(a, p + i * size, size);
+		memcpy(b, d + i * size, size);
+		i++;
+		if ((*a == *b) == repne)
+			break;
+	}
+	return i;
+}
+
+static uint64_t compare(const struct string_op *s, const uint8_t *p, const uint8_t *d, uint64_t n)
+{
+	struct tcg_env *env = &s->c->vcpu.env;
+	uint64_t a = 0, b = 0;
+
+	memcpy(&a, &env->greg[X86_RAX], s->size);
+	switch (s->size) {
+	case 1:
+		n = compare_run(p, d, n, s->repne, &a, &b, 1);
+		break;
+	case 2:
+		n = compare_run(p, d, n, s->repne, &a, &b, 2);
+		break;
+	case 4:
+		n = compare_run(p, d, n, s->repne, &a, &b, 4);
+		break;
+	default:
+		n = compare_run(p, d, n, s->repne, &a, &b, 8);
+	}
+	set_flags_sub(env, a, b, s->size);
+	return n;
+}
+
+/* CMPS, SCAS: both operands are only read, so neither page goes away before the other is used. */
+static uint64_t compare_chunk(const struct string_op *s, uint64_t sva, uint64_t dva, uint64_t n)
+{
+	struct tcg_env *env = &s->c->vcpu.env;
+	const uint8_t *p = NULL, *d;
+
+	if (s->op == X86_STR_CMPS) {
+		p = tlb_page_ptr(env, sva, TLB_READ, s->mode);
+		if (!p)
+			return 0;
+	}
+	d = tlb_page_ptr(env, dva, TLB_READ, s->mode);
+	return d ? compare(s, p, d, n) : 0;
+}
+
+static bool run_in_limit(const struct string_op *s, enum x86_sreg seg, uint64_t off, uint64_t elements, bool write)
+{
+	return !s->check || x86_seg_access_ok(s->c, seg, (uint32_t)off, (unsigned)(elements * s->size), write);
+}
+
+/* As much of a forward REP MOVS/STOS/CMPS/SCAS as lies in one page each; 0: go by the element. */
 static uint64_t chunk(const struct string_op *s, uint64_t count)
 {
 	struct tcg_env *env = &s->c->vcpu.env;
-	uint64_t dva, sva, n, m;
+	uint64_t si = reg_get(s, X86_RSI), di = reg_get(s, X86_RDI), dva, sva, n, m;
 	const uint8_t *p;
 	uint8_t *d;
 
-	if (s->step < 0 || s->check || count < 2 || (s->op != X86_STR_MOVS && s->op != X86_STR_STOS))
+	if (s->step < 0 || count < 2 || !uses_dst(s) || s->op == X86_STR_INS)
 		return 0;
-	dva = dst_va(s);
-	n = run_length(s, dva, reg_get(s, X86_RDI));
+	dva = s->dst_base + di;
+	sva = s->src_base + si;
+	n = run_length(s, dva, di);
+	m = uses_src(s) ? run_length(s, sva, si) : n;
+	n = n < m ? n : m;
 	n = n < count ? n : count;
+	if (!n || !run_in_limit(s, X86_ES, di, n, writes_dst(s)) || (uses_src(s) && !run_in_limit(s, s->src_seg, si, n, false)))
+		return 0;
+	dva = linear(s, s->dst_base, di);
+	sva = uses_src(s) ? linear(s, s->src_base, si) : 0;
+	if (!writes_dst(s))
+		return compare_chunk(s, sva, dva, n);
 	if (s->op == X86_STR_STOS) {
-		d = n ? tlb_store_run(env, dva, n * s->size, s->mode) : NULL;
+		d = tlb_store_run(env, dva, n * s->size, s->mode);
 		if (!d)
 			return 0;
 		fill(d, env->greg[X86_RAX], n, s->size);
 		tlb_commit(env);
 		return n;
 	}
-	sva = src_va(s);
-	m = run_length(s, sva, reg_get(s, X86_RSI));
-	n = n < m ? n : m;
-	p = n ? tlb_page_ptr(env, sva, TLB_READ, s->mode) : NULL;
+	p = tlb_page_ptr(env, sva, TLB_READ, s->mode);
 	d = p ? tlb_store_run(env, dva, n * s->size, s->mode) : NULL;
 	if (!d)
 		return 0;
@@ -319,7 +388,7 @@ uint64_t x86_rt_string(struct tcg_env *env, uint64_t desc, uint64_t b, uint64_t 
 		.dst_base = code64 ? 0 : c->seg[X86_ES].base,
 		.rep = desc & (X86_STR_REP | X86_STR_REPNE),
 		.repne = desc & X86_STR_REPNE,
-		.check = !code64 && (c->tb_flags & (X86_TB_SEGLIM | X86_TB_FGLIM)),
+		.check = !code64 && (c->tb_flags & (seg >= X86_FS ? X86_TB_SEGLIM | X86_TB_FGLIM : X86_TB_SEGLIM)),
 	};
 
 	(void)b;
