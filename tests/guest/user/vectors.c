@@ -52,6 +52,9 @@ BOTH(helped, "push %rbx\n\txor %eax, %eax\n\tcpuid\n\tpop %rbx\n\tpaddq %xmm1, %
 /* The handler changes registers 3 and 15 in the frame, and the CPU goes on behind the instruction: 3 bytes. */
 BOTH(fault, "paddq %xmm1, %xmm0\n\tmovaps %xmm2, (%rdx)\n\tpaddq %xmm1, %xmm0")
 BOTH(image, "fxsave64 (%rdx)\n\tpxor %xmm4, %xmm4\n\tpcmpeqd %xmm9, %xmm9\n\tfxrstor64 (%rdx)")
+#define XSAVED(LOSE) "mov %rdx, %r8\n\tmov $7, %eax\n\txor %edx, %edx\n\txsave64 (%r8)\n\t" LOSE "\n\txrstor64 (%r8)"
+FUNCTION(ximage, _128, "movups", "xmm", XSAVED("pxor %xmm4, %xmm4\n\tpcmpeqd %xmm9, %xmm9"))
+FUNCTION(ximage, _256, "vmovups", "ymm", XSAVED("vzeroall"))
 
 #define RUN(NAME, in, out, arg) (wide ? NAME##_256 : NAME##_128)(in, out, arg)
 
@@ -170,9 +173,25 @@ static void signals(void)
 	report(me, "signals", 1);
 }
 
+/* An image has them, upper halves apart (SDM volume 1, 13.4). */
+static void check_image(const uint8_t *area, const struct regs *in, bool high)
+{
+	for (unsigned n = 0; n < 16; n++)
+		if (memcmp(area + 160 + 16 * n, in->v[n], 16) || (high && memcmp(area + 576 + 16 * n, &in->v[n][2], 16)))
+			fail(me, "vectors in an image");
+}
+
+static bool has_xsave(void)
+{
+	uint32_t a = 1, b, c = 0, d;
+
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return c >> 27 & 1;
+}
+
 static void helpers(void)
 {
-	static uint8_t area[512] __attribute__((aligned(64)));
+	static uint8_t area[832] __attribute__((aligned(64)));
 	struct regs in, out;
 
 	for (long r = 0; r < rounds; r++) {
@@ -181,9 +200,13 @@ static void helpers(void)
 		check("helpers", &in, &out, 3);
 		RUN(image, &in, &out, area);
 		check("image", &in, &out, 0);
-		for (unsigned n = 0; n < 16; n++)
-			if (memcmp(area + 160 + 16 * n, in.v[n], 16))
-				fail(me, "vectors in the FXSAVE image");
+		check_image(area, &in, false);
+		if (!has_xsave())
+			continue;
+		memset(area, 0, sizeof(area));
+		RUN(ximage, &in, &out, area);
+		check("XSAVE image", &in, &out, 0);
+		check_image(area, &in, wide);
 	}
 	report(me, "helpers", (uint64_t)rounds);
 }
