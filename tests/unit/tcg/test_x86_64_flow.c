@@ -651,6 +651,37 @@ static void page_fault_keeps_the_state_before_the_instruction(void **state)
 	assert_int_equal(fx.env->vreg[5].q[1], 0);
 }
 
+/* Load off r3, store off r5, store off r3, both stores through slot 7: the second may not rely on a check made before the first. */
+static void a_store_between_ends_sharing(void **state)
+{
+	struct ir_mem load = { .base = IR_G(3), .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = 3 };
+	struct ir_mem between = { .base = IR_G(5), .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = 7 };
+	struct ir_mem last = { .base = IR_G(3), .index = IR_NONE, .scale = 1, .addr_bits = 64, .slot = 7, .disp = 8 };
+	const gva_t one = FX_BASE + 4096, two = FX_BASE + 2 * 4096, other[] = { two, one, one, two };
+	struct made *a;
+
+	(void)state;
+	begin(FX_PC);
+	op(IR_INSN, FX_PC);
+	ir_emit(&block, IR_MOV, IR_I64, IR_G(0), ir_mem(&block, &load), IR_NONE);
+	ir_emit(&block, IR_MOV, IR_I64, ir_mem(&block, &between), IR_G(1), IR_NONE);
+	ir_emit(&block, IR_MOV, IR_I64, ir_mem(&block, &last), IR_G(2), IR_NONE);
+	op(IR_EXIT, TCG_EXIT_LOOKUP);
+	a = finish(0);
+	for (unsigned n = 0; n < ARRAY_LEN(other); n++) {
+		fx.env->greg[1] = 100 + n;
+		fx.env->greg[2] = 200 + n;
+		fx.env->greg[3] = one;
+		fx.env->greg[5] = other[n];
+		if (n == 3) /* let the slot be filled at once */
+			fx.env->l0_last[0][1][7] = (uint32_t)(two >> GUEST_PAGE_BITS);
+		fx.env->l0_budget[7] = 100;
+		go(a);
+		assert_int_equal(*(uint64_t *)(void *)(fx.mem + (other[n] - FX_BASE)), 100 + n);
+		assert_int_equal(*(uint64_t *)(void *)(fx.mem + 4096 + 8), 200 + n);
+	}
+}
+
 static void code_that_does_not_fit_is_refused(void **state)
 {
 	(void)state;
@@ -689,6 +720,7 @@ int main(void)
 		cmocka_unit_test_setup(jmpenv_follows_env_pc, reset),
 		cmocka_unit_test_setup(fault_in_a_runtime_call_unwinds, reset),
 		cmocka_unit_test_setup(page_fault_keeps_the_state_before_the_instruction, reset),
+		cmocka_unit_test_setup(a_store_between_ends_sharing, reset),
 		cmocka_unit_test_setup(code_that_does_not_fit_is_refused, reset),
 	};
 
