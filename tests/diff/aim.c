@@ -245,8 +245,11 @@ static void stack(struct program *p, const struct x86_insn *in, struct rng *r)
 	if (rng_percent(r, 20))
 		GPR(p, RSP) = stack_value(p, pick_in_segment(p, X86_SS, in->opsize, in, r), r);
 	at = stack_linear(p);
-	if (in->id == X86_I_RET)
+	if (in->id == X86_I_RET) {
+		if (rng_percent(r, 8)) /* what cannot be executed, or is not there */
+			v = linear(p, v - DIFF_TERM1 + (rng_percent(r, 50) ? DIFF_DATA + rng_below(r, 64) : DIFF_CODE_END + rng_below(r, 64)));
 		program_poke(p, at, &v, 8);
+	}
 	if (in->id == X86_I_LEAVE)
 		GPR(p, RBP) = stack_value(p, pick_in_segment(p, X86_SS, in->opsize, in, r), r);
 	if (in->id == X86_I_POP && in->op[0].kind == X86_OPK_SEG)

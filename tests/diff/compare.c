@@ -278,6 +278,14 @@ static const char *compare_segments(const struct program *p, const struct diff_s
 	return NULL;
 }
 
+/* What ENTER has pushed by the time one of its accesses faults: SDM volume 2 has it in an order that CPUs do not keep. */
+static bool is_half_pushed(const struct program *p, const struct diff_outcome *h)
+{
+	int i = h->vector == DIFF_END ? -1 : insn_at(p, h->out.rip);
+
+	return i >= 0 && p->insn[i].in.id == X86_I_ENTER;
+}
+
 const char *outcome_compare(const struct program *p, const struct diff_outcome *host, const struct diff_outcome *ours, bool portable)
 {
 	const struct diff_state *h = &host->out, *o = &ours->out;
@@ -301,7 +309,7 @@ const char *outcome_compare(const struct program *p, const struct diff_outcome *
 	bad = compare_segments(p, h, o);
 	if (bad)
 		return bad;
-	return host->mem_hash != ours->mem_hash ? "memory" : NULL;
+	return host->mem_hash != ours->mem_hash && !is_half_pushed(p, host) ? "memory" : NULL;
 }
 
 /* ---- Printing */

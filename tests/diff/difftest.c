@@ -122,7 +122,10 @@ static void parse(struct options *o, char **argv)
 	for (int i = 1; argv[i]; i++) {
 		if (option_with_value(o, argv, &i) || kind_option(o, argv[i]))
 			continue;
-		if (!strcmp(argv[i], "--list")) {
+		if (!strcmp(argv[i], "--help")) {
+			fputs(usage, stdout);
+			exit(0);
+		} else if (!strcmp(argv[i], "--list")) {
 			o->list = true;
 		} else if (!strcmp(argv[i], "--once")) {
 			o->once = true;

@@ -62,7 +62,7 @@ static bool choose_absolute(struct insn *i, struct mem_choice *m, const struct p
 	base = diff_case_base(&p->c, i->in.mem.seg);
 	if (p->c.mode == DIFF_64 || !base || i->in.mem.base != X86_REG_NONE || i->in.mem.index != X86_REG_NONE || !i->in.has_modrm)
 		return true;
-	m->disp -= (int32_t)base;
+	m->disp = (int32_t)((uint32_t)m->disp - (uint32_t)base);
 	return insn_encode(i, form, m, r);
 }
 
