@@ -85,11 +85,14 @@ struct x86_table {
 #define X86_CR4_OSFXSR (1u << 9)
 #define X86_CR4_OSXMMEXCPT (1u << 10)
 #define X86_CR4_UMIP (1u << 11)
+#define X86_CR4_LA57 (1u << 12)
 #define X86_CR4_FSGSBASE (1u << 16)
 #define X86_CR4_PCIDE (1u << 17)
 #define X86_CR4_OSXSAVE (1u << 18)
 #define X86_CR4_SMEP (1u << 20)
 #define X86_CR4_SMAP (1u << 21)
+#define X86_CR4_PKE (1u << 22)
+#define X86_CR4_PKS (1u << 24)
 
 #define X86_EFER_SCE (1u << 0)
 #define X86_EFER_LME (1u << 8)
@@ -157,6 +160,7 @@ struct x86_fault {
 };
 
 #define X86_NR_MTRR_VAR 8
+#define X86_MISC_MONITOR (1u << 18) /* IA32_MISC_ENABLE */
 
 struct x86_cpu {
 	struct vcpu vcpu; /* first */
@@ -183,6 +187,10 @@ struct x86_cpu {
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t pat, misc_enable, tsc_adjust, tsc_offset, spec_ctrl, debugctl, mcg_status, xss, smbase;
 	uint32_t tsc_aux;
+	uint64_t monitor_va;      /* MONITOR's line, and what was in it */
+	uint8_t monitor_line[64];
+	bool monitor_on;
+	uint32_t pkru, pkrs; /* protection keys: two bits each, access disable and write disable, of user and supervisor pages */
 	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[2 * X86_NR_MTRR_VAR];
 
 	const struct x86_cpuid_model *cpuid; /* [const] what CPUID answers; x86_cpuid.h */

@@ -63,6 +63,8 @@ static void leaf_1(struct x86_cpu *c, struct x86_cpuid_regs *r)
 	r->eax = x86_cpuid_signature(c);
 	r->ebx = CLFLUSH_UNITS << 8 | (threads_per_socket(m) > 1 ? ids << 16 : 0) | (c->vcpu.apic_id & 0xff) << 24;
 	r->ecx = m->word[X86_CW_1C];
+	if (!(c->misc_enable & X86_MISC_MONITOR))
+		r->ecx &= ~(1u << 3);
 	if (c->cr4 & X86_CR4_OSXSAVE)
 		r->ecx |= 1u << 27;
 	r->edx = m->word[X86_CW_1D];
@@ -101,7 +103,8 @@ static void leaf_7(struct x86_cpu *c, uint32_t sub, struct x86_cpuid_regs *r)
 	r->ebx = c->cpuid->word[X86_CW_7B];
 	r->ecx = c->cpuid->word[X86_CW_7C];
 	r->edx = c->cpuid->word[X86_CW_7D];
-	/* OSPKE would be bit 4 of ECX: CR4.PKE is not there. */
+	if (c->cr4 & X86_CR4_PKE)
+		r->ecx |= 1u << 4; /* OSPKE */
 }
 
 /* Extended topology: threads of a core, then threads of a socket. */
@@ -185,6 +188,10 @@ static void leaf_basic(struct x86_cpu *c, uint32_t leaf, uint32_t sub, struct x8
 	case 4:
 		leaf_4(c, sub, r);
 		break;
+	case 5:
+		if (x86_offers(c, X86_CPUID_MONITOR))
+			*r = (struct x86_cpuid_regs){ sizeof(c->monitor_line), sizeof(c->monitor_line), 3, 0 };
+		break;
 	case 6:
 		r->eax = m->word[X86_CW_6A];
 		break;
@@ -246,7 +253,7 @@ static void leaf_extended(struct x86_cpu *c, uint32_t leaf, struct x86_cpuid_reg
 		r->edx = m->word[X86_CW_87D];
 		break;
 	case 8:
-		r->eax = X86_PHYS_BITS | X86_LINEAR_BITS << 8;
+		r->eax = X86_PHYS_BITS | (x86_offers(c, X86_CPUID_LA57) ? X86_LINEAR_BITS_LA57 : X86_LINEAR_BITS) << 8;
 		r->ebx = m->word[X86_CW_88B];
 		if (is_amd(m))
 			r->ecx = (n - 1) | (m->core_bits + m->thread_bits) << 12;

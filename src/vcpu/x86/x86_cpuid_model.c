@@ -14,7 +14,7 @@
 #include "vcpu/x86/decode/decode.h"
 
 /* Models, and sets of them as cpuid_bits.def has them. */
-enum { Q = 1, N = 2, W = 4, S = 8, I = 16, H = 32, B = 64, C = 128, X = 256, E = 512, R = 1024, M = 2048 };
+enum { Q = 1, N = 2, W = 4, S = 8, I = 16, H = 32, B = 64, C = 128, X = 256, E = 512, R = 1024, M = 2048, O = 4096 };
 enum { SKX = X, SKL = C | SKX, BDW = B | SKL, HSW = H | BDW, IVB = I | HSW, SNB = S | IVB, WSM = W | SNB, NHM = N | WSM, ZEN = E | R,
        ALL = Q | NHM | ZEN };
 
@@ -118,7 +118,7 @@ static bool is_possible(const struct bit *b)
 	for (size_t i = 0; i < ARRAY_LEN(host_needs); i++)
 		if (host_needs[i].needs & lacks && host_needs[i].bit == b->word * 32u + b->bit)
 			return false;
-	return b->models & M;
+	return b->models & (M | O);
 }
 
 /* ---- Names */
@@ -405,7 +405,7 @@ void x86_cpuid_print_models(FILE *out)
 	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
 		int len = (int)strcspn(bits[i].names, ",");
 
-		if (!(bits[i].models & M))
+		if (!(bits[i].models & (M | O)))
 			continue;
 		if (column + (unsigned)len > 74) {
 			fputc('\n', out);

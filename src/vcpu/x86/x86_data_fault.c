@@ -89,7 +89,7 @@ bool x86_data_fault_is_vector_alignment(struct x86_cpu *c)
 
 void x86_data_fault_check_alignment(struct x86_cpu *c, gva_t va, unsigned size)
 {
-	if (likely(!(c->tb_flags & X86_TB_AC)) || c->cpl != 3 || !(va & (size - 1)) || !x86_canonical(va))
+	if (likely(!(c->tb_flags & X86_TB_AC)) || c->cpl != 3 || !(va & (size - 1)) || !x86_canonical(c, va))
 		return;
 	x86_data_fault_check_x87(c);
 	x86_fault_raise_err(c, X86_AC, 0);

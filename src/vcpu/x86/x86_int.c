@@ -172,9 +172,9 @@ static void deliver_long(struct x86_cpu *c, const struct event *e)
 		f.sp = x86_tss_ist(c, g.ist);
 	else if (cpl < c->cpl)
 		x86_tss_stack(c, cpl, &ss, &f.sp);
-	if (!x86_canonical(f.sp))
+	if (!x86_canonical(c, f.sp))
 		x86_fault_raise_err(c, X86_SSF, 0);
-	if (!x86_canonical(g.offset))
+	if (!x86_canonical(c, g.offset))
 		x86_fault_raise_err(c, X86_GP, 0);
 	f.sp &= ~15ull;
 	x86_stack_push(&f, c->seg[X86_SS].sel, 8);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Page tables: none, 32-bit, PAE and 4-level. SDM volume 3A, chapter 4; error codes in 4.7, accessed and dirty flags in 4.8.
+ * Page tables: none, 32-bit, PAE, 4-level and 5-level; protection keys. SDM volume 3A, chapter 4; error codes in 4.7, accessed and dirty flags in 4.8.
  *
  * Entries are read and their A/D bits set by compare-and-exchange on guest RAM, so that a walk here and a guest CPU changing the entry
  * never lose each other's update; an entry that changed between is walked again from the top.
@@ -17,6 +17,7 @@
 #include "vcpu/exec.h"
 #include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_debug.h"
+#include "vcpu/x86/x86_segment.h"
 
 #define PTE_P 0x001ull
 #define PTE_W 0x002ull
@@ -33,6 +34,7 @@
 #define PF_U 4u
 #define PF_RSVD 8u
 #define PF_I 16u
+#define PF_PK 32u
 
 
 
@@ -109,7 +111,7 @@ static uint64_t reserved_bits(const struct x86_cpu *c, unsigned level, uint64_t 
 		else if (level == 3)
 			rsvd |= 0x3fffe000ull;
 	}
-	if (level == 4)
+	if (level >= 4)
 		rsvd |= PTE_PS;
 	return rsvd;
 }
@@ -156,6 +158,19 @@ static bool allowed(const struct walk *w, const struct rights *r)
 	return is_write(w) ? may_write(w, r) : may_read(w, r);
 }
 
+/* SDM volume 3A, 4.6.2: does the page's protection key forbid data accesses of this kind? */
+static bool key_forbids(const struct walk *w, const struct rights *r, uint64_t e, bool write)
+{
+	const struct x86_cpu *c = w->c;
+	unsigned key = e >> 59 & 15;
+	uint32_t bits;
+
+	if (!(c->efer & X86_EFER_LMA) || !(c->cr4 & (r->user ? X86_CR4_PKE : X86_CR4_PKS)))
+		return false;
+	bits = (r->user ? c->pkru : c->pkrs) >> 2 * key;
+	return (bits & 1) || (write && (bits & 2) && (w->mode == X86_MMU_USER || (c->cr0 & X86_CR0_WP)));
+}
+
 enum walk_result { WALK_OK, WALK_FAULT, WALK_AGAIN };
 
 static enum walk_result fault(struct walk *w, uint32_t error)
@@ -169,16 +184,17 @@ static enum walk_result leaf(struct walk *w, const struct rights *r, gpa_t entry
 			     struct tlb_walk *out)
 {
 	uint64_t set = PTE_A | (is_write(w) ? PTE_D : 0);
+	bool key = w->access != TLB_FETCH && key_forbids(w, r, e, is_write(w));
 
-	if (!allowed(w, r))
-		return fault(w, PF_P);
+	if (key || !allowed(w, r))
+		return fault(w, PF_P | (key ? PF_PK : 0));
 	if (w->set_bits && (e & set) != set && !entry_update(entry_pa, entry_size, e, set))
 		return WALK_AGAIN;
 	out->pa = base & ~(size - 1);
 	out->va = w->va & ~(size - 1);
 	out->size = size;
-	out->readable = may_read(w, r);
-	out->writable = may_write(w, r) && ((e | set) & PTE_D) && (is_write(w) || (e & PTE_D));
+	out->readable = may_read(w, r) && !key_forbids(w, r, e, false);
+	out->writable = may_write(w, r) && !key_forbids(w, r, e, true) && ((e | set) & PTE_D) && (is_write(w) || (e & PTE_D));
 	out->executable = may_execute(w, r);
 	out->global = (e & PTE_G) && (w->c->cr4 & X86_CR4_PGE);
 	return WALK_OK;
@@ -191,7 +207,7 @@ static enum walk_result walk_pae(struct walk *w, struct tlb_walk *out)
 	struct rights r = { true, true, false };
 	gpa_t table = c->cr3 & PTE_ADDR;
 
-	for (unsigned level = lma ? 4 : 3;; level--) {
+	for (unsigned level = lma ? (c->cr4 & X86_CR4_LA57 ? 5 : 4) : 3;; level--) {
 		unsigned shift = GUEST_PAGE_BITS + 9 * (level - 1);
 		gpa_t pa = table + ((w->va >> shift) & 511) * 8;
 		bool pointer = level == 3 && !lma; /* held by the CPU, and without rights or an A bit */
@@ -263,7 +279,7 @@ static void unpaged(const struct walk *w, struct tlb_walk *out)
 
 static bool canonical(const struct x86_cpu *c, gva_t va)
 {
-	return !(c->efer & X86_EFER_LMA) || (uint64_t)((int64_t)(va << 16) >> 16) == va;
+	return !(c->efer & X86_EFER_LMA) || x86_canonical(c, va);
 }
 
 static enum walk_result walk_once(struct walk *w, struct tlb_walk *out)

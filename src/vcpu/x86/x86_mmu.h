@@ -10,12 +10,20 @@
 
 #define X86_PHYS_BITS 40
 #define X86_LINEAR_BITS 48
+#define X86_LINEAR_BITS_LA57 57
 
 extern const struct tlb_ops x86_tlb_ops;
 
 void x86_mmu_walk(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
 /* PAE paging keeps its four page-directory pointers in the CPU: reads and checks those at cr3. False, and nothing changes: reserved bits. */
 bool must_check x86_mmu_pdptes_load(struct x86_cpu *c, uint64_t cr3);
+/* New PKRU: the TLB holds the old one's rights. To be followed by the end of the block. */
+static inline void x86_pkru_set(struct x86_cpu *c, uint32_t v)
+{
+	if (v != c->pkru && (c->cr4 & X86_CR4_PKE))
+		tlb_flush_all(&c->vcpu.env);
+	c->pkru = v;
+}
 int x86_mmu_probe(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
 
 #endif

@@ -265,6 +265,23 @@ static int msr_debugctl_write(struct x86_cpu *c, uint32_t n, uint64_t v)
 	return 0;
 }
 
+static int msr_pkrs_read(struct x86_cpu *c, uint32_t n, uint64_t *v)
+{
+	(void)n;
+	*v = c->pkrs;
+	return x86_offers(c, X86_CPUID_PKS) ? 0 : -1;
+}
+
+static int msr_pkrs_write(struct x86_cpu *c, uint32_t n, uint64_t v)
+{
+	(void)n;
+	if (!x86_offers(c, X86_CPUID_PKS) || v >> 32)
+		return -1;
+	c->pkrs = (uint32_t)v;
+	tlb_flush_all(&c->vcpu.env);
+	return 0;
+}
+
 static int msr_xss_read(struct x86_cpu *c, uint32_t n, uint64_t *v)
 {
 	(void)n;
@@ -300,7 +317,7 @@ static int msr_efer_write(struct x86_cpu *c, uint32_t n, uint64_t v)
 	static int msr_##name##_write(struct x86_cpu *c, uint32_t n, uint64_t v) \
 	{ \
 		(void)n; \
-		if (!x86_canonical(v)) \
+		if (!x86_canonical(c, v)) \
 			return -1; \
 		c->field = v; \
 		return 0; \
@@ -416,10 +433,12 @@ void x86_msr_reset(struct x86_cpu *c)
 	c->star = c->lstar = c->cstar = c->sfmask = c->kernel_gs_base = 0;
 	c->sysenter_cs = c->sysenter_esp = c->sysenter_eip = 0;
 	c->pat = 0x0007040600070406ull;
-	c->misc_enable = 0x1801; /* fast strings; no BTS, no PEBS */
+	c->misc_enable = 0x1801 | X86_MISC_MONITOR; /* fast strings; no BTS, no PEBS */
+	c->monitor_on = false;
 	c->spec_ctrl = c->debugctl = c->mcg_status = c->xss = 0;
 	c->smbase = 0x30000;
 	c->tsc_aux = 0;
+	c->pkru = c->pkrs = 0;
 	c->mtrr_def = 0;
 	for (unsigned i = 0; i < ARRAY_LEN(c->mtrr_fixed); i++)
 		c->mtrr_fixed[i] = 0;

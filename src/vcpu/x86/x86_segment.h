@@ -73,9 +73,12 @@ static inline void x86_set_ip(struct x86_cpu *c, uint64_t ip)
 	c->vcpu.env.pc = x86_code64(c) ? ip : (uint32_t)(ip + c->seg[X86_CS].base);
 }
 
-static inline bool x86_canonical(uint64_t a)
+/* In the current paging mode: 48 bits, or 57. */
+static inline bool x86_canonical(const struct x86_cpu *c, uint64_t a)
 {
-	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+	unsigned unused_bits = c->cr4 & X86_CR4_LA57 ? 7 : 16;
+
+	return (uint64_t)((int64_t)(a << unused_bits) >> unused_bits) == a;
 }
 
 /*

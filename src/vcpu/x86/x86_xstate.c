@@ -52,11 +52,20 @@ void x86_fpu_written(struct tcg_env *env)
 	tcg_backend->fpu_load(env);
 }
 
-/* AVX is the only one so far. */
+/* AVX, and PKRU at the offset it has everywhere. */
 uint32_t x86_xsave_component(unsigned i, uint32_t *offset)
 {
-	*offset = i == 2 ? X86_XS_EXTENDED : 0;
-	return i == 2 ? X86_XS_AVX_SIZE : 0;
+	switch (i) {
+	case 2:
+		*offset = X86_XS_EXTENDED;
+		return X86_XS_AVX_SIZE;
+	case 9:
+		*offset = X86_XS_PKRU_OFFSET;
+		return 8;
+	default:
+		*offset = 0;
+		return 0;
+	}
 }
 
 uint32_t x86_xsave_size(uint64_t components, bool compact)

@@ -26,10 +26,12 @@
 #define X86_XS_XCOMP_BV 520
 #define X86_XS_EXTENDED 576
 #define X86_XS_AVX_SIZE 256
+#define X86_XS_PKRU_OFFSET 2688
 
 #define X86_XS_X87 1u
 #define X86_XS_SSE 2u
 #define X86_XS_AVX 4u
+#define X86_XS_PKRU 0x200u
 #define X86_XCOMP_COMPACT (1ull << 63)
 
 #define X86_MXCSR_INIT 0x1f80u

@@ -139,19 +139,22 @@ static void test_xsave_leaf(void **state)
 	struct x86_cpuid_regs r = x86_cpuid(cpu, 0xd, 0);
 
 	(void)state;
-	assert_int_equal(r.eax, 7);
+	assert_int_equal(r.eax, 0x207);
 	assert_int_equal(r.ebx, 576);
-	assert_int_equal(r.ecx, 832);
+	assert_int_equal(r.ecx, 2696);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 9).eax, 8);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 9).ebx, 2688);
 	assert_int_equal(x86_cpuid(cpu, 0xd, 1).eax, 15);
 	assert_int_equal(x86_cpuid(cpu, 0xd, 2).eax, 256);
 	assert_int_equal(x86_cpuid(cpu, 0xd, 2).ebx, 576);
 	assert_int_equal(x86_cpuid(cpu, 0xd, 3).eax, 0);
-	assert_int_equal(cpu_model("max,-avx"), 0);
+	assert_int_equal(cpu_model("max,-avx,-pku"), 0);
 	assert_int_equal(x86_cpuid(cpu, 0xd, 0).eax, 3);
 	assert_int_equal(x86_cpuid(cpu, 0xd, 0).ecx, 576);
 	assert_int_equal(x86_cpuid(cpu, 0xd, 2).eax, 0);
 	assert_int_equal(x86_xsave_size(7, false), 832);
 	assert_int_equal(x86_xsave_size(3, true), 576);
+	assert_int_equal(x86_xsave_size(0x207, true), 840);
 }
 
 static void test_tsc_frequency(void **state)

@@ -209,8 +209,27 @@ static void test_waiting(void **state)
 	cpu->cpl = 0;
 	assert_runs(x86_rt_hlt(env, 0x1001, 0, 0));
 	assert_true(env->pc == 0x1001 && cpu->vcpu.run_state == VCPU_HALTED);
+	/* A store behind MONITOR, or none before: MWAIT does nothing. Else it asks for a rest. */
+	env->greg[X86_RCX] = 0;
+	atomic_store(&env->request, 0);
+	assert_runs(x86_rt_mwait(env, 0x2002, 0, 0));
+	assert_int_equal(env->pc, 0x2002);
+	assert_runs(x86_rt_monitor(env, 0x123, 0, 0));
+	mem[0x13f]++;
+	assert_runs(x86_rt_mwait(env, 0x2002, 0, 0));
+	assert_int_equal(atomic_load(&env->request), 0);
+	assert_runs(x86_rt_monitor(env, 0x123, 0, 0));
+	assert_runs(x86_rt_mwait(env, 0x2002, 0, 0));
+	assert_int_equal(atomic_exchange(&env->request, 0), VCPU_REQ_REST);
+	env->greg[X86_RCX] = 1;
+	assert_fault(X86_GP, x86_rt_monitor(env, 0x123, 0, 0));
+	assert_runs(x86_rt_mwait(env, 0x2002, 0, 0));
+	env->greg[X86_RCX] = 2;
+	assert_fault(X86_GP, x86_rt_mwait(env, 0x2002, 0, 0));
+	cpu->cpl = 3;
 	assert_fault(X86_UD, x86_rt_mwait(env, 0, 0, 0));
 	assert_fault(X86_UD, x86_rt_monitor(env, 0, 0, 0));
+	cpu->cpl = 0;
 	assert_fault(X86_UD, x86_rt_rsm(env, 0, 0, 0));
 }
 

@@ -118,6 +118,7 @@ static uint64_t cr4_valid(const struct x86_cpu *c)
 	} gated[] = {
 		{ X86_CPUID_VME, X86_CR4_VME | X86_CR4_PVI }, { X86_CPUID_UMIP, X86_CR4_UMIP }, { X86_CPUID_FSGSBASE, X86_CR4_FSGSBASE }, { X86_CPUID_PCID, X86_CR4_PCIDE },
 		{ X86_CPUID_XSAVE, X86_CR4_OSXSAVE }, { X86_CPUID_SMEP, X86_CR4_SMEP }, { X86_CPUID_SMAP, X86_CR4_SMAP },
+		{ X86_CPUID_PKU, X86_CR4_PKE }, { X86_CPUID_PKS, X86_CR4_PKS }, { X86_CPUID_LA57, X86_CR4_LA57 },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(gated); i++)
@@ -128,12 +129,13 @@ static uint64_t cr4_valid(const struct x86_cpu *c)
 
 static void write_cr4(struct x86_cpu *c, uint64_t value)
 {
-	const uint64_t flushing = X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP;
+	const uint64_t flushing = X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP |
+				  X86_CR4_LA57 | X86_CR4_PKE | X86_CR4_PKS;
 	uint64_t changed = value ^ c->cr4;
 
 	if (value & ~cr4_valid(c))
 		gp(c);
-	if (x86_long_mode(c) && !(value & X86_CR4_PAE))
+	if (x86_long_mode(c) && (!(value & X86_CR4_PAE) || (changed & X86_CR4_LA57)))
 		gp(c);
 	if ((changed & value & X86_CR4_PCIDE) && (!x86_long_mode(c) || (c->cr3 & 0xfff)))
 		gp(c);
@@ -219,7 +221,7 @@ uint64_t x86_rt_invpcid(struct tcg_env *env, uint64_t type, uint64_t va, uint64_
 	uint64_t key = tlb_load(env, va, 8, x86_mmu_mode(c)), addr = tlb_load(env, va + 8, 8, x86_mmu_mode(c));
 
 	(void)unused;
-	if (type > 3 || (type <= 1 && (key >> 12 || (key && !(c->cr4 & X86_CR4_PCIDE)))) || (type == 0 && !x86_canonical(addr)))
+	if (type > 3 || (type <= 1 && (key >> 12 || (key && !(c->cr4 & X86_CR4_PCIDE)))) || (type == 0 && !x86_canonical(c, addr)))
 		gp(c);
 	if (type == 0 && key == pcid(c))
 		tlb_flush_page(env, addr);
@@ -227,6 +229,38 @@ uint64_t x86_rt_invpcid(struct tcg_env *env, uint64_t type, uint64_t va, uint64_
 		tlb_flush_ctx_key(env, (uint32_t)key);
 	else
 		tlb_flush_all(env);
+	return 0;
+}
+
+/* ECX must be 0; without CR4.PKE there is no such instruction. */
+static void check_pkru(struct x86_cpu *c)
+{
+	if (!(c->cr4 & X86_CR4_PKE))
+		x86_fault_raise(c, X86_UD);
+	if ((uint32_t)c->vcpu.env.greg[X86_RCX])
+		gp(c);
+}
+
+uint64_t x86_rt_rdpkru(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	(void)a;
+	(void)b;
+	(void)unused;
+	check_pkru(x86_cpu(env));
+	env->greg[X86_RAX] = x86_cpu(env)->pkru;
+	env->greg[X86_RDX] = 0;
+	return 0;
+}
+
+uint64_t x86_rt_wrpkru(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+{
+	(void)a;
+	(void)b;
+	(void)unused;
+	check_pkru(x86_cpu(env));
+	if ((uint32_t)env->greg[X86_RDX])
+		gp(x86_cpu(env));
+	x86_pkru_set(x86_cpu(env), (uint32_t)env->greg[X86_RAX]);
 	return 0;
 }
 

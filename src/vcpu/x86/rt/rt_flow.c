@@ -24,7 +24,7 @@ static void check_target(struct x86_cpu *c, uint64_t pc, uint64_t desc)
 	uint32_t attr = x86_desc_attr(desc);
 
 	if (x86_long_mode(c) && (attr & X86_SA_L)) {
-		if (!x86_canonical(pc))
+		if (!x86_canonical(c, pc))
 			x86_fault_raise_err(c, X86_GP, 0);
 	} else if (pc > x86_desc_limit(desc)) {
 		x86_fault_raise_err(c, X86_GP, 0);
@@ -448,7 +448,7 @@ uint64_t x86_rt_sysret(struct tcg_env *env, uint64_t size, uint64_t b, uint64_t 
 	(void)unused;
 	if (!(c->efer & X86_EFER_SCE) || !x86_long_mode(c))
 		x86_fault_raise(c, X86_UD);
-	if (size == 8 && !x86_canonical(env->greg[X86_RCX]))
+	if (size == 8 && !x86_canonical(c, env->greg[X86_RCX]))
 		x86_fault_raise_err(c, X86_GP, 0);
 	x86_eflags_set(c, (uint32_t)env->greg[X86_R11] & 0x3c7fd7 & ~keep);
 	env->pc = size == 8 ? env->greg[X86_RCX] : (uint32_t)env->greg[X86_RCX];
@@ -489,7 +489,7 @@ uint64_t x86_rt_sysexit(struct tcg_env *env, uint64_t size, uint64_t b, uint64_t
 	(void)unused;
 	if (!(c->cr0 & X86_CR0_PE) || !sel || c->cpl)
 		x86_fault_raise_err(c, X86_GP, 0);
-	if (wide && (!x86_canonical(env->greg[X86_RDX]) || !x86_canonical(env->greg[X86_RCX])))
+	if (wide && (!x86_canonical(c, env->greg[X86_RDX]) || !x86_canonical(c, env->greg[X86_RCX])))
 		x86_fault_raise_err(c, X86_GP, 0);
 	env->greg[X86_RSP] = wide ? env->greg[X86_RCX] : (uint32_t)env->greg[X86_RCX];
 	env->pc = wide ? env->greg[X86_RDX] : (uint32_t)env->greg[X86_RDX];

@@ -2,9 +2,12 @@
 /*
  * Runtime routines of the machine around the CPU's core: time, identification, MSRs, ports, halting, debug registers.
  */
+#include <string.h>
+
 #include "mem/aspace.h"
 #include "mem/tlb.h"
 #include "util/bitops.h"
+#include "util/futex.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_debug.h"
@@ -126,17 +129,56 @@ uint64_t x86_rt_hlt(struct tcg_env *env, uint64_t next, uint64_t b, uint64_t unu
 	return 0;
 }
 
-/* Not offered by CPUID. */
-uint64_t x86_rt_monitor(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+/*
+ * MONITOR remembers the line's contents. MWAIT looks at it for a moment and then sleeps for another (VCPU_REQ_REST), or until a request; that it
+ * may end without a store is part of its definition, and who waits for one looks again.
+ */
+#define MWAIT_LOOKS 256
+#define MWAIT_BREAK_IF_MASKED 1u /* ECX: interrupts end it even if IF is 0, which they do anyway */
+
+static void check_monitor(struct x86_cpu *c, uint32_t extensions)
 {
-	UNUSED(a, b, unused);
-	x86_fault_raise(x86_cpu(env), X86_UD);
+	if (c->cpl || !(c->misc_enable & X86_MISC_MONITOR))
+		x86_fault_raise(c, X86_UD);
+	gp_unless(&c->vcpu.env, !((uint32_t)c->vcpu.env.greg[X86_RCX] & ~extensions));
 }
 
-uint64_t x86_rt_mwait(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
+uint64_t x86_rt_monitor(struct tcg_env *env, uint64_t va, uint64_t b, uint64_t unused)
 {
-	UNUSED(a, b, unused);
-	x86_fault_raise(x86_cpu(env), X86_UD);
+	struct x86_cpu *c = x86_cpu(env);
+
+	UNUSED(b, unused);
+	check_monitor(c, 0);
+	c->monitor_va = va & ~(sizeof(c->monitor_line) - 1);
+	tlb_load_bytes(env, c->monitor_va, c->monitor_line, sizeof(c->monitor_line), x86_mmu_mode(c));
+	c->monitor_on = true;
+	return 0;
+}
+
+static bool monitored_line_changed(struct x86_cpu *c)
+{
+	uint8_t now[sizeof(c->monitor_line)];
+
+	tlb_load_bytes(&c->vcpu.env, c->monitor_va, now, sizeof(now), x86_mmu_mode(c));
+	return memcmp(now, c->monitor_line, sizeof(now));
+}
+
+uint64_t x86_rt_mwait(struct tcg_env *env, uint64_t next, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+
+	UNUSED(b, unused);
+	check_monitor(c, MWAIT_BREAK_IF_MASKED);
+	for (unsigned i = 0; c->monitor_on && i < MWAIT_LOOKS; i++) {
+		if (monitored_line_changed(c))
+			c->monitor_on = false;
+		cpu_relax();
+	}
+	if (c->monitor_on)
+		atomic_fetch_or(&env->request, VCPU_REQ_REST);
+	c->monitor_on = false;
+	env->pc = next;
+	return 0;
 }
 
 /* ---- Caches, SMM, FPU availability */

@@ -42,7 +42,7 @@ uint64_t x86_rt_lgdt(struct tcg_env *env, uint64_t va, uint64_t size, uint64_t i
 	t.limit = (uint16_t)tlb_load(env, va, 2, mode);
 	t.base = tlb_load(env, va + 2, table_base_size(c), mode);
 	if (table_base_size(c) == 8) {
-		if (!x86_canonical(t.base))
+		if (!x86_canonical(c, t.base))
 			x86_fault_raise_err(c, X86_GP, 0);
 	} else if (size == 2) {
 		t.base &= 0xffffff;
@@ -301,7 +301,7 @@ uint64_t x86_rt_wrsegbase(struct tcg_env *env, uint64_t reg, uint64_t value, uin
 	struct x86_cpu *c = x86_cpu(env);
 
 	(void)unused;
-	if (!x86_canonical(value))
+	if (!x86_canonical(c, value))
 		x86_fault_raise_err(c, X86_GP, 0);
 	c->seg[reg].base = value;
 	return 0;

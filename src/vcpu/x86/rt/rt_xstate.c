@@ -10,6 +10,7 @@
 #include "vcpu/x86/decode/decode.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_cpuid.h"
+#include "vcpu/x86/x86_mmu.h"
 #include "vcpu/x86/x86_xstate.h"
 
 enum xsave_variant { XSAVE, XSAVEOPT, XSAVEC, XSAVES };
@@ -207,11 +208,17 @@ static uint64_t requested(struct tcg_env *env)
 
 static uint64_t in_use(const struct area *a)
 {
-	return (x87_in_use(a) ? X86_XS_X87 : 0) | (vec_in_use(a, 0) ? X86_XS_SSE : 0) | (vec_in_use(a, 1) ? X86_XS_AVX : 0);
+	return (x87_in_use(a) ? X86_XS_X87 : 0) | (vec_in_use(a, 0) ? X86_XS_SSE : 0) | (vec_in_use(a, 1) ? X86_XS_AVX : 0) |
+	       (x86_cpu(a->env)->pkru ? X86_XS_PKRU : 0);
 }
 
-/* Where AVX's part is: after the header in both forms, as long as it is the first extended component. */
-static void store_components(const struct area *a, uint64_t which)
+/* AVX's part is after the header in both forms; PKRU is behind it in a compacted area. */
+static unsigned pkru_offset(bool compact, uint64_t components)
+{
+	return !compact ? X86_XS_PKRU_OFFSET : components & X86_XS_AVX ? X86_XS_EXTENDED + X86_XS_AVX_SIZE : X86_XS_EXTENDED;
+}
+
+static void store_components(const struct area *a, uint64_t which, unsigned pkru_at)
 {
 	uint8_t buf[X86_XS_AVX_SIZE];
 
@@ -228,6 +235,11 @@ static void store_components(const struct area *a, uint64_t which)
 		vec_pack(a, 1, buf);
 		area_store(a, X86_XS_EXTENDED, buf, 16 * a->vectors);
 	}
+	if (which & X86_XS_PKRU) {
+		const uint32_t image[2] = { x86_cpu(a->env)->pkru };
+
+		area_store(a, pkru_at, image, sizeof(image));
+	}
 }
 
 static void store_mxcsr(const struct area *a)
@@ -243,7 +255,7 @@ static void xsave_standard(const struct area *a, uint64_t rfbm, bool optimized)
 
 	area_load(a, X86_XS_HEADER, &bv, 8);
 	bv = (bv & ~rfbm) | (rfbm & used);
-	store_components(a, optimized ? rfbm & used : rfbm);
+	store_components(a, optimized ? rfbm & used : rfbm, pkru_offset(false, 0));
 	if (rfbm & (X86_XS_SSE | X86_XS_AVX))
 		store_mxcsr(a);
 	area_store(a, X86_XS_HEADER, &bv, 8);
@@ -258,7 +270,7 @@ static void xsave_compact(const struct area *a, uint64_t rfbm)
 		used |= X86_XS_SSE;
 	header[0] = rfbm & used;
 	header[1] = rfbm | X86_XCOMP_COMPACT;
-	store_components(a, header[0]);
+	store_components(a, header[0], pkru_offset(true, rfbm));
 	if (header[0] & X86_XS_SSE)
 		store_mxcsr(a);
 	area_store(a, X86_XS_HEADER, header, sizeof(header));
@@ -313,8 +325,8 @@ uint64_t x86_rt_xrstor(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 {
 	uint8_t legacy[X86_FX_USED], avx[X86_XS_AVX_SIZE], old_x87[X86_FX_XMM];
 	uint64_t rfbm = requested(env), load, header[8];
+	uint32_t mxcsr, pkru = 0;
 	struct area a;
-	uint32_t mxcsr;
 	bool compact;
 
 	a = area_at(env, va, opsize, 64);
@@ -325,6 +337,8 @@ uint64_t x86_rt_xrstor(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 	area_load(&a, 0, legacy, sizeof(legacy));
 	if (load & X86_XS_AVX)
 		area_load(&a, X86_XS_EXTENDED, avx, 16 * a.vectors);
+	if (load & X86_XS_PKRU)
+		area_load(&a, pkru_offset(compact, header[1]), &pkru, 4);
 	x86_fpu_read(env);
 	memcpy(old_x87, env->fpu_image, sizeof(old_x87));
 	memcpy(&mxcsr, legacy + X86_FX_MXCSR, 4);
@@ -334,6 +348,8 @@ uint64_t x86_rt_xrstor(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 		mxcsr = X86_MXCSR_INIT;
 	gp_unless(env, !(mxcsr & ~X86_MXCSR_VALID));
 	restore_components(&a, load, rfbm & ~load, legacy, avx);
+	if (rfbm & X86_XS_PKRU)
+		x86_pkru_set(x86_cpu(env), pkru);
 	env->mxcsr = mxcsr;
 	if (memcmp(old_x87, env->fpu_image, sizeof(old_x87))) /* mostly the initial state again */
 		x86_fpu_written(env);

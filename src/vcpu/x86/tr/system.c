@@ -369,8 +369,11 @@ void x86_tr_xsave(struct x86_tr *c)
 
 void x86_tr_xrstor(struct x86_tr *c)
 {
-	if (!xsave_is_off(c))
-		state_rt(c, X86_RT_xrstor, c->arg, XSAVE_MIN_BYTES, false);
+	if (xsave_is_off(c))
+		return;
+	state_rt(c, X86_RT_xrstor, c->arg, XSAVE_MIN_BYTES, false);
+	if (x86_has(c->cpu, X86_F_PKU)) /* PKRU changes what may be accessed */
+		x86_tr_next_env(c);
 }
 
 void x86_tr_ldmxcsr(struct x86_tr *c)
