@@ -304,6 +304,7 @@ int machine_create(const struct options *o, struct err *err)
 		return err_set(err, "cannot make the event loop: %s", strerror(errno));
 	if (signals_init(err) || placement_init(&o->placement, o->cpus, err))
 		return -1;
+	stats_timed = o->stats != STATS_NONE;
 	if (stats_init(o->cpus))
 		return err_set(err, "out of memory");
 	if (ram_init(align_up(o->ram_size, RAM_UNIT), err)) {

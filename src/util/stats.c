@@ -2,6 +2,7 @@
 #include "util/stats.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 
 _Thread_local struct vcpu_stats *stats_self;
 struct vcpu_stats stats_other;
+bool stats_timed;
 
 static struct vcpu_stats *sets; /* [const] after stats_init() */
 static unsigned nr_sets;
@@ -53,6 +55,21 @@ void stats_attach(unsigned vcpu)
 	stats_self = stats_of(vcpu);
 }
 
+static unsigned bucket_of(uint64_t ns)
+{
+	unsigned i = ns ? 63u - (unsigned)__builtin_clzll(ns) : 0;
+
+	return i < STATS_BUCKETS ? i : STATS_BUCKETS - 1;
+}
+
+void stat_ipi_latency(uint64_t ns)
+{
+	uint64_t *n = stats_self ? &stats_self->ipi_latency[bucket_of(ns)] : NULL;
+
+	if (n)
+		__atomic_store_n(n, *n + 1, __ATOMIC_RELAXED);
+}
+
 const char *stat_name(enum stat_id id)
 {
 	return descs[id].name;
@@ -89,17 +106,44 @@ static void print_head(FILE *out)
 	fprintf(out, "  meaning\n");
 }
 
-static void print_range(FILE *out, enum stat_id id)
+/* A row: the total and, of few vCPUs each, of many the extremes. `offset`: of the number in a set. */
+static void print_row(FILE *out, uint64_t total, size_t offset)
 {
 	uint64_t least = UINT64_MAX, most = 0;
 
+	fprintf(out, " %14" PRIu64, total);
 	for (unsigned i = 0; i < nr_sets; i++) {
-		uint64_t v = load(&sets[i], id);
+		uint64_t v = __atomic_load_n((uint64_t *)((char *)&sets[i] + offset), __ATOMIC_RELAXED);
 
 		least = v < least ? v : least;
 		most = v > most ? v : most;
+		if (nr_sets <= TEXT_COLUMNS)
+			fprintf(out, " %13" PRIu64, v);
 	}
-	fprintf(out, " %14" PRIu64 " %14" PRIu64, least, most);
+	if (nr_sets > TEXT_COLUMNS)
+		fprintf(out, " %14" PRIu64 " %14" PRIu64, least, most);
+}
+
+static uint64_t bucket_total(unsigned bucket)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < nr_sets; i++)
+		sum += __atomic_load_n(&sets[i].ipi_latency[bucket], __ATOMIC_RELAXED);
+	return sum;
+}
+
+static void print_latency(FILE *out)
+{
+	for (unsigned i = 0; i < STATS_BUCKETS; i++) {
+		uint64_t total = bucket_total(i);
+
+		if (!total)
+			continue;
+		fprintf(out, "ipi_ns_%-15" PRIu64, (uint64_t)1 << i);
+		print_row(out, total, offsetof(struct vcpu_stats, ipi_latency[0]) + i * sizeof(uint64_t));
+		fprintf(out, "  IPIs that took at least so long, and less than twice that, from send to handler\n");
+	}
 }
 
 void stats_print_text(FILE *out)
@@ -110,15 +154,11 @@ void stats_print_text(FILE *out)
 
 		if (!total)
 			continue;
-		fprintf(out, "%-22s %14" PRIu64, descs[id].name, total);
-		if (nr_sets > TEXT_COLUMNS) {
-			print_range(out, id);
-		} else {
-			for (unsigned i = 0; i < nr_sets; i++)
-				fprintf(out, " %13" PRIu64, load(&sets[i], id));
-		}
+		fprintf(out, "%-22s", descs[id].name);
+		print_row(out, total, offsetof(struct vcpu_stats, v[0]) + id * sizeof(uint64_t));
 		fprintf(out, "  %s\n", descs[id].help);
 	}
+	print_latency(out);
 	fflush(out);
 }
 
@@ -128,6 +168,22 @@ static void print_json_set(FILE *out, const struct vcpu_stats *s)
 	for (unsigned id = 0; id < STAT_COUNT; id++)
 		fprintf(out, "%s\"%s\": %" PRIu64, id ? ", " : "", descs[id].name, load(s, id));
 	fputc('}', out);
+}
+
+/* Bucket i: 2^i ns and more. */
+static void print_json_latency(FILE *out)
+{
+	fprintf(out, ",\n \"ipi_latency_log2_ns\": {\"total\": [");
+	for (unsigned b = 0; b < STATS_BUCKETS; b++)
+		fprintf(out, "%s%" PRIu64, b ? ", " : "", bucket_total(b));
+	fprintf(out, "],\n  \"vcpus\": [");
+	for (unsigned i = 0; i < nr_sets; i++) {
+		fprintf(out, "%s\n  [", i ? "," : "");
+		for (unsigned b = 0; b < STATS_BUCKETS; b++)
+			fprintf(out, "%s%" PRIu64, b ? ", " : "", __atomic_load_n(&sets[i].ipi_latency[b], __ATOMIC_RELAXED));
+		fputc(']', out);
+	}
+	fprintf(out, "]}");
 }
 
 void stats_print_json(FILE *out)
@@ -142,6 +198,7 @@ void stats_print_json(FILE *out)
 	}
 	fprintf(out, "],\n \"other\": ");
 	print_json_set(out, &stats_other);
+	print_json_latency(out);
 	fprintf(out, "}\n");
 	fflush(out);
 }

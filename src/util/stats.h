@@ -23,12 +23,19 @@ enum stat_id {
 	STAT_COUNT
 };
 
+/* Histogram of times: bucket i counts those of 2^i up to 2^(i+1) ns; the first also what is less, the last what is more. */
+#define STATS_BUCKETS 36
+
 struct vcpu_stats {
-	uint64_t v[STAT_COUNT]; /* [owner] writes; others load relaxed */
+	uint64_t v[STAT_COUNT];              /* [owner] writes; others load relaxed */
+	uint64_t ipi_latency[STATS_BUCKETS]; /* [owner] writes; others load relaxed */
 } __attribute__((aligned(64)));
 
 extern _Thread_local struct vcpu_stats *stats_self; /* NULL in a thread that is no vCPU */
 extern struct vcpu_stats stats_other;               /* [atomic] */
+
+/* What takes a clock reading to count is counted only if the user asked for statistics at the start. */
+extern bool stats_timed; /* [const] while vCPUs run */
 
 static inline void stat_add(enum stat_id id, uint64_t n)
 {
@@ -44,6 +51,9 @@ static inline void stat_inc(enum stat_id id)
 {
 	stat_add(id, 1);
 }
+
+/* An inter-processor interrupt took so long from the send to the first instruction of its handler. On a vCPU's thread. */
+void stat_ipi_latency(uint64_t ns);
 
 /* Makes the sets of nr vCPUs, all zero. Once, before their threads start. 0 or -1 (no memory). */
 int must_check stats_init(unsigned nr);

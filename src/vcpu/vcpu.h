@@ -63,6 +63,7 @@ struct vcpu {
 	uint8_t sipi_vector;           /* [atomic] written by the sender before VCPU_REQ_SIPI */
 	_Atomic int run_state;         /* enum vcpu_run_state; [owner] writes, others may read for statistics */
 	struct vcpu_stats *stats;      /* [owner] */
+	uint64_t intr_sent;            /* [owner] clock_tsc() when the IPI just accepted was sent; 0: none, or no matter (stats_timed) */
 
 	struct vcpu_exec *exec;        /* [owner] run-loop state, vcpu/exec.h */
 	_Atomic uint32_t inside;       /* [atomic] 1: may touch guest memory through its TLB; see vcpu/mailbox.h */

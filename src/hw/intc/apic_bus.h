@@ -33,6 +33,7 @@ struct apic_msg {
 	bool logical;
 	bool level;   /* trigger mode */
 	bool wide;    /* dest has 32 bits (x2APIC sender): another broadcast id */
+	uint64_t sent; /* clock_tsc() at the send of an IPI whose latency is to be counted, else 0 */
 };
 
 struct apic_bus {

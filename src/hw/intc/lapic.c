@@ -8,6 +8,7 @@
 
 #include "hw/core/ticks.h"
 #include "util/log.h"
+#include "util/stats.h"
 #include "vcpu/vcpu.h"
 
 #define ESR_RECV_ILLEGAL_VECTOR 0x40u
@@ -61,6 +62,16 @@ bool lapic_set_irr(struct lapic *l, uint8_t vector, bool level)
 	return true;
 }
 
+/*
+ * Only the sender that is about to set the bit leaves its time. Of several at once it may be the later one: what is counted is then too
+ * short by the time between them.
+ */
+static void note_sent(struct lapic *l, const struct apic_msg *msg)
+{
+	if (!(atomic_load(&l->irr[msg->vector >> 6]) >> (msg->vector & 63) & 1))
+		atomic_store_explicit(&l->ipi_sent[msg->vector], msg->sent, memory_order_relaxed);
+}
+
 bool lapic_deliver(struct lapic *l, const struct apic_msg *msg)
 {
 	struct vcpu *v = l->vcpu;
@@ -70,6 +81,8 @@ bool lapic_deliver(struct lapic *l, const struct apic_msg *msg)
 	switch (msg->mode) {
 	case APIC_DM_FIXED:
 	case APIC_DM_LOWEST:
+		if (unlikely(msg->sent))
+			note_sent(l, msg);
 		return lapic_accepts_fixed(l) && lapic_set_irr(l, msg->vector, msg->level);
 	case APIC_DM_SMI:
 		vcpu_request(v, VCPU_REQ_SMI);
@@ -177,6 +190,7 @@ static int op_accept(struct vcpu *v)
 	int vector = lapic_pending(l);
 	uint64_t bit;
 
+	v->intr_sent = 0;
 	if (vector < 0)
 		return -1;
 	if (vector == LAPIC_VECTOR_EXTINT) {
@@ -185,6 +199,8 @@ static int op_accept(struct vcpu *v)
 		bit = 1ull << (vector & 63);
 		atomic_fetch_and(&l->irr[vector >> 6], ~bit);
 		l->isr[vector >> 6] |= bit;
+		if (unlikely(stats_timed))
+			v->intr_sent = atomic_exchange_explicit(&l->ipi_sent[vector], 0, memory_order_relaxed);
 	}
 	lapic_recheck(l);
 	return vector;

@@ -77,6 +77,9 @@ struct lapic {
 	uint32_t timer_initial;      /* [owner] */
 	vclock_ns_t timer_due;       /* [owner] when the count gets to 0; VCLOCK_NEVER: stopped */
 	uint64_t tsc_deadline;       /* [owner] 0: not armed */
+
+	/* When the vector was sent. Senders write, before the IRR bit, and the owner takes; only if stats_timed. */
+	_Alignas(64) _Atomic uint64_t ipi_sent[256]; /* [atomic] relaxed */
 };
 
 /* Set-up, before any thread runs. */

@@ -5,6 +5,7 @@
  */
 #include "hw/core/ticks.h"
 #include "hw/intc/lapic.h"
+#include "sched/clock.h"
 #include "util/log.h"
 #include "util/stats.h"
 #include "vcpu/vcpu.h"
@@ -192,6 +193,7 @@ static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
 		/* The trigger bit is for INIT de-assert; IPIs are edges. */
 		.level = false,
 		.wide = lapic_mode(l) == LAPIC_X2APIC,
+		.sent = stats_timed ? clock_tsc() : 0,
 	};
 
 	if (msg.mode == APIC_DM_INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT))

@@ -5,6 +5,8 @@
 
 #include "fake_machine.h"
 #include "hw/intc/lapic.h"
+#include "sched/clock.h"
+#include "util/stats.h"
 
 #define NR 4
 #define ENABLE 0x1ff
@@ -544,6 +546,51 @@ static void msi_reaches_its_destination(void **state)
 	assert_int_equal(apic_bus_msi(&bus, 0xdee02000, 0x72), 0);
 }
 
+/* Two at once are one; what no IPI brought has no time; nothing is noted unless asked for. */
+static void time_of_an_ipi_is_noted_for_statistics(void **state)
+{
+	uint64_t first;
+
+	(void)state;
+	ipi(0, 1, 0x4050);
+	assert_int_equal(accept_(1), 0x50);
+	assert_int_equal(vcpus[1]->intr_sent, 0);
+	wr(1, R_EOI, 0);
+	stats_timed = true;
+	first = clock_tsc();
+	ipi(0, 1, 0x4050);
+	fake_advance(10 * US);
+	ipi(2, 1, 0x4050);
+	assert_int_equal(accept_(1), 0x50);
+	assert_int_equal(vcpus[1]->intr_sent, first);
+	wr(1, R_EOI, 0);
+	assert_int_equal(apic_bus_msi(&bus, 0xfee01000, 0x50), 1);
+	assert_int_equal(accept_(1), 0x50);
+	assert_int_equal(vcpus[1]->intr_sent, 0);
+	stats_timed = false;
+}
+
+static void send_some(void *unused)
+{
+	(void)unused;
+	for (unsigned i = 0; i < NR; i++)
+		ipi(0, i, 0x4000 | (0x50 + i));
+	ipi(0, 0, 0xc4070);
+	wrmsr(0, MSR_BASE, LAPIC_DEFAULT_BASE | LAPIC_BASE_EN | LAPIC_BASE_EXTD);
+	for (unsigned i = 0; i < NR; i++)
+		if (wrmsr(0, MSR_X2 + 0x30, (uint64_t)i << 32 | (0x60 + i)))
+			abort();
+}
+
+static void sending_makes_no_system_call(void **state)
+{
+	(void)state;
+	assert_true(test_makes_no_system_call(send_some, NULL));
+	stats_timed = true;
+	assert_true(test_makes_no_system_call(send_some, NULL));
+	stats_timed = false;
+}
+
 #define T(f) cmocka_unit_test_setup(f, setup)
 
 int main(void)
@@ -552,6 +599,8 @@ int main(void)
 		T(registers_have_their_reset_values),
 		T(virtual_wire_is_set_at_power_on_only),
 		T(sender_kicks_once_until_the_owner_looks),
+		T(time_of_an_ipi_is_noted_for_statistics),
+		T(sending_makes_no_system_call),
 		T(higher_class_preempts_lower_waits),
 		T(task_priority_masks_and_cr8_shows_it),
 		T(level_interrupt_broadcasts_its_end),

@@ -113,10 +113,35 @@ static void ping_pong(unsigned others)
 	free(other);
 }
 
+/* Who wakes a sleeper makes one futex call; who finds it awake, or woken already, none. */
 static void no_wake_up_is_lost_while_sleeping(void **state)
 {
+	uint64_t kicks = stat_total(STAT_kicks_sent), parks = stat_total(STAT_parks), spins = stat_total(STAT_park_spins);
+
 	(void)state;
 	ping_pong(placement_host_cpus()); /* more than the host has: no spinning */
+	kicks = stat_total(STAT_kicks_sent) - kicks;
+	parks = stat_total(STAT_parks) - parks;
+	spins = stat_total(STAT_park_spins) - spins;
+	assert_true(kicks > 0);
+	assert_true(kicks <= parks - spins);
+}
+
+static void wake(void *thread)
+{
+	cpu_thread_wake(thread);
+	cpu_thread_wake(thread);
+}
+
+static void waking_who_is_awake_makes_no_system_call(void **state)
+{
+	struct cpu c = { 0 };
+
+	(void)state;
+	c.thread = cpu_thread_new(0, &ops, &c); /* not started: as good as awake */
+	assert_non_null(c.thread);
+	assert_true(test_makes_no_system_call(wake, c.thread));
+	cpu_thread_free(c.thread);
 }
 
 static void no_wake_up_is_lost_while_spinning(void **state)
@@ -249,6 +274,7 @@ int main(void)
 		cmocka_unit_test(parked_thread_is_rcu_offline),
 		cmocka_unit_test(no_wake_up_is_lost_while_sleeping),
 		cmocka_unit_test(no_wake_up_is_lost_while_spinning),
+		cmocka_unit_test(waking_who_is_awake_makes_no_system_call),
 	};
 
 	clock_init();

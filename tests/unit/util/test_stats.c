@@ -75,12 +75,43 @@ static void json_has_every_counter(void **state)
 	stats_fini();
 }
 
+static void latencies_are_counted_by_powers_of_two(void **state)
+{
+	static const uint64_t times[] = { 0, 1, 2, 1023, 1024, 2047, 2048, UINT64_MAX };
+	char *text;
+
+	(void)state;
+	assert_int_equal(stats_init(2), 0);
+	stats_attach(1);
+	for (unsigned i = 0; i < 8; i++)
+		stat_ipi_latency(times[i]);
+	stats_self = NULL;
+	stat_ipi_latency(5); /* no vCPU: nowhere */
+	assert_int_equal(stats_of(1)->ipi_latency[0], 2);
+	assert_int_equal(stats_of(1)->ipi_latency[1], 1);
+	assert_int_equal(stats_of(1)->ipi_latency[9], 1);
+	assert_int_equal(stats_of(1)->ipi_latency[10], 2);
+	assert_int_equal(stats_of(1)->ipi_latency[11], 1);
+	assert_int_equal(stats_of(1)->ipi_latency[STATS_BUCKETS - 1], 1);
+	assert_int_equal(stats_of(0)->ipi_latency[10], 0);
+	text = print(stats_print_text);
+	assert_non_null(strstr(text, "\nipi_ns_1024                         2             0             2  "));
+	assert_null(strstr(text, "ipi_ns_4096"));
+	free(text);
+	text = print(stats_print_json);
+	assert_non_null(strstr(text, "\"ipi_latency_log2_ns\": {\"total\": [2, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 0"));
+	assert_non_null(strstr(text, "\n  [2, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 0"));
+	free(text);
+	stats_fini();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts_go_to_the_attached_set),
 		cmocka_unit_test(text_leaves_zeros_out),
 		cmocka_unit_test(json_has_every_counter),
+		cmocka_unit_test(latencies_are_counted_by_powers_of_two),
 	};
 
 	return RUN_TESTS(tests);
