@@ -70,10 +70,10 @@ static uint64_t gpr_mask(const struct program *p, const struct diff_outcome *hos
 	return !p->sequence && scan && in->opsize == 4 && in->op[0].reg == reg && (host->out.flags & X86_FL_ZF) ? 0xffffffffu : ~0ull;
 }
 
-/* Linux shows kernel addresses as present. */
+/* Linux shows kernel addresses as present, the last page of the lower half among them. */
 static uint32_t error_mask(const struct diff_outcome *host)
 {
-	return host->vector == X86_PF && host->cr2 >> 47 ? ~1u : ~0u;
+	return host->vector == X86_PF && host->cr2 >= 0x7ffffffff000 ? ~1u : ~0u;
 }
 
 /*
@@ -114,7 +114,10 @@ static bool is_unfinished(const struct program *p, const struct diff_outcome *h,
 	return other == X86_PF ? p->at[1] == DIFF_CODE_END : other == X86_GP && p->insn[0].len >= 15;
 }
 
-/* Whether elements that the mask leaves out may be beyond the segment's limit: no word on it in SDM volume 2, VMASKMOV. */
+/*
+ * Elements beyond the segment's limit: whether those that the mask leaves out count, and whether 16-bit offsets wrap in the middle of an
+ * operand, SDM volume 2, VMASKMOV does not say. CPUs do both.
+ */
 static bool is_masked_out(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
 {
 	int i = insn_at(p, h->vector == DIFF_END ? o->out.rip : h->out.rip);

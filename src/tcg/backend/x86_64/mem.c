@@ -137,7 +137,7 @@ bool mem_can_share(const struct gen *g, const struct ir_mem *m)
 		return false;
 	if ((m->base != IR_NONE && !in_reg(g, m->base)) || (m->index != IR_NONE && !in_reg(g, m->index)))
 		return false;
-	return !m->align || ((ir_op_info[g->i->op].attr & IR_AT_V) && g->i->type >= IR_V128);
+	return !m->align || ((ir_op_info[g->i->op].attr & IR_AT_V) && access_bytes(g->i) >= 16);
 }
 
 struct rm mem_slot_field(const struct gen *g, unsigned slot, unsigned kind, size_t field)

@@ -33,6 +33,7 @@ enum x86_str_op { X86_STR_MOVS, X86_STR_STOS, X86_STR_LODS, X86_STR_CMPS, X86_ST
 
 /* Argument of x86_rt_seg_check(): the segment register, these, and bytes << SIZE. */
 #define X86_SEG_CHECK_WRITE 0x10u
+#define X86_SEG_CHECK_FLUSH 0x20u /* a read that code segments allow which cannot be read */
 #define X86_SEG_CHECK_SIZE 8
 
 #endif

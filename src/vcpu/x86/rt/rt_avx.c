@@ -36,7 +36,7 @@ static void check_segment(struct tcg_env *env, gva_t at, unsigned seg, unsigned 
 
 	if ((c->tb_flags & X86_TB_MODE) == X86_MODE_64 || !(c->tb_flags & (seg >= X86_FS ? X86_TB_FGLIM : X86_TB_SEGLIM)))
 		return;
-	(void)x86_rt_seg_check(env, seg | bytes << 8 | (unsigned)write << 16, (uint32_t)(at - c->seg[seg].base), 0);
+	(void)x86_rt_seg_check(env, seg | (uint64_t)bytes << X86_SEG_CHECK_SIZE | (write ? X86_SEG_CHECK_WRITE : 0), (uint32_t)(at - c->seg[seg].base), 0);
 }
 
 static gva_t element_address(const struct x86_cpu *c, gva_t at, unsigned offset)

@@ -271,6 +271,11 @@ uint64_t x86_rt_branch_limit(struct tcg_env *env, uint64_t ip, uint64_t counted,
 	x86_fault_raise_err(c, X86_GP, 0);
 }
 
+static bool is_present_code(const struct x86_seg *s)
+{
+	return (s->attr & (X86_SA_P | X86_SA_S | X86_SA_CODE)) == (X86_SA_P | X86_SA_S | X86_SA_CODE);
+}
+
 uint64_t x86_rt_seg_check(struct tcg_env *env, uint64_t desc, uint64_t off, uint64_t unused)
 {
 	struct x86_cpu *c = x86_cpu(env);
@@ -278,6 +283,8 @@ uint64_t x86_rt_seg_check(struct tcg_env *env, uint64_t desc, uint64_t off, uint
 
 	(void)unused;
 	if (x86_seg_access_ok(c, reg, (uint32_t)off, size ? size : 1, desc & X86_SEG_CHECK_WRITE))
+		return 0;
+	if ((desc & X86_SEG_CHECK_FLUSH) && is_present_code(&c->seg[reg]) && x86_seg_offset_ok(&c->seg[reg], (uint32_t)off, size))
 		return 0;
 	x86_data_fault_check_x87(c);
 	x86_fault_raise_err(c, reg == X86_SS ? X86_SSF : X86_GP, 0);

@@ -197,6 +197,19 @@ ir_ref x86_tr_mem_off(struct x86_tr *c, int64_t off, unsigned size, bool write)
 	return ref;
 }
 
+ir_ref x86_tr_mem_flush(struct x86_tr *c)
+{
+	ir_ref ref = x86_tr_mem_off(c, 0, 0, false), off;
+
+	if (c->mode == X86_MODE_64 || !(c->flags & (X86_TB_SEGLIM | X86_TB_FGLIM)))
+		return ref;
+	off = ir_temp(c->ir);
+	ir_emit(c->ir, IR_LEA, IR_I64, off, ref, IR_NONE);
+	x86_tr_rt(c, X86_RT_seg_check, X86_TR_NO_RESULT,
+		  x86_tr_const(c, c->in.mem.seg | 1u << X86_SEG_CHECK_SIZE | X86_SEG_CHECK_FLUSH), off, IR_NONE);
+	return ref;
+}
+
 ir_ref x86_tr_mem(struct x86_tr *c, unsigned size, bool write)
 {
 	return x86_tr_mem_off(c, 0, size, write);

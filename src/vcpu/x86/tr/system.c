@@ -85,7 +85,7 @@ void x86_tr_serialize(struct x86_tr *c)
 /* CLFLUSH, CLWB: nothing to do, but the page must be there. */
 void x86_tr_clflush(struct x86_tr *c)
 {
-	x86_tr_load(c, x86_tr_mem(c, 1, false), 1);
+	x86_tr_load(c, x86_tr_mem_flush(c), 1);
 }
 
 /* ---- Segments and tables */

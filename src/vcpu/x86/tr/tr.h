@@ -66,6 +66,8 @@ void x86_tr_add_k(struct x86_tr *c, enum ir_type type, ir_ref r, int64_t k);
 ir_ref x86_tr_mem(struct x86_tr *c, unsigned size, bool write);
 /* The same, `off` bytes further. */
 ir_ref x86_tr_mem_off(struct x86_tr *c, int64_t off, unsigned size, bool write);
+/* One byte of the instruction's memory operand for CLFLUSH and its kin, which may be in an execute-only segment. */
+ir_ref x86_tr_mem_flush(struct x86_tr *c);
 /* Memory at base register ref + disp in segment seg. */
 ir_ref x86_tr_mem_at(struct x86_tr *c, ir_ref base, int64_t disp, unsigned addr_bytes, unsigned seg, unsigned size,
 		     bool write);
