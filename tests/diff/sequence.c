@@ -103,6 +103,8 @@ static void choose_memory(const struct plan *s, struct mem_choice *m)
 	}
 	if (mode == DIFF_16 && what < 80 && rng_percent(r, 70))
 		choose_memory16(s, m);
+	if (m->kind != MEM_RIP && rng_percent(r, 1))
+		m->seg = (const uint8_t[]){ 0x64, 0x65, 0x26 }[rng_below(r, mode == DIFF_64 ? 2 : 3)];
 }
 
 /* Linear address of the memory operand as it will be, or 0 if only the run can tell (RSP moves). */
@@ -132,7 +134,7 @@ static bool is_aligned_enough(const struct plan *s, const struct insn *i)
 	if (n < 0)
 		return true;
 	if (insn_is_locked(&i->in))
-		return at && at % 64 + i->in.op[n].size <= 64;
+		return at && !(i->in.pfx & X86_PFX_SEG) && at % 64 + i->in.op[n].size <= 64;
 	return !(i->in.attr & X86_A_ALIGN) || (at && at % 16 == 0) || rng_percent(s->r, 2);
 }
 
@@ -323,6 +325,19 @@ static unsigned add_loop(struct plan *s, unsigned at)
 	return 2;
 }
 
+/* PUSH imm8; POP ES, FS or GS, outside 64-bit mode: the segment that prefixes and strings mean changes on the way. */
+static void load_segment(struct plan *s, unsigned at)
+{
+	static const uint8_t pop[3][2] = { { 0x07 }, { 0x0f, 0xa1 }, { 0x0f, 0xa9 } };
+	static const uint16_t sel[] = { DIFF_SEL_USER_DS, DIFF_SEL(DATA16), DIFF_SEL(DATA32), DIFF_SEL(SHORT), DIFF_SEL(DOWN32), DIFF_SEL(WRAP),
+					DIFF_SEL(FLAT), DIFF_SEL(READONLY), 0 };
+	uint8_t push[2] = { 0x6a, (uint8_t)sel[rng_below(s->r, sizeof(sel) / sizeof(sel[0]))] };
+	unsigned which = rng_below(s->r, 3);
+
+	fixed(&s->p->insn[at], s->p->c.mode, push, 2);
+	fixed(&s->p->insn[at + 1], s->p->c.mode, pop[which], which ? 2 : 1);
+}
+
 static bool build(struct plan *s, unsigned nr)
 {
 	struct program *p = s->p;
@@ -331,6 +346,10 @@ static bool build(struct plan *s, unsigned nr)
 		fixed(&p->insn[0], p->c.mode, (const uint8_t[]){ 0x9d }, 1);
 	for (unsigned at = s->trap; at < nr; at++) {
 		p->nr = at;
+		if (p->c.mode != DIFF_64 && at + 1 < nr && rng_percent(s->r, 3)) {
+			load_segment(s, at++);
+			continue;
+		}
 		program_flags(p, KEEP_ALL); /* what is undefined at `at`; branches beyond it are not there yet */
 		if (!choose_insn(s, at, nr, p->undef_in[at]))
 			return false;
