@@ -82,7 +82,10 @@ src_tcg_libtcg_a_SOURCES += \
 	src/tcg/backend/x86_64/lower.def \
 	src/tcg/backend/x86_64/lower_flow.c \
 	src/tcg/backend/x86_64/lower_fpu.c \
+	src/tcg/backend/x86_64/lower_bit.c \
+	src/tcg/backend/x86_64/lower_cond.c \
 	src/tcg/backend/x86_64/lower_int.c \
+	src/tcg/backend/x86_64/lower_move.c \
 	src/tcg/backend/x86_64/lower_shift.c \
 	src/tcg/backend/x86_64/lower_vec.c \
 	src/tcg/backend/x86_64/lower_vex.c \

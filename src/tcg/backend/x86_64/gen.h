@@ -139,6 +139,11 @@ void fl_begin(struct gen *g, bool mem); /* first thing for an op that clobbers o
 void fl_check(struct gen *g);           /* the same for an op with a memory operand that leaves flags alone itself */
 void fl_spill(struct gen *g);           /* between fl_begin and fl_ready: host flags are about to be lost */
 void fl_ready(struct gen *g);           /* right before its native instruction */
+/* No flags that live in the host's register are wanted later. */
+static inline bool flags_are_free(const struct gen *g)
+{
+	return !(g->i->fl_live & g->fl_host & ~g->fl_mem);
+}
 void fl_done(struct gen *g);            /* behind it */
 void fl_to_mem(struct gen *g, uint32_t mask);
 void fl_to_host(struct gen *g, uint32_t mask);
@@ -151,6 +156,15 @@ void mem_end(struct gen *g);
 void mem_effective(struct gen *g, const struct ir_mem *m, unsigned d); /* without segment base, flags untouched; may use r14 */
 bool mem_effective_needs_r14(const struct ir_block *b, const struct ir_mem *m);
 unsigned mem_bytes(const struct ir_insn *i);
+/* mem_begin() for the instruction's own size, then fl_ready(). */
+struct rm access_begin(struct gen *g, ir_ref m, unsigned access, unsigned how);
+/* A source as an rm operand, constants through env; the second one also takes memory, as access_begin() for a read. */
+struct rm source_rm(struct gen *g, ir_ref a);
+struct rm source_begin(struct gen *g, ir_ref a);
+static inline uint32_t lock_bit(const struct gen *g)
+{
+	return (g->i->attr & IR_LOCK) ? OP_LOCK : 0;
+}
 unsigned access_bytes(const struct ir_insn *i);                             /* of the instruction's access */
 bool mem_can_share(const struct gen *g, const struct ir_mem *m);
 size_t mem_lim_offset(unsigned bytes);                                      /* in a slot: the limit for so many bytes */

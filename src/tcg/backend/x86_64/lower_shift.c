@@ -10,22 +10,9 @@
 #define SAVE_AX RM_ENV(be_save[1])
 #define SAVE_DX RM_ENV(be_save[2])
 
-static uint32_t lock_bit(const struct gen *g)
-{
-	return (g->i->attr & IR_LOCK) ? OP_LOCK : 0;
-}
-
 static bool is_host(const struct gen *g, ir_ref r, unsigned reg)
 {
 	return (IR_REF_KIND(r) == IR_KIND_G || IR_REF_KIND(r) == IR_KIND_T) && rm_is_reg(loc(g, r), reg);
-}
-
-static struct rm access_begin(struct gen *g, ir_ref m, enum tlb_access access, unsigned how)
-{
-	struct rm rm = mem_begin(g, m, mem_bytes(g->i), access, how);
-
-	fl_ready(g);
-	return rm;
 }
 
 /* ---- Shifts and rotates */

@@ -128,3 +128,29 @@ bool is_temp_def(const struct gen *g, ir_ref r)
 {
 	return IR_REF_KIND(r) == IR_KIND_T && g->temp[IR_REF_NUM(r)].first == g->n;
 }
+
+/* The check, then the flags the instruction reads or passes on. */
+struct rm access_begin(struct gen *g, ir_ref m, unsigned access, unsigned how)
+{
+	struct rm rm = mem_begin(g, m, mem_bytes(g->i), access, how);
+
+	fl_ready(g);
+	return rm;
+}
+
+struct rm source_rm(struct gen *g, ir_ref a)
+{
+	if (!is_k(a))
+		return loc(g, a);
+	as_mov_imm(&g->s, g->scratch, konst(g->i->type, g->i->imm));
+	as_store(&g->s, RM_ENV(be_save[3]), g->scratch);
+	return RM_ENV(be_save[3]);
+}
+
+struct rm source_begin(struct gen *g, ir_ref a)
+{
+	if (is_m(a))
+		return access_begin(g, a, TLB_READ, 0);
+	fl_ready(g);
+	return source_rm(g, a);
+}
