@@ -121,6 +121,52 @@ static void segment_limits(void)
 	CHECK_EQ(t.r.esp, 0x7c);
 }
 
+/* LAR, LSL, VERR, VERW on descriptors of every type, DPL and presence, from ring 0 and ring 3. */
+static bool query_visible(unsigned access, unsigned cpl, unsigned rpl)
+{
+	unsigned dpl = access >> 5 & 3;
+
+	return (access & 0x1c) == 0x1c || (dpl >= cpl && dpl >= rpl);
+}
+
+static void query(unsigned access, unsigned cpl, unsigned rpl)
+{
+	const uint32_t lar_system = 0x1a3e, lsl_system = 0x0a0e; /* types that count; bit = type */
+	bool data = access & 0x10, code = (access & 0x18) == 0x18, visible = query_visible(access, cpl, rpl);
+	bool lar = visible && (data || (lar_system >> (access & 15) & 1));
+	bool lsl = visible && (data || (lsl_system >> (access & 15) & 1));
+	bool verr = visible && data && (!code || (access & 2)), verw = visible && data && !code && (access & 2);
+	uint32_t flags;
+
+	gdt_set(SEL32_TEST, gdt_segment(0x123456, 0x12345, access, 0xd));
+	user_regs(&r, LABEL(u_query));
+	if (!cpl) {
+		r.cs = SEL32_KCODE;
+		r.ds = r.es = r.fs = r.gs = SEL32_KDATA;
+	}
+	r.ecx = SEL32_TEST | rpl;
+	r.esi = r.edi = 0x5a5a5a5a;
+	run_regs(&r, &t);
+	flags = t.r.ebx;
+	if ((flags & 1) != lar || (flags >> 8 & 1) != lsl || (t.r.edx & 1) != verr || (t.r.edx >> 8 & 1) != verw)
+		test_fail("access %x, CPL %u, RPL %u: LAR %u LSL %u VERR %u VERW %u", access, cpl, rpl, flags & 1,
+			  flags >> 8 & 1, t.r.edx & 1, t.r.edx >> 8 & 1);
+	else if ((lar ? (t.r.esi & 0xf0ff00) != (0xd00000 | access << 8) : t.r.esi != 0x5a5a5a5a) ||
+		 (lsl ? t.r.edi != 0x12345fff : t.r.edi != 0x5a5a5a5a))
+		test_fail("access %x, CPL %u, RPL %u: rights %x, limit %x", access, cpl, rpl, t.r.esi, t.r.edi);
+	else if (gdt_get(SEL32_TEST) != gdt_segment(0x123456, 0x12345, access, 0xd))
+		test_fail("access %x: the descriptor has changed", access);
+}
+
+static void descriptor_queries(void)
+{
+	for (unsigned access = 0; access < 256; access++)
+		for (unsigned rpl = 0; rpl <= 3; rpl++) {
+			query(access, 3, rpl);
+			query(access, 0, rpl);
+		}
+}
+
 /* Branches out of a code segment of 128 bytes fault where they are, and have done nothing. */
 static void branch_limits(void)
 {
@@ -446,6 +492,12 @@ static void v86_mode(void)
 	RUN_TO(VEC_GP);
 	v86_regs(LABEL(vm_wrap));
 	RUN_TO(VEC_GP);
+	/* What needs protected mode does not exist. */
+	for (const uint8_t *p = LABEL(vm_undefined); p < (const uint8_t *)LABEL(vm_undefined_end); p += 3) {
+		v86_regs(p);
+		RUN_TO(VEC_UD);
+		CHECK_EQ(t.r.eip, r.eip);
+	}
 	idt_reset(0x40);
 }
 
@@ -454,6 +506,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(exceptions),
 	RT_TEST(ring3),
 	RT_TEST(segment_limits),
+	RT_TEST(descriptor_queries),
 	RT_TEST(branch_limits),
 	RT_TEST(call_gate),
 	RT_TEST(conforming),

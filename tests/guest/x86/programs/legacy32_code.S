@@ -48,6 +48,16 @@ u_call_gate_next:
 u_push_ss_at:
 	pushl	%ecx
 	int	$0x80
+	CODE	u_query                 /* ECX: selector */
+	larl	%ecx, %esi
+	setz	%bl
+	lsll	%ecx, %edi
+	setz	%bh
+	verr	%cx
+	setz	%dl
+	verw	%cx
+	setz	%dh
+	int	$0x80
 	CODE	u_limits                /* a code segment of 128 bytes starts here */
 	.byte	0xe9                    /* 0: JMP */
 	.long	0x200
@@ -290,6 +300,19 @@ vm_wrap:
 	movw	$0xffff, %bx
 	movw	(%bx), %ax              /* beyond the 64 KiB limit */
 	int3
+	.globl	vm_undefined, vm_undefined_end
+vm_undefined:                           /* three bytes each */
+	larw	%ax, %bx
+	lslw	%ax, %bx
+	verr	%ax
+	verw	%ax
+	lldt	%ax
+	ltr	%ax
+	.byte	0x0f, 0x00, 0xc0        /* SLDT AX */
+	.byte	0x0f, 0x00, 0xc8        /* STR AX */
+	arpl	%ax, %bx
+	nop
+vm_undefined_end:
 low_end:
 	.code32
 
