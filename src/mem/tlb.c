@@ -13,6 +13,7 @@
 #include "mem/code_watch.h"
 #include "mem/ram.h"
 #include "mem/tlb_book.h"
+#include "util/lock.h"
 #include "util/stats.h"
 
 const struct tlb_ops *tlb_ops;
@@ -171,6 +172,26 @@ static struct tlb_entry *translate(struct tcg_env *env, gva_t va, enum tlb_acces
 	return e;
 }
 
+/*
+ * Read-modify-writes that straddle two pages apart in host memory: one at a time, so that LOCKed ones are atomic to each other. (To other
+ * accesses they are two.)
+ */
+static struct ranked_lock split_lock = RANKED_LOCK_INIT(SPLIT);
+
+static void split_begin(struct tcg_env *env)
+{
+	lock_acquire(&split_lock);
+	env->tlb.book->split_held = true;
+}
+
+static void split_end(struct tcg_env *env)
+{
+	if (likely(!env->tlb.book->split_held))
+		return;
+	env->tlb.book->split_held = false;
+	lock_release(&split_lock);
+}
+
 static void *split_access(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode)
 {
 	unsigned first = GUEST_PAGE_SIZE - (va & ~GUEST_PAGE_MASK);
@@ -184,6 +205,8 @@ static void *split_access(struct tcg_env *env, gva_t va, unsigned size, enum tlb
 	for (unsigned i = 0; i < 2; i++)
 		if (t[i].code)
 			tlb_ops->before_code_store(env, t[i].off, i ? size - first : first);
+	if (access == TLB_RMW && t[0].off != ASPACE_NOT_RAM && t[1].off != ASPACE_NOT_RAM)
+		split_begin(env);
 	if (access != TLB_WRITE) {
 		for (unsigned i = 0, pos = 0; i < 2; i++) {
 			unsigned n = i ? size - first : first;
@@ -322,6 +345,7 @@ void tlb_commit(struct tcg_env *env)
 
 		commit_piece(env->bounce_ram[0], env->bounce, first);
 		commit_piece(env->bounce_ram[1], env->bounce + first, env->bounce_size - first);
+		split_end(env);
 	} else if (kind == TLB_BOUNCE_MMIO) {
 		commit_mmio(env);
 	}
@@ -331,6 +355,8 @@ void tlb_abandon(struct tcg_env *env)
 {
 	if (env->bounce_kind == TLB_BOUNCE_CODE)
 		code_watch_store_end(env->bounce_ram[0]);
+	else if (env->bounce_kind == TLB_BOUNCE_SPLIT)
+		split_end(env);
 	env->bounce_kind = TLB_BOUNCE_NONE;
 }
 

@@ -36,6 +36,7 @@ struct tlb_book {
 	uint16_t ctx_of_key[TLB_NR_KEYS]; /* 0: none kept */
 	uint16_t jc_user, jc_kernel;    /* contexts of jump-cache tags */
 	bool globals_on;                /* global pages exist: supervisor code in them keeps its tags across address spaces */
+	bool split_held;                /* split_lock of tlb.c is held until tlb_commit() or tlb_abandon() */
 	bool watching;                  /* tlb_ops->watches() is to be asked */
 	uint64_t salt;                  /* of the current mode; env.jc_salt differs while the CPU is in its other variant */
 	bool user;                      /* the current CPU mode is user mode */

@@ -17,6 +17,33 @@ static unsigned rounds(unsigned standard)
 
 /* ---- Locked instructions */
 
+static uint64_t *straddling;
+
+static void add_straddling(void *unused)
+{
+	(void)unused;
+	for (unsigned i = 0; i < 20 * rounds(2000); i++)
+		asm volatile("lock addq %1, %0" : "+m"(*straddling) : "r"(0x100000001ul) : "cc");
+}
+
+/* Across the end of a page; the next one is elsewhere in physical memory. */
+static void straddling_pages(void)
+{
+	uint8_t *area = free_area(3 * PAGE);
+	uint64_t pages = pages_alloc(3, PAGE);
+
+	running = smp_start();
+	map_page(area, pages + 2 * PAGE, PTE_P | PTE_W);
+	map_page(area + PAGE, pages, PTE_P | PTE_W);
+	tlb_flush_all();
+	for (unsigned off = 1; off < 8; off++) {
+		straddling = (uint64_t *)(area + PAGE - off);
+		*straddling = 0;
+		smp_run(running, add_straddling, NULL);
+		CHECK_EQ(*straddling, (uint64_t)running * 20 * rounds(2000) * 0x100000001ul);
+	}
+}
+
 static struct {
 	uint32_t inc, dec, xadd, exchanges;
 	uint64_t cmpxchg, cmpxchg8b __attribute__((aligned(8)));
@@ -953,6 +980,7 @@ static void tsc_is_one(void)
 /* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(locked_instructions),
+	RT_TEST(straddling_pages),
 	RT_TEST(exchange),
 	RT_TEST(litmus_sb),
 	RT_TEST(litmus_sb_fence),
