@@ -60,6 +60,7 @@ src_hw_libhw_a_SOURCES = \
 	src/hw/pc/pc.c \
 	src/hw/pc/pc.h \
 	src/hw/pc/pc_a20.c \
+	src/hw/pc/pc_bios.c \
 	src/hw/pc/pc_boot.c \
 	src/hw/pc/pc_impl.h \
 	src/hw/pc/pc_map.h \

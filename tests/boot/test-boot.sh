@@ -35,6 +35,18 @@ test_pvh_kernel() {
 	boot_smp 4
 }
 
+# A hypervisor that is a multiboot image, with Linux as its first guest. (In -initrd, two commas stand for one.)
+test_xen() {
+	"$cohort_src/scripts/fetch-guest" xen || failed "cannot fetch the hypervisor"
+	initrd="$kernel console=hvc0 cohort.run=none cohort.dmesg=1,$initrd"
+	kernel=$guest_dir/xen
+	boot "$work/console" "$limit" 2 1G "com1=115200,8n1 console=com1 loglvl=all noreboot" -no-reboot
+	grep -q '^(XEN) Brought up 2 CPUs' "$work/console" || failed "no hypervisor: $(tail -n 1 "$work/console.err")"
+	grep -q 'Hypervisor detected: Xen PV' "$work/console" || failed "Linux does not run under the hypervisor"
+	check_boot "$work/console" 2
+	check_result "$work/console" none
+}
+
 # MemTotal must lie between the size less the kernel's own and the size.
 boot_mem() {
 	local total

@@ -93,6 +93,9 @@ static int check_header(struct linuxboot *lb, struct err *err)
 			       (unsigned)version >> 8, (unsigned)version & 0xff);
 	if (!(h[HDR_LOADFLAGS] & LOADED_HIGH))
 		return err_set(err, "kernel '%s' is a zImage: a bzImage is needed", lb->kernel.path);
+	/* The header counts in units of 16 bytes, the last of which need not be full. */
+	if (setup <= lb->kernel.size && size - (lb->kernel.size - setup) < 16)
+		size = lb->kernel.size - setup;
 	if (!size || setup > lb->kernel.size || lb->kernel.size - setup < size)
 		return err_set(err, "kernel '%s' is truncated: %llu bytes, its header promises %llu", lb->kernel.path,
 			       (unsigned long long)lb->kernel.size, (unsigned long long)(setup + size));

@@ -70,16 +70,6 @@ static int load_acpi(struct pc *pc, struct err *err)
 	return len < 0 ? -1 : 0;
 }
 
-static int load_bios_data(struct err *err)
-{
-	uint16_t ebda_segment = PC_EBDA >> 4, ram_kb = PC_EBDA >> 10;
-
-	if (dma_write(PC_BDA_EBDA_SEG, &ebda_segment, sizeof(ebda_segment)) != 0 ||
-	    dma_write(PC_BDA_RAM_KB, &ram_kb, sizeof(ram_kb)) != 0)
-		return err_set(err, "no room for the BIOS data area");
-	return 0;
-}
-
 static unsigned memory_map(const struct pc *pc, struct e820_entry map[E820_MAX])
 {
 	uint64_t low = usable_low_ram(pc);
@@ -105,7 +95,7 @@ int pc_boot_load(struct pc *pc, struct err *err)
 		vcpu_set_boot_state(vcpus[0], NULL);
 		return 0;
 	}
-	if (load_bios_data(err) != 0 || (!pc->config.no_acpi && load_acpi(pc, err) != 0) ||
+	if (pc_bios_load(err) != 0 || (!pc->config.no_acpi && load_acpi(pc, err) != 0) ||
 	    boot_image_load(pc->boot_image, &machine, &start, err) != 0)
 		return -1;
 	vcpu_set_boot_state(vcpus[0], &start);

@@ -60,6 +60,9 @@ struct pc {
 void pc_a20_init(struct pc *pc);
 void pc_a20_set(void *opaque, unsigned n, bool level);
 
+/* pc_bios.c: vectors, data area and code of a BIOS that offers nothing. */
+int must_check pc_bios_load(struct err *err);
+
 /* pc_boot.c */
 int must_check pc_map_ram(struct pc *pc, struct err *err);
 int must_check pc_boot_open(struct pc *pc, struct err *err);

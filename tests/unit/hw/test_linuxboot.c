@@ -144,6 +144,20 @@ static void loads_for_the_64_bit_entry(void **state)
 	linuxboot_free(lb);
 }
 
+/* Sizes are in units of 16 bytes; the last may reach over the file's end. */
+static void takes_a_last_unit_that_is_not_full(void **state)
+{
+	struct vcpu_boot_state s;
+	void *lb;
+
+	(void)state;
+	lb = open_image(sizeof(image) - 15, NULL, NULL, LOW_RAM);
+	assert_non_null(lb);
+	assert_int_equal(linuxboot_load(lb, NULL, 0, 0, &s), 0);
+	assert_memory_equal(fake_ram + 0x100000, image + SETUP, PAYLOAD - 15);
+	linuxboot_free(lb);
+}
+
 static void loads_again_after_the_guest_ran(void **state)
 {
 	void *lb = open_image(sizeof(image), initrd, NULL, LOW_RAM);
@@ -215,7 +229,7 @@ static void truncated_kernels(void **state)
 	(void)state;
 	for (size_t len = 0x264; len < sizeof(image); len += 333)
 		expect_error(len, NULL, NULL, LOW_RAM, "truncated");
-	expect_error(sizeof(image) - 1, NULL, NULL, LOW_RAM, "truncated");
+	expect_error(sizeof(image) - 16, NULL, NULL, LOW_RAM, "truncated");
 	put(0x1f4, 0, 4);
 	expect_error(sizeof(image), NULL, NULL, LOW_RAM, "truncated");
 	put(0x1f4, 0xffffffff, 4);
@@ -266,6 +280,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(loads_for_the_64_bit_entry),
+		T(takes_a_last_unit_that_is_not_full),
 		T(loads_again_after_the_guest_ran),
 		T(kernel_without_64_bit_entry_starts_in_32_bits),
 		T(files_that_are_not_there),

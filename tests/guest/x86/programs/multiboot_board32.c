@@ -199,6 +199,20 @@ static void absent_devices(void)
 	CHECK_EQ(inl(0x300), 0xffffffff);
 }
 
+/* Every real-mode vector leads somewhere, and behind the services there is code. */
+static void bios_vectors(void)
+{
+	for (uint32_t v = 0; v < 0x20; v++) {
+		uint32_t entry = *at(4 * v);
+		uint32_t address = (entry >> 16 << 4) + (entry & 0xffff);
+
+		CHECK(address >= 0xc0000 && address < 0x100000);
+		CHECK(*(volatile uint8_t *)at(address));
+	}
+	CHECK(*(volatile uint8_t *)at(0xffff0));
+	CHECK_EQ(*at(0x413) & 0xffff, 639);
+}
+
 /* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(data_wraps),
@@ -206,5 +220,6 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(switches_read_back),
 	RT_TEST(keyboard_controller),
 	RT_TEST(absent_devices),
+	RT_TEST(bios_vectors),
 	{0},
 };
