@@ -14,6 +14,7 @@
 #include "vcpu/x86/x86_cpu.h"
 
 #define PF_FETCH 0x10u
+#define LAST_USER_PAGE 0x7ffffffff000ull
 
 static const char *const gpr_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 					   "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
@@ -53,6 +54,11 @@ static uint64_t flag_mask(const struct program *p, const struct diff_outcome *ho
 	return mask & ~((uint64_t)p->undef_in[i] | (DIFF_FL_ARITH & ~(uint64_t)p->live_in[i]));
 }
 
+static bool is_far(const struct x86_insn *in)
+{
+	return in->id == X86_I_JMPF || in->id == X86_I_CALLF || in->id == X86_I_RETF || in->id == X86_I_IRET;
+}
+
 /*
  * BSF and BSR of 0 leave the destination undefined (SDM volume 2); AMD's manual has it unchanged, and CPUs do that, but with 32-bit
  * operands not all of them keep the upper half. Sequences have no such instruction.
@@ -66,6 +72,8 @@ static uint64_t gpr_mask(const struct program *p, const struct diff_outcome *hos
 	if (at >= 0 && p->insn[at].in.id == X86_I_POPA) /* how many are loaded when one word faults: no word on it in SDM volume 2 */
 		return 0;
 	if (p->c.mode != DIFF_64 && reg < 8)
+		return 0xffffffffu;
+	if (!p->sequence && reg == X86_RSP && is_far(in)) /* perhaps to 32-bit code: SDM volume 1, 3.4.1.1 */
 		return 0xffffffffu;
 	return !p->sequence && scan && in->opsize == 4 && in->op[0].reg == reg && (host->out.flags & X86_FL_ZF) ? 0xffffffffu : ~0ull;
 }
@@ -109,6 +117,8 @@ static bool is_unfinished(const struct program *p, const struct diff_outcome *h,
 	bool known = p->insn[0].in.id != X86_I_INVALID;
 	unsigned other = h->vector == X86_UD ? o->vector : h->vector;
 
+	if (p->nr == 1 && !known && p->at[1] == DIFF_CODE_END && h->vector == X86_PF && o->vector == X86_PF)
+		return true;
 	if (p->nr != 1 || known || (h->vector != X86_UD && o->vector != X86_UD) || h->out.rip != o->out.rip)
 		return false;
 	return other == X86_PF ? p->at[1] == DIFF_CODE_END : other == X86_GP && p->insn[0].len >= 15;
@@ -120,10 +130,11 @@ static bool is_unfinished(const struct program *p, const struct diff_outcome *h,
  */
 static bool is_masked_out(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
 {
-	int i = insn_at(p, h->vector == DIFF_END ? o->out.rip : h->out.rip);
+	bool ours = o->vector == X86_GP || o->vector == X86_SSF;
+	int i = insn_at(p, ours ? o->out.rip : h->out.rip);
 	unsigned id = i < 0 ? 0 : p->insn[i].in.id;
 
-	if (p->c.mode == DIFF_64 || (h->vector != DIFF_END && o->vector != DIFF_END))
+	if (p->c.mode == DIFF_64 || (!ours && h->vector != X86_GP && h->vector != X86_SSF))
 		return false;
 	return id == X86_I_VMASKMOVPS || id == X86_I_VMASKMOVPD || id == X86_I_VPMASKMOVD || id == X86_I_VPMASKMOVQ;
 }

@@ -117,6 +117,30 @@ static bool ignores_w(unsigned mode, const uint8_t *bytes, unsigned len)
 	return x86_decode(&in, (enum x86_mode)mode, other, len > 15 ? 15 : len) == X86_DECODE_OK;
 }
 
+/* AVX-512, whatever else is wrong with it: in other modes 62 is BOUND unless a register would stand there. */
+static bool is_evex(unsigned mode, const uint8_t *bytes, unsigned len)
+{
+	for (unsigned n = 0; n < len; n++)
+		if (bytes[n] == 0x62)
+			return mode == DIFF_64 || n + 1 == len || bytes[n + 1] >= 0xc0;
+		else if (bytes[n] == 0x0f)
+			return false;
+	return false;
+}
+
+/* LOCK VERW m16: #UD in the manuals (SDM volume 2, VERW), executed by AMD's CPUs. */
+static bool is_locked_verw(const uint8_t *bytes, unsigned len)
+{
+	bool lock = false;
+
+	for (unsigned n = 0; n + 2 < len; n++) {
+		lock |= bytes[n] == 0xf0;
+		if (bytes[n] == 0x0f)
+			return lock && bytes[n + 1] == 0x00 && (bytes[n + 2] >> 3 & 7) == 5 && bytes[n + 2] < 0xc0;
+	}
+	return false;
+}
+
 bool insn_is_foreign(unsigned mode, const uint8_t *bytes, unsigned len)
 {
 	static const ZydisMachineMode machine[] = { ZYDIS_MACHINE_MODE_LONG_COMPAT_16, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_MACHINE_MODE_LONG_64 };
@@ -124,7 +148,8 @@ bool insn_is_foreign(unsigned mode, const uint8_t *bytes, unsigned len)
 	ZydisDecodedInstruction insn;
 	ZydisDecoder decoder;
 
-	if (is_mask_register(bytes, len) || ignores_w(mode, bytes, len))
+	if (is_mask_register(bytes, len) || ignores_w(mode, bytes, len) || is_locked_verw(bytes, len) ||
+	    is_evex(mode, bytes, len))
 		return true;
 	return ZYAN_SUCCESS(ZydisDecoderInit(&decoder, machine[mode], stack[mode])) &&
 	       ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, len, &insn));

@@ -116,6 +116,17 @@ static void aim_all(struct program *p, struct rng *r)
 	p->c.in.gpr[X86_RCX] = rng_below(r, 40);
 }
 
+/* 66 and a near branch: of two bytes (AMD) or four (Intel SDM volume 2, JMP). */
+static bool is_short_branch(const uint8_t *b, unsigned n)
+{
+	unsigned at = 0;
+	bool p66 = false;
+
+	while (at + 1 < n && (memchr(prefixes, b[at], sizeof(prefixes)) || (b[at] & 0xf0) == 0x40))
+		p66 |= b[at++] == 0x66;
+	return p66 && ((b[at] & 0xfe) == 0xe8 || (b[at] == 0x0f && (at + 1 == n || (b[at + 1] & 0xf0) == 0x80)));
+}
+
 /* Decides where the bytes end: behind the instruction, or where the mapping does. False: not to be run. */
 static bool settle(struct program *p, uint8_t *b, struct rng *r)
 {
@@ -133,7 +144,7 @@ static bool settle(struct program *p, uint8_t *b, struct rng *r)
 			p->c.in.flags &= ~(uint64_t)X86_FL_AC;
 		p->c.code_off = 16 + rng_below(r, DIFF_PAGE - 64);
 	} else {
-		if (status != X86_DECODE_LONG && insn_is_foreign(p->c.mode, b, avail))
+		if ((status != X86_DECODE_LONG && insn_is_foreign(p->c.mode, b, avail)) || (p->c.mode == DIFF_64 && is_short_branch(b, avail)))
 			return false;
 		memset(&i->in, 0, sizeof(i->in));
 		p->c.code_off = avail < MAX_BYTES ? CODE_END - avail : 16 + rng_below(r, DIFF_PAGE - 64);
