@@ -53,6 +53,19 @@ cases() {
 		caught tb_life "$m" WRITERS=2 SLOTS=2
 	done
 	caught tb_life NO_GEN_CHECK COLD RUNNERS=0 TRANSLATORS=2 SLOTS=3
+	caught tb_life GEN_EARLY WRITERS=2 SLOTS=3
+
+	# Code memory under pressure: alone, with a segment to spare, with a rival.
+	pass tb_evict
+	pass tb_evict SEGS=2
+	pass tb_evict RIVALS=1
+	pass tb_evict RIVALS=1 SEGS=2 BLOCKS=2
+	for m in RECENT_KEPT RECENT_UNNOTICED RECENT_DEAD NO_PARK_PURGE UNLINKED_LATE BATCH_AT_ONCE EVICT_NO_REF REF_BLINDLY \
+		NO_OWNER_REF PUT_UNLISTED GONE_AT_KILL WAIT_ONLINE NUDGE_ONCE; do
+		caught tb_evict "$m"
+	done
+	caught tb_evict PURGE_READS_BLOCK SEGS=2 BLOCKS=2
+	caught tb_evict KEPT_ACROSS RIVALS=1
 }
 
 only=${1:-}

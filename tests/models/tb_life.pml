@@ -23,7 +23,7 @@
  *
  * Mutations (each must be caught): NO_GEN_CHECK NO_ENTRY_PATCH KEEP_IN_TABLE NO_LIVE_CHECK NO_UNCHAIN_IN
  * NO_UNCHAIN_OUT ONE_LOCK LOCK_UNORDERED NO_RECHECK NO_GRACE NO_PURGE PURGE_FIRST UNLINK_UNNOTICED
- * NO_ONLINE_PURGE RELAXED_ONLINE KILLER_OFFLINE STORE_FIRST
+ * NO_ONLINE_PURGE RELAXED_ONLINE KILLER_OFFLINE STORE_FIRST GEN_EARLY
  */
 #ifndef RUNNERS
 #define RUNNERS 1
@@ -218,6 +218,9 @@ inline store_slow(p)
 	STORE(BYTES(p), LOAD(BYTES(p)) + 1);
 #endif
 	LOCK(PAGE_LOCK(p));
+#ifdef GEN_EARLY
+	mem[GEN(p)] = mem[GEN(p)] + 1;
+#endif
 	do
 	:: mem[BLOCKS(p)] ->
 		d_step { victim = LOWEST(mem[BLOCKS(p)]); TOUCH(victim); }
@@ -228,7 +231,9 @@ inline store_slow(p)
 	:: !mem[BLOCKS(p)] -> break
 	od;
 	victim = 0;
+#ifndef GEN_EARLY
 	mem[GEN(p)] = mem[GEN(p)] + 1; /* S1, behind the kills: they may have dropped the lock, and somebody armed the page */
+#endif
 #ifndef STORE_FIRST
 	STORE(BYTES(p), LOAD(BYTES(p)) + 1); /* S2, under the lock and with no block left */
 #endif
