@@ -391,7 +391,5 @@ void tcg_make_room(struct tcg_thread *t)
 	if (code_is_short())
 		tb_evict();
 	tb_reclaim_poll(true);
-	rcu_offline();
-	rcu_drain_nudging(tb_reclaim_kick);
-	rcu_online();
+	rcu_drain();
 }

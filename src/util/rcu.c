@@ -4,10 +4,13 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
+#include <time.h>
 
 #include "util/futex.h"
 #include "util/lock.h"
 #include "util/log.h"
+#include "util/stats.h"
 
 static _Thread_local bool registered;
 #ifdef COHORT_TSAN
@@ -82,6 +85,77 @@ static void run_callbacks(struct rcu_head *list)
 	futex_wake(&nr_done, INT_MAX);
 }
 
+/*
+ * A reader may not be quiescent again by itself for as long as it likes: a guest that spins with interrupts off runs in chained code. The watcher
+ * looks once a period whether the worker still waits for the grace period it waited for a period ago, and then asks the readers to pass a quiescent
+ * state. While no grace periods come it sleeps; so a grace period costs two additions, and a wake-up if it is the first one for long.
+ */
+#define WATCH_NS 1000000
+#define IDLE_PERIODS 100
+
+static uint32_t waits;       /* [atomic] futex word: odd while the worker waits for a grace period */
+static uint32_t watcher_off; /* [atomic] 1: the watcher sleeps until `waits` moves */
+static struct ranked_lock nudge_lock = RANKED_LOCK_INIT(QUEUE);
+static void (*nudge)(void);  /* [lock nudge_lock] */
+
+void rcu_set_nudge(void (*fn)(void))
+{
+	lock_acquire(&nudge_lock);
+	nudge = fn;
+	lock_release(&nudge_lock);
+}
+
+static void nudge_readers(void)
+{
+	lock_acquire(&nudge_lock);
+	if (nudge) {
+		stat_inc(STAT_rcu_nudges);
+		nudge();
+	}
+	lock_release(&nudge_lock);
+}
+
+static void watcher_rest(uint32_t seen)
+{
+	__atomic_store_n(&watcher_off, 1, __ATOMIC_SEQ_CST); /* before the look at `waits`; pairs with grace_period() */
+	while (__atomic_load_n(&waits, __ATOMIC_SEQ_CST) == seen)
+		futex_wait(&waits, seen, NULL);
+	__atomic_store_n(&watcher_off, 0, __ATOMIC_SEQ_CST);
+}
+
+static void *watcher(void *arg)
+{
+	const struct timespec period = { 0, WATCH_NS };
+	unsigned idle = 0;
+
+	for (;;) {
+		uint32_t seen = __atomic_load_n(&waits, __ATOMIC_SEQ_CST);
+
+		if (idle >= IDLE_PERIODS) {
+			watcher_rest(seen);
+			idle = 0;
+			continue;
+		}
+		nanosleep(&period, NULL);
+		if (__atomic_load_n(&waits, __ATOMIC_SEQ_CST) != seen)
+			idle = 0;
+		else if (seen & 1)
+			nudge_readers();
+		else
+			idle++;
+	}
+	return arg;
+}
+
+static void grace_period(void)
+{
+	__atomic_add_fetch(&waits, 1, __ATOMIC_SEQ_CST);
+	if (unlikely(__atomic_load_n(&watcher_off, __ATOMIC_SEQ_CST)))
+		futex_wake(&waits, 1);
+	urcu_qsbr_synchronize_rcu(); /* this thread is no reader */
+	__atomic_add_fetch(&waits, 1, __ATOMIC_SEQ_CST);
+}
+
 static void *worker(void *arg)
 {
 	for (;;) {
@@ -92,21 +166,32 @@ static void *worker(void *arg)
 		list = __atomic_exchange_n(&pending, NULL, __ATOMIC_ACQUIRE);
 		if (!list)
 			continue;
-		urcu_qsbr_synchronize_rcu(); /* this thread is no reader */
+		grace_period();
 		tsan_acquire(&rcu_tsan_readers);
 		run_callbacks(reversed(list));
 	}
 	return arg;
 }
 
-static void start_worker(void)
+/* Signals are for threads that know what to do with them: these may start before main has blocked those it wants to read. */
+static void start_thread(void *(*run)(void *), const char *name)
 {
+	sigset_t all, old;
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, worker, NULL))
-		emu_bug("cannot start the RCU worker thread");
-	pthread_setname_np(thread, "rcu");
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	if (pthread_create(&thread, NULL, run, NULL))
+		emu_bug("cannot start the thread \"%s\"", name);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_setname_np(thread, name);
 	pthread_detach(thread);
+}
+
+static void start_worker(void)
+{
+	start_thread(worker, "rcu");
+	start_thread(watcher, "rcu watcher");
 }
 
 void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
@@ -130,22 +215,7 @@ void rcu_synchronize(void)
 	tsan_acquire(&rcu_tsan_readers);
 }
 
-#define NUDGE_NS 1000000
-
-static struct timespec after_ns(long ns)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_nsec += ns;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_nsec -= 1000000000;
-		t.tv_sec++;
-	}
-	return t;
-}
-
-void rcu_drain_nudging(void (*nudge)(void))
+void rcu_drain(void)
 {
 	uint32_t target = __atomic_load_n(&nr_submitted, __ATOMIC_SEQ_CST), done;
 	bool online = registered && rcu_is_online();
@@ -153,19 +223,10 @@ void rcu_drain_nudging(void (*nudge)(void))
 	assert_no_locks("waiting for RCU callbacks");
 	if (online)
 		rcu_offline();
-	while ((int32_t)(target - (done = __atomic_load_n(&nr_done, __ATOMIC_ACQUIRE))) > 0) {
-		struct timespec deadline = after_ns(NUDGE_NS);
-
-		if (futex_wait(&nr_done, done, nudge ? &deadline : NULL) && errno == ETIMEDOUT && nudge)
-			nudge();
-	}
+	while ((int32_t)(target - (done = __atomic_load_n(&nr_done, __ATOMIC_ACQUIRE))) > 0)
+		futex_wait(&nr_done, done, NULL);
 	if (online)
 		rcu_online();
-}
-
-void rcu_drain(void)
-{
-	rcu_drain_nudging(NULL);
 }
 
 void rcu_check_reader(const char *where)

@@ -72,10 +72,11 @@ void rcu_synchronize(void);
 /* Waits until all callbacks given to rcu_call() so far have run. No lock held. */
 void rcu_drain(void);
 /*
- * The same where readers may need to be asked for a quiescent state: calls nudge() every millisecond. Asking once, before the wait, is not enough,
- * because a grace period starts later than the callback is handed over, and may be followed by another.
+ * What asks readers that are not quiescent by themselves to be so soon. It is called, on a thread of rcu.c's own and with no more than a QUEUE
+ * lock held, about every millisecond while the callbacks' grace period is older than that: asking once, before it, is not enough, because who
+ * answered before it began is not asked again. After rcu_set_nudge(NULL) it is not running any more.
  */
-void rcu_drain_nudging(void (*nudge)(void));
+void rcu_set_nudge(void (*fn)(void));
 
 #ifdef COHORT_DEBUG
 #define assert_rcu_reader() rcu_check_reader(__func__)

@@ -177,6 +177,7 @@ int vcpus_create(const struct vcpu_config *config, struct err *err)
 			return -1;
 	}
 	aspace_set_listener(map_changed);
+	rcu_set_nudge(quiesce_kick); /* from here on vcpus[] is as it stays */
 	return 0;
 }
 
@@ -245,6 +246,7 @@ void vcpus_stop(void)
 
 void vcpus_free(void)
 {
+	rcu_set_nudge(NULL);
 	for (unsigned i = 0; i < nr_vcpus; i++) {
 		cpu_thread_free(vcpus[i]->thread);
 		tlb_free(&vcpus[i]->env);

@@ -101,6 +101,74 @@ static void offline_thread_does_not_hold_up_a_grace_period(void **state)
 	pthread_join(thread, NULL);
 }
 
+static int asked, nudges, ready; /* [atomic] */
+
+static void ask(void)
+{
+	__atomic_store_n(&asked, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&nudges, 1, __ATOMIC_RELAXED);
+}
+
+/* Quiescent once each time it is asked, as a vCPU is that spins in chained code. */
+static void *reader_that_waits_to_be_asked(void *arg)
+{
+	rcu_register();
+	__atomic_store_n(&ready, 1, __ATOMIC_SEQ_CST);
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
+		if (__atomic_exchange_n(&asked, 0, __ATOMIC_SEQ_CST))
+			rcu_quiescent();
+	rcu_unregister();
+	return arg;
+}
+
+static bool freed_soon(int target)
+{
+	for (int ms = 0; ms < 5000; ms++) {
+		if (__atomic_load_n(&freed, __ATOMIC_RELAXED) == target)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+static void late_grace_period_asks_its_readers(void **state)
+{
+	bool ok = true;
+	pthread_t thread;
+
+	(void)state;
+	__atomic_store_n(&stop, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&freed, 0, __ATOMIC_SEQ_CST);
+	rcu_set_nudge(ask);
+	rcu_offline();
+	assert_int_equal(pthread_create(&thread, NULL, reader_that_waits_to_be_asked, NULL), 0);
+	while (!__atomic_load_n(&ready, __ATOMIC_SEQ_CST))
+		usleep(100);
+	for (int i = 1; i <= 20 && ok; i++) {
+		rcu_call(&node_new()->rcu, node_free);
+		ok = freed_soon(i);
+		usleep(i == 10 ? 300000 : 0); /* the watcher rests, and has to be woken */
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	rcu_online();
+	rcu_set_nudge(NULL);
+	assert_true(ok);
+	assert_true(nudges >= 20);
+}
+
+static void nobody_is_asked_without_a_grace_period(void **state)
+{
+	int before = __atomic_load_n(&nudges, __ATOMIC_RELAXED);
+
+	(void)state;
+	rcu_drain();
+	rcu_set_nudge(ask);
+	usleep(20000);
+	rcu_set_nudge(NULL);
+	assert_int_equal(__atomic_load_n(&nudges, __ATOMIC_RELAXED), before);
+}
+
 static void check_while_offline(void *arg)
 {
 	(void)arg;
@@ -124,6 +192,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reader_state_is_known),
 		cmocka_unit_test(replaced_nodes_outlive_their_readers),
+		cmocka_unit_test(late_grace_period_asks_its_readers),
+		cmocka_unit_test(nobody_is_asked_without_a_grace_period),
 		cmocka_unit_test(offline_thread_does_not_hold_up_a_grace_period),
 	};
 
