@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hw/char/chardev.h"
@@ -194,6 +195,18 @@ static void loop_signals(sigset_t *set)
 	sigaddset(set, SIGUSR1);
 }
 
+/*
+ * liburcu's threads block all signals but SIGUSR1, so that one may choose such a thread though nobody waits for it there: on to the main thread,
+ * where it is blocked and read.
+ */
+static void on_stray_signal(int sig)
+{
+	int saved_errno = errno;
+
+	syscall(SYS_tgkill, getpid(), getpid(), sig);
+	errno = saved_errno;
+}
+
 /* Blocked here, before any thread is made, so that they all arrive at the I/O loop. */
 static int signals_init(struct err *err)
 {
@@ -202,6 +215,7 @@ static int signals_init(struct err *err)
 	loop_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, on_stray_signal);
 	signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (signal_fd < 0 || evloop_fd_add(signal_fd, EPOLLIN, on_signal, NULL))
 		return err_set(err, "cannot watch for signals: %s", strerror(errno));
@@ -218,6 +232,7 @@ static void signals_fini(void)
 	evloop_fd_del(signal_fd);
 	close(signal_fd);
 	signal_fd = -1;
+	signal(SIGUSR1, SIG_IGN);
 	loop_signals(&set);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
