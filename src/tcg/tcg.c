@@ -316,8 +316,10 @@ struct tb *tcg_find_block(struct tcg_thread *t, struct tcg_env *env)
 		tb_kill(tb);
 		tb = NULL;
 	}
-	if (!tb)
+	if (!tb) {
 		tb = build(env, t, phys);
+		tb_reclaim_poll(false); /* a guest that rewrites code with interrupts off need not come to a safepoint */
+	}
 	if (!tb)
 		return NULL;
 	*recent_slot(t, tb->pc) = tb;
@@ -351,6 +353,7 @@ struct tb *tcg_one_shot_block(struct tcg_thread *t, struct tcg_env *env)
 		/* Never published: nobody else can find it. Its exits cannot be chained because it is not LIVE. */
 		atomic_store_explicit(&tb->state, TB_DEAD, memory_order_relaxed);
 		tb_retire(tb);
+		tb_reclaim_poll(false);
 	}
 	return tb;
 }

@@ -82,7 +82,7 @@ void tb_kill(struct tb *tb);
 
 /* ---- tb_reclaim.c */
 void tb_retire(struct tb *tb); /* DEAD and unlinked; any lock below QUEUE may be held */
-/* Starts a grace period for what has been retired, if it is worth it (or now). vCPU at a safepoint, no locks. */
+/* Starts a grace period for what has been retired, if it is worth it (or now). vCPU thread, no locks. */
 void tb_reclaim_poll(bool now);
 void tb_reclaim_fini(void); /* main, after the last vCPU ended; waits */
 /* Kills the blocks of the oldest full code segment; false if there is none. vCPU at a safepoint, no locks. */

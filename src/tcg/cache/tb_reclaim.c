@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reclaim: dead blocks gather on a lock-free stack; a vCPU at a safepoint makes a batch of them, publishes it, and hands it to RCU.
+ * Reclaim: dead blocks gather on a lock-free stack; a vCPU that builds a block or is at a safepoint makes a batch of them, publishes it, and
+ * hands it to RCU.
  *
  * A batch is published before its grace period starts. Each vCPU purges its jump cache of all published batches right after each
  * quiescent state and before it enters generated code again; its return stack is empty then, and chains into the blocks went when they
