@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 EXTRA_DIST += tests/stress/guest tests/stress/run
 
-# Part of "make stress"; STRESS_SECONDS and STRESS_SEED reach it too.
+# Part of "make stress"; STRESS_SECONDS, STRESS_CPUS and STRESS_SEED reach it too.
 .PHONY: stress-guest
 stress: stress-guest
 stress-guest: cohort

@@ -91,6 +91,8 @@ bool lapic_deliver(struct lapic *l, const struct apic_msg *msg)
 		vcpu_request(v, VCPU_REQ_NMI);
 		return true;
 	case APIC_DM_INIT:
+		/* A SIPI that came first and has not been seen yet would start the CPU that now must wait for another. */
+		atomic_fetch_and(&v->env.request, ~VCPU_REQ_SIPI);
 		vcpu_request(v, VCPU_REQ_INIT);
 		return true;
 	case APIC_DM_SIPI:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 #
 # Runs freestanding test programs (sourced by run and by tests/stress/run). The caller has set `emulator` and
-# `images`, a directory of its own.
+# `images`, a directory of its own; `launch`, if it is set, is a command that runs the emulator given to it.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
 
 passed=0 failed=0
+launch=()
 
 # run_program LABEL SECONDS CPUS PROGRAM APPEND [EMULATOR_ARG...]: runs it to its end; prints "ok LABEL" or
 # "FAIL LABEL: why".
@@ -15,7 +16,7 @@ run_program() {
 	shift 5
 	set_emu_common "$emulator"
 	! is_qemu "$emulator" || emu_common+=(-cpu max)
-	timeout -k 5 -s KILL "$seconds" "$emulator" "${emu_common[@]}" -nodefaults -m 256M -smp "$cpus" \
+	timeout -k 5 -s KILL "$seconds" "${launch[@]}" "$emulator" "${emu_common[@]}" -nodefaults -m 256M -smp "$cpus" \
 		-device isa-debug-exit,iobase=0x501,iosize=1 -no-reboot -kernel "$images/$program.bin" \
 		-append "cpus=$cpus $append" "$@" </dev/null >"$log" 2>"$log.err" || status=$?
 	why=$(failure_of "$log" "$status" "$seconds")

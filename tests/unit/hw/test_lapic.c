@@ -270,6 +270,19 @@ static void lowest_priority_takes_the_least_busy_and_rotates(void **state)
 	}
 }
 
+/* Who takes both requests at once resets first and starts then: right in one order, and wrong in the other. */
+static void init_drops_a_start_up_that_came_before(void **state)
+{
+	(void)state;
+	ipi(0, 1, 0x46 << 8 | 0x9a);
+	ipi(0, 1, 0x4500);
+	assert_int_equal(fake_take_requests(vcpus[1]), VCPU_REQ_INIT);
+	ipi(0, 1, 0x4500);
+	ipi(0, 1, 0x46 << 8 | 0x9b);
+	assert_int_equal(fake_take_requests(vcpus[1]), VCPU_REQ_INIT | VCPU_REQ_SIPI);
+	assert_int_equal(vcpus[1]->sipi_vector, 0x9b);
+}
+
 static void nmi_init_and_start_up_become_requests(void **state)
 {
 	(void)state;
@@ -608,6 +621,7 @@ int main(void)
 		T(logical_flat_and_cluster_destinations),
 		T(lowest_priority_takes_the_least_busy_and_rotates),
 		T(nmi_init_and_start_up_become_requests),
+		T(init_drops_a_start_up_that_came_before),
 		T(illegal_vectors_set_the_error_register),
 		T(error_entry_with_illegal_vector_does_not_feed_itself),
 		T(software_disable_masks_and_refuses),
