@@ -131,7 +131,7 @@ void code_watch_disarm_locked(struct page_desc *pd, ram_off_t page_off)
 	if (atomic_load(&pd->state) != PAGE_CODE)
 		return;
 	atomic_fetch_add(&pd->gen, 1);
-	pd->granules = 0;
+	__atomic_store_n(&pd->granules, 0, __ATOMIC_RELAXED);
 	pd->idle_stores = 0;
 	atomic_store(&pd->state, PAGE_DATA);
 	atomic_fetch_sub(&code_watch_region(page_off)->code_pages, 1);

@@ -37,7 +37,7 @@ struct page_desc {
 	_Atomic uint32_t state;    /* [atomic] enum page_state; written under the lock */
 	_Atomic uint64_t writers;  /* [atomic] bit (vCPU index mod 64): may hold a writable TLB entry for this page */
 	_Atomic uint64_t gen;      /* [atomic] write generation; moved under the lock */
-	uint64_t granules;         /* [lock] granules that blocks were translated from (may be a superset) */
+	uint64_t granules;         /* [lock; atomic for a look without it] granules that blocks were translated from (may be a superset) */
 	void *blocks;              /* [lock] tcg's list of blocks */
 	uint32_t idle_stores;      /* [lock] stores since the last block left; see CODE_WATCH_PATIENCE */
 } __attribute__((aligned(64)));

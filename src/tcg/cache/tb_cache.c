@@ -118,18 +118,24 @@ static void unlock_pages(struct page_desc *a, struct page_desc *b)
 		small_lock_release(&b->lock);
 }
 
+/* Under the page's lock; vcpu_before_code_store() looks without it. */
+static void add_granules(struct page_desc *pd, uint64_t set)
+{
+	__atomic_store_n(&pd->granules, pd->granules | set, __ATOMIC_RELAXED);
+}
+
 static void link_pages(struct tb *tb, struct page_desc *home, struct page_desc *second)
 {
 	unsigned off = tb->phys & ~GUEST_PAGE_MASK;
 	unsigned in_first = GUEST_PAGE_SIZE - off < tb->watch_len ? GUEST_PAGE_SIZE - off : tb->watch_len;
 
 	page_link(tb, 0, home);
-	home->granules |= granules(off - tb->watch_before, tb->watch_before + in_first);
+	add_granules(home, granules(off - tb->watch_before, tb->watch_before + in_first));
 	if (second && second != home) {
 		page_link(tb, 1, second);
-		second->granules |= granules(0, tb->watch_len - in_first);
+		add_granules(second, granules(0, tb->watch_len - in_first));
 	} else if (second) {
-		home->granules |= granules(0, tb->watch_len - in_first);
+		add_granules(home, granules(0, tb->watch_len - in_first));
 	}
 }
 
