@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "util/jitter.h"
 #include "util/stats.h"
 
 struct page_desc *code_watch_pages;
@@ -62,6 +63,7 @@ bool code_watch_writer_add(ram_off_t page_off, unsigned vcpu)
 	 */
 	do {
 		join(&pd->writers, bit);
+		jitter();
 		if (atomic_load(&pd->state) != PAGE_DATA) /* seq_cst, pairs with the store of ARMING */
 			return false;
 	} while (!(atomic_load(&pd->writers) & bit));
@@ -77,6 +79,7 @@ bool code_watch_region_writer_add(ram_off_t off, unsigned vcpu)
 		return false;
 	do {
 		join(&rd->writers, bit);
+		jitter();
 		if (atomic_load(&rd->code_pages)) /* seq_cst, pairs with the increment in code_watch_arm() */
 			return false;
 	} while (!(atomic_load(&rd->writers) & bit)); /* as in code_watch_writer_add() */
@@ -87,6 +90,7 @@ static uint64_t finish_arming(struct page_desc *pd, uint64_t page_mask, uint64_t
 {
 	uint64_t gen;
 
+	jitter();
 	small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
 	/* Those that joined meanwhile saw ARMING and hold no writable entry: forgetting them is harmless. */
 	atomic_fetch_and(&pd->writers, ~page_mask);
@@ -118,6 +122,7 @@ uint64_t code_watch_arm(ram_off_t page_off)
 	atomic_store(&pd->state, PAGE_ARMING);
 	atomic_fetch_add(&rd->code_pages, 1);
 	small_lock_release(&pd->lock);
+	jitter();
 
 	page_mask = atomic_load(&pd->writers);
 	region_mask = atomic_load(&rd->writers);

@@ -29,6 +29,7 @@
 #include "sched/placement.h"
 #include "util/err.h"
 #include "util/futex.h"
+#include "util/jitter.h"
 #include "util/lock.h"
 #include "util/log.h"
 #include "util/rcu.h"
@@ -252,6 +253,7 @@ static bool sleep_for_token(struct cpu_thread *t, vclock_ns_t deadline)
 	struct timespec ts, *limit = NULL;
 	uint32_t expected = AWAKE;
 
+	jitter();
 	if (!__atomic_compare_exchange_n(&t->park_word, &expected, PARKED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return take_token(t); /* it was TOKEN */
 	if (deadline != VCLOCK_NEVER) {

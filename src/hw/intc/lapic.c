@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "hw/core/ticks.h"
+#include "util/jitter.h"
 #include "util/log.h"
 #include "util/stats.h"
 #include "vcpu/vcpu.h"
@@ -21,6 +22,7 @@ static struct lapic *lapic_of(struct vcpu *v)
 /* The partner of lapic_pending(): see the head of lapic.h. */
 static void notify(struct lapic *l)
 {
+	jitter();
 	if (!atomic_load(&l->outstanding) && !atomic_exchange(&l->outstanding, true))
 		vcpu_request(l->vcpu, VCPU_REQ_INTR);
 }

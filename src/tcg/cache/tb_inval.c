@@ -5,6 +5,7 @@
  */
 #include "tcg/cache/tb_private.h"
 #include "tcg/cache/code_region.h"
+#include "util/jitter.h"
 #include "util/stats.h"
 
 static void unlink_from(struct tb *tb, unsigned n, const struct page_desc *pd)
@@ -27,7 +28,9 @@ static void kill_one(struct tb *tb)
 	if (atomic_load_explicit(&tb->state, memory_order_relaxed) != TB_LIVE)
 		return;
 	atomic_store_explicit(&tb->state, TB_DEAD, memory_order_release);
+	jitter();
 	tcg_backend->kill_entry(code_rw(tb->code), tb->code);
+	jitter();
 	tb_table_del(tb);
 	unlink_from(tb, 0, home);
 	if (tb->page2 != TB_NO_PAGE && code_watch_page(tb->page2) != home)

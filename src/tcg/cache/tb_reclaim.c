@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "tcg/cache/code_region.h"
+#include "util/jitter.h"
 #include "util/stats.h"
 
 #define BATCH_BLOCKS 512
@@ -139,6 +140,7 @@ void tb_reclaim_poll(bool now)
 	}
 	atomic_fetch_sub(&nr_retired, b->nr);
 	batch_publish(b);
+	jitter();
 	rcu_call(&b->rcu, batch_done);
 	if (tb_reclaim_kick)
 		tb_reclaim_kick();
@@ -162,6 +164,7 @@ void tb_purge(uint64_t *seen, void (*drop)(void *opaque, gva_t pc, const void *c
 {
 	uint64_t upto = atomic_load(&published);
 
+	jitter();
 	for (struct batch *b = rcu_dereference(oldest); b; b = rcu_dereference(b->next)) {
 		if (b->seq <= *seen)
 			continue;
