@@ -13,6 +13,7 @@
 #include "tcg/cache/code_region.h"
 #include "util/log.h"
 #include "util/stats.h"
+#include "util/tsan.h"
 
 static bool may_chain(const struct tb *from, unsigned index, const struct tb *to)
 {
@@ -23,9 +24,11 @@ static bool may_chain(const struct tb *from, unsigned index, const struct tb *to
 
 void tb_chain(struct tb *from, unsigned index, struct tb *to)
 {
-	struct page_desc *home = tb_home(from);
+	struct page_desc *home;
 	struct tb_exit *e = &from->exit[index];
 
+	tsan_acquire(&from->node); /* generated code led here, by jumps that ThreadSanitizer does not see */
+	home = tb_home(from);
 	if (tb_home(to) != home || to->page2 != TB_NO_PAGE || index >= from->nr_exits || log_on(LOG_NOCHAIN))
 		return;
 	if ((from->pc ^ to->pc) & GUEST_PAGE_MASK)

@@ -233,7 +233,7 @@ static void take_sipi(struct x86_cpu *c)
 
 	if (v->run_state != VCPU_WAIT_SIPI)
 		return;
-	x86_seg_set_real(c, X86_CS, (uint16_t)(v->sipi_vector << 8));
+	x86_seg_set_real(c, X86_CS, (uint16_t)(__atomic_load_n(&v->sipi_vector, __ATOMIC_RELAXED) << 8));
 	x86_set_ip(c, 0);
 	v->run_state = VCPU_RUNNING;
 	x86_mode_update(c);
