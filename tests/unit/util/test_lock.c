@@ -125,29 +125,38 @@ static void contended_lock_excludes(void **state)
 	assert_int_equal(counter_lock.word, 0);
 }
 
-static void *hold_briefly(void *arg)
+/* Shared by waits_are_counted_by_rank and its thread. */
+struct hold {
+	uint64_t before; /* waits counted before the thread started */
+	int held;        /* [atomic] */
+};
+
+/* Holds the lock until somebody is seen to wait for it; ten seconds at most, so that a counter that stands still fails the test. */
+static void *hold_until_waited(void *arg)
 {
+	struct hold *h = arg;
+
 	lock_acquire(&device);
-	__atomic_store_n((int *)arg, 1, __ATOMIC_RELEASE);
-	usleep(20000);
+	__atomic_store_n(&h->held, 1, __ATOMIC_RELEASE);
+	for (int i = 0; i < 100000 && stat_total(STAT_lock_wait_device) == h->before; i++)
+		usleep(100);
 	lock_release(&device);
 	return NULL;
 }
 
 static void waits_are_counted_by_rank(void **state)
 {
-	uint64_t before = stat_total(STAT_lock_wait_device);
+	struct hold h = { .before = stat_total(STAT_lock_wait_device) };
 	pthread_t thread;
-	int held = 0;
 
 	(void)state;
-	assert_int_equal(pthread_create(&thread, NULL, hold_briefly, &held), 0);
-	while (!__atomic_load_n(&held, __ATOMIC_ACQUIRE))
+	assert_int_equal(pthread_create(&thread, NULL, hold_until_waited, &h), 0);
+	while (!__atomic_load_n(&h.held, __ATOMIC_ACQUIRE))
 		usleep(100);
 	lock_acquire(&device);
 	lock_release(&device);
 	pthread_join(thread, NULL);
-	assert_int_equal(stat_total(STAT_lock_wait_device), before + 1);
+	assert_int_equal(stat_total(STAT_lock_wait_device), h.before + 1);
 }
 
 int main(void)
