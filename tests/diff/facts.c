@@ -77,13 +77,13 @@ bool insn_is_excluded(const struct x86_insn *in)
 	return in->id == X86_I_INT && (in->imm & 0xff) == 0x80;
 }
 
-/* Where the VEX prefix is: behind legacy prefixes and no others. */
+/* Where the VEX prefix is: behind legacy prefixes, and REX that one of them makes void. */
 static unsigned vex_at(const uint8_t *bytes, unsigned len)
 {
 	static const uint8_t legacy[] = { 0x67, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
 	unsigned n = 0;
 
-	while (n < len && memchr(legacy, bytes[n], sizeof(legacy)))
+	while (n < len && (memchr(legacy, bytes[n], sizeof(legacy)) || (bytes[n] & 0xf0) == 0x40))
 		n++;
 	return n;
 }
@@ -128,15 +128,20 @@ static bool is_evex(unsigned mode, const uint8_t *bytes, unsigned len)
 	return false;
 }
 
-/* LOCK VERW m16: #UD in the manuals (SDM volume 2, VERW), executed by AMD's CPUs. */
-static bool is_locked_verw(const uint8_t *bytes, unsigned len)
+/*
+ * LOCK that is #UD in Intel's manuals: on AMD, VERW of memory executes, and LOCK MOV of CR0 names CR8 (APM volume 3, MOV CRn).
+ */
+static bool is_locked_oddity(const uint8_t *bytes, unsigned len)
 {
 	bool lock = false;
 
 	for (unsigned n = 0; n + 2 < len; n++) {
 		lock |= bytes[n] == 0xf0;
-		if (bytes[n] == 0x0f)
-			return lock && bytes[n + 1] == 0x00 && (bytes[n + 2] >> 3 & 7) == 5 && bytes[n + 2] < 0xc0;
+		if (bytes[n] != 0x0f)
+			continue;
+		if (bytes[n + 1] == 0x00)
+			return lock && (bytes[n + 2] >> 3 & 7) == 5 && bytes[n + 2] < 0xc0;
+		return lock && (bytes[n + 1] == 0x20 || bytes[n + 1] == 0x22);
 	}
 	return false;
 }
@@ -148,7 +153,7 @@ bool insn_is_foreign(unsigned mode, const uint8_t *bytes, unsigned len)
 	ZydisDecodedInstruction insn;
 	ZydisDecoder decoder;
 
-	if (is_mask_register(bytes, len) || ignores_w(mode, bytes, len) || is_locked_verw(bytes, len) ||
+	if (is_mask_register(bytes, len) || ignores_w(mode, bytes, len) || is_locked_oddity(bytes, len) ||
 	    is_evex(mode, bytes, len))
 		return true;
 	return ZYAN_SUCCESS(ZydisDecoderInit(&decoder, machine[mode], stack[mode])) &&
