@@ -143,7 +143,7 @@ void code_block_gone(struct code_segment *seg)
 	seg->used = 0;
 	if (atomic_exchange(&seg->evicting, false))
 		atomic_fetch_sub(&nr_evicting, 1);
-	list_push_back(&free_list, &seg->link);
+	list_push_front(&free_list, &seg->link); /* the next to be used: its memory is there and warm, and others need not be touched */
 	atomic_fetch_add(&nr_free, 1);
 	lock_release(&code_lock);
 }
