@@ -127,9 +127,11 @@ static void descriptor(uint32_t gpa, const struct diff_seg *seg)
 static void make_segments(struct x86_cpu *c)
 {
 	static const uint16_t user[] = { DIFF_SEL_USER32, DIFF_SEL_USER_DS, DIFF_SEL_USER64 };
+	static const uint64_t cpu_number = 0x0040f50000000001; /* 7B: the limit is the CPU's number */
 	static const uint64_t kernel[3] = { 0x00cf9b000000ffff, 0x00af9b000000ffff, 0x00cf93000000ffff };
 
 	memcpy(ram_ptr(TABLES_GPA + 8), kernel, sizeof(kernel));
+	memcpy(ram_ptr(TABLES_GPA + 15 * 8), &cpu_number, sizeof(cpu_number));
 	for (unsigned i = 0; i < 3; i++) {
 		struct diff_seg seg;
 
