@@ -294,13 +294,26 @@ static void choose(struct gen *g)
 	}
 }
 
+/* A check is shared by two accesses at least: most short blocks need no look. */
+static bool has_two_accesses(const struct ir_block *b)
+{
+	unsigned accesses = 0;
+
+	for (unsigned n = 0; n < b->nr_insns && accesses < 2; n++)
+		accesses += mem_ref(&b->insn[n]) != IR_NONE;
+	return accesses == 2;
+}
+
 void share_plan(struct gen *g, bool wanted)
 {
 	g->nr_groups = 0;
 	g->in_copy_of = NULL;
+	if (!wanted || !has_two_accesses(g->ir)) {
+		memset(g->group_of, 0xff, g->ir->nr_insns * sizeof(g->group_of[0])); /* NO_GROUP */
+		return;
+	}
 	find_groups(g);
-	if (wanted)
-		choose(g);
+	choose(g);
 }
 
 static struct group *group_at(struct gen *g, unsigned n)
