@@ -19,7 +19,7 @@
 
 /*
  * Request bits, env.request: set by anyone with vcpu_request(), taken by the vCPU at its next safepoint. Any non-zero value
- * makes generated code leave at the next poll.
+ * makes generated code leave at the next poll. The hints QUIESCE and REST are set without a wake-up.
  */
 #define VCPU_REQ_INTR 0x0001u  /* look at the interrupt controller */
 #define VCPU_REQ_NMI 0x0002u
