@@ -15,7 +15,10 @@ src_hw_libhw_a_SOURCES = \
 	src/hw/core/ticks.h \
 	src/hw/fw/acpi.c \
 	src/hw/fw/acpi.h \
+	src/hw/fw/acpi_builder.c \
+	src/hw/fw/acpi_builder.h \
 	src/hw/fw/acpi_dsdt.c \
+	src/hw/fw/acpi_numa.c \
 	src/hw/fw/aml.c \
 	src/hw/fw/aml.h \
 	src/hw/fw/boot_image.c \

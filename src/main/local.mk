@@ -8,6 +8,8 @@ cohort_SOURCES = \
 	src/main/main.c \
 	src/main/monitor.c \
 	src/main/monitor.h \
+	src/main/numa_options.c \
+	src/main/numa_options.h \
 	src/main/option_handlers.c \
 	src/main/option_handlers.h \
 	src/main/options.c \

@@ -298,6 +298,7 @@ static int create_board(struct err *err)
 		.cmdline = options->append,
 		.no_hpet = options->no_hpet,
 		.no_acpi = options->no_acpi,
+		.numa = options->numa.numa.nr ? &options->numa.numa : NULL,
 		.debugcon = debugcon,
 		.testdev = options->testdev,
 		.debug_exit = options->debug_exit,
@@ -312,13 +313,16 @@ static int create_board(struct err *err)
 
 int machine_create(const struct options *o, struct err *err)
 {
+	const struct placement_guest guest = { options_cpus(o), &o->numa.numa };
+
 	options = o;
 	clock_init();
 	rcu_register();
 	if (evloop_init())
 		return err_set(err, "cannot make the event loop: %s", strerror(errno));
-	if (signals_init(err) || placement_init(&o->placement, o->cpus, err))
+	if (signals_init(err) || placement_init(&o->placement, &guest, err))
 		return -1;
+	placement_apply_others(); /* before any other thread is made */
 	stats_timed = o->stats != STATS_NONE;
 	if (stats_init(o->cpus))
 		return err_set(err, "out of memory");
@@ -326,6 +330,11 @@ int machine_create(const struct options *o, struct err *err)
 		struct err why = *err;
 
 		return err_set(err, "-m: %.480s", why.text);
+	}
+	if (placement_bind_memory(ram_base, err)) {
+		struct err why = *err;
+
+		return err_set(err, "-numa: %.480s", why.text);
 	}
 	machine_set_power_ops(&power_ops);
 	if (create_vcpus(err) || open_consoles(err) || create_board(err))

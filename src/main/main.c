@@ -31,7 +31,9 @@ static int finish_output(void)
 
 static int show_topology(const struct options *o, struct err *err)
 {
-	if (placement_init(&o->placement, o->cpus, err) || placement_print(stdout, err))
+	const struct placement_guest guest = { options_cpus(o), &o->numa.numa };
+
+	if (placement_init(&o->placement, &guest, err) || placement_print(stdout, err))
 		return fail(err);
 	placement_fini();
 	return finish_output();

@@ -205,6 +205,18 @@ static int finish_smp(struct options *o, struct err *err)
 	return 0;
 }
 
+struct guest_cpus options_cpus(const struct options *o)
+{
+	return (struct guest_cpus){ o->cpus, o->sockets, o->cores, o->threads };
+}
+
+static int finish_numa(struct options *o, struct err *err)
+{
+	const struct guest_cpus cpus = options_cpus(o);
+
+	return numa_options_finish(&o->numa, &cpus, o->ram_size, err);
+}
+
 /* Where the console goes when -serial does not say. */
 static void finish_console(struct options *o)
 {
@@ -226,7 +238,7 @@ static int count_stdio(const struct options *o)
 
 static int finish(struct options *o, struct err *err)
 {
-	if (finish_smp(o, err))
+	if (finish_smp(o, err) || finish_numa(o, err))
 		return -1;
 	finish_console(o);
 	if (o->accel_other && !o->accel_tcg)
@@ -250,6 +262,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv, stru
 		.append = NULL,
 		.placement = { PLACEMENT_AUTO, NULL },
 	};
+	numa_init(&o->numa.numa);
 	for (int i = 1; i < argc;) {
 		int words = parse_one(o, argv + i, err);
 

@@ -6,6 +6,7 @@
 #define COHORT_MAIN_OPTIONS_H
 
 #include "main/keyval.h"
+#include "main/numa_options.h"
 #include "sched/placement.h"
 #include "util/types.h"
 
@@ -42,8 +43,12 @@ struct options {
 	const char *stats_file; /* NULL: standard error */
 	bool perfmap;
 	struct placement placement;
+	struct numa_options numa;
 	bool show_topology;
 };
+
+/* The guest's CPUs, after options_parse(). */
+struct guest_cpus options_cpus(const struct options *o);
 
 enum options_result { OPTIONS_RUN, OPTIONS_DONE /* help was printed: exit with status 0 */, OPTIONS_ERROR };
 

@@ -7,8 +7,14 @@ src_sched_libsched_a_SOURCES = \
 	src/sched/cpu_thread.h \
 	src/sched/evloop.c \
 	src/sched/evloop.h \
+	src/sched/host_topology.c \
+	src/sched/host_topology.h \
+	src/sched/numa.c \
+	src/sched/numa.h \
 	src/sched/placement.c \
 	src/sched/placement.h \
+	src/sched/placement_plan.c \
+	src/sched/placement_plan.h \
 	src/sched/timer.c \
 	src/sched/timer.h \
 	src/sched/timer_queue.h

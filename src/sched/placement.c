@@ -1,26 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * hwloc's view of the host, cut down to the CPUs this process may use (cgroup, taskset). Loading it takes milliseconds,
- * so it is left alone when nothing is to be placed: "auto" looks at the number of NUMA nodes in sysfs first.
- */
-#define _GNU_SOURCE
 #include "sched/placement.h"
 
 #include <hwloc.h>
-#include <limits.h>
-#include <sched.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "sched/host_topology.h"
+#include "sched/placement_plan.h"
 #include "util/err.h"
 #include "util/log.h"
 
-static hwloc_topology_t topology; /* [const] after placement_init(); NULL: nothing is placed */
-static hwloc_cpuset_t *places;    /* [const] one per vCPU */
-static unsigned nr_places;        /* [const] */
-static unsigned nr_vcpus;         /* [const] */
-static unsigned host_cpus;        /* [const] */
+static hwloc_cpuset_t *places; /* [const] after placement_init(): one per vCPU; NULL: nothing is placed */
+static hwloc_cpuset_t others;  /* [const] where other threads go; NULL: anywhere */
+static struct placement_guest guest; /* [const] */
 
 int placement_parse(const char *text, struct placement *p, struct err *err)
 {
@@ -32,6 +25,7 @@ int placement_parse(const char *text, struct placement *p, struct err *err)
 		{ "none", PLACEMENT_NONE },
 		{ "spread", PLACEMENT_SPREAD },
 		{ "compact", PLACEMENT_COMPACT },
+		{ "node", PLACEMENT_NODE },
 	};
 
 	if (!strncmp(text, "cpus=", 5)) {
@@ -44,205 +38,187 @@ int placement_parse(const char *text, struct placement *p, struct err *err)
 			return 0;
 		}
 	}
-	return err_set(err, "unknown placement '%s': use spread, compact, none, auto or cpus=LIST", text);
+	return err_set(err, "unknown placement '%s': use spread, compact, node, none, auto or cpus=LIST", text);
 }
 
 unsigned placement_host_cpus(void)
 {
-	cpu_set_t set;
-
-	if (!host_cpus)
-		host_cpus = sched_getaffinity(0, sizeof(set), &set) ? (unsigned)sysconf(_SC_NPROCESSORS_ONLN)
-								     : (unsigned)CPU_COUNT(&set);
-	return host_cpus;
+	return host_cpus();
 }
 
-static int load(struct err *err)
+static bool binds_memory(void)
 {
-	hwloc_bitmap_t allowed;
-
-	if (topology)
-		return 0;
-	if (hwloc_topology_init(&topology))
-		goto fail;
-	if (hwloc_topology_load(topology))
-		goto fail_destroy;
-	allowed = hwloc_bitmap_alloc();
-	if (!allowed)
-		goto fail_destroy;
-	if (!hwloc_get_cpubind(topology, allowed, HWLOC_CPUBIND_PROCESS))
-		hwloc_topology_restrict(topology, allowed, 0);
-	hwloc_bitmap_free(allowed);
-	return 0;
-
-fail_destroy:
-	hwloc_topology_destroy(topology);
-	topology = NULL;
-fail:
-	return err_set(err, "cannot read the topology of the host");
+	for (unsigned i = 0; guest.numa && i < guest.numa->nr; i++)
+		if (guest.numa->node[i].host.policy != NUMA_DEFAULT)
+			return true;
+	return false;
 }
 
-static hwloc_obj_t pu(unsigned i)
+/* "auto" becomes "node" or "none". */
+static int decide(struct placement *p, struct err *err)
 {
-	return hwloc_get_obj_by_type(topology, HWLOC_OBJ_PU, i);
-}
+	bool may_have_nodes = host_may_have_nodes();
 
-static unsigned nr_pus(void)
-{
-	return (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
-}
-
-static void place_spread(void)
-{
-	hwloc_obj_t root = hwloc_get_root_obj(topology);
-
-	if (hwloc_distrib(topology, &root, 1, places, nr_vcpus, INT_MAX, 0))
-		return;
-	for (unsigned i = 0; i < nr_vcpus; i++)
-		hwloc_bitmap_singlify(places[i]);
-}
-
-static void place_compact(void)
-{
-	for (unsigned i = 0; i < nr_vcpus; i++)
-		places[i] = hwloc_bitmap_dup(pu(i % nr_pus())->cpuset);
-}
-
-static void place_on_nodes(void)
-{
-	unsigned nodes = (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE);
-
-	for (unsigned i = 0; i < nr_vcpus; i++)
-		places[i] = hwloc_bitmap_dup(hwloc_get_obj_by_type(topology, HWLOC_OBJ_NUMANODE, i % nodes)->cpuset);
-}
-
-static int place_listed(const char *list, struct err *err)
-{
-	unsigned next = 0;
-
-	for (const char *p = list;; p++) {
-		char *end;
-		unsigned long first = strtoul(p, &end, 10), last = first;
-
-		if (end == p)
-			goto bad;
-		if (*end == '-') {
-			p = end + 1;
-			last = strtoul(p, &end, 10);
-			if (end == p || last < first)
-				goto bad;
-		}
-		if (last > INT_MAX || (*end && *end != ','))
-			goto bad;
-		for (unsigned long cpu = first; cpu <= last; cpu++) {
-			hwloc_obj_t obj = hwloc_get_pu_obj_by_os_index(topology, (unsigned)cpu);
-
-			if (!obj)
-				return err_set(err, "there is no host CPU %lu that may be used ('--topology' lists them)", cpu);
-			if (next < nr_vcpus)
-				places[next++] = hwloc_bitmap_dup(obj->cpuset);
-		}
-		p = end;
-		if (!*p)
-			break;
-	}
-	for (unsigned i = next; i < nr_vcpus; i++)
-		places[i] = hwloc_bitmap_dup(places[i % next]);
-	return 0;
-
-bad:
-	return err_set(err, "'%s' is not a list of host CPUs such as 0-3,8", list);
-}
-
-static enum placement_policy decide(const struct placement *p)
-{
-	if (p->policy != PLACEMENT_AUTO)
-		return p->policy;
-	if (nr_vcpus > host_cpus || access("/sys/devices/system/node/node1", F_OK))
-		return PLACEMENT_NONE;
-	return PLACEMENT_AUTO;
-}
-
-int placement_init(const struct placement *p, unsigned nr, struct err *err)
-{
-	enum placement_policy policy;
-
-	nr_vcpus = nr;
-	placement_host_cpus();
-	policy = decide(p);
-	if (policy == PLACEMENT_NONE)
-		return 0;
-	if (load(err))
+	if (p->policy == PLACEMENT_AUTO && !may_have_nodes)
+		p->policy = PLACEMENT_NONE;
+	if ((p->policy != PLACEMENT_NONE || binds_memory()) && host_topology_load(err))
 		return -1;
-	places = calloc(nr, sizeof(*places));
+	if (p->policy == PLACEMENT_AUTO)
+		p->policy = host_nodes() > 1 && guest.cpus.nr <= host_cpus() ? PLACEMENT_NODE : PLACEMENT_NONE;
+	return 0;
+}
+
+int placement_init(const struct placement *p, const struct placement_guest *g, struct err *err)
+{
+	struct placement policy = *p;
+
+	guest = *g;
+	host_cpus();
+	if (decide(&policy, err))
+		return -1;
+	if (policy.policy == PLACEMENT_NONE)
+		return 0;
+	places = calloc(guest.cpus.nr, sizeof(*places));
 	if (!places)
 		return err_set(err, "out of memory");
-	nr_places = nr;
-	switch (policy) {
-	case PLACEMENT_SPREAD:
-		place_spread();
-		break;
-	case PLACEMENT_COMPACT:
-		place_compact();
-		break;
-	case PLACEMENT_CPUS:
-		return place_listed(p->cpus, err);
-	default:
-		place_on_nodes();
-		break;
-	}
+	if (placement_plan(&policy, &guest, places, err))
+		return -1;
+	others = placement_rest(places, guest.cpus.nr);
 	return 0;
 }
 
 void placement_fini(void)
 {
-	for (unsigned i = 0; i < nr_places; i++)
+	for (unsigned i = 0; places && i < guest.cpus.nr; i++)
 		hwloc_bitmap_free(places[i]);
 	free(places);
 	places = NULL;
-	nr_places = 0;
-	if (topology)
-		hwloc_topology_destroy(topology);
-	topology = NULL;
+	hwloc_bitmap_free(others);
+	others = NULL;
+	host_topology_free();
 }
 
 void placement_apply(unsigned index)
 {
-	if (index >= nr_places || !places[index])
+	if (!places || index >= guest.cpus.nr)
 		return;
-	if (hwloc_set_cpubind(topology, places[index], HWLOC_CPUBIND_THREAD))
+	if (hwloc_set_cpubind(host_topology, places[index], HWLOC_CPUBIND_THREAD))
 		warn("cannot bind CPU %u to its host CPU", index);
 }
 
-static void print_obj(FILE *out, hwloc_obj_t obj, int depth)
+void placement_apply_others(void)
 {
-	char type[64], attr[128], *cpus;
+	if (others && hwloc_set_cpubind(host_topology, others, HWLOC_CPUBIND_THREAD))
+		warn("cannot bind the threads of devices to host CPUs");
+}
 
-	hwloc_obj_type_snprintf(type, sizeof(type), obj, 1);
-	hwloc_obj_attr_snprintf(attr, sizeof(attr), obj, " ", 0);
-	hwloc_bitmap_list_asprintf(&cpus, obj->cpuset);
-	fprintf(out, "%*s%s%s%s%s  cpus %s\n", 2 * depth, "", type, *attr ? " (" : "", attr, *attr ? ")" : "", cpus);
-	free(cpus);
-	for (hwloc_obj_t m = obj->memory_first_child; m; m = m->next_sibling)
-		print_obj(out, m, depth + 1);
-	for (unsigned i = 0; i < obj->arity; i++)
-		print_obj(out, obj->children[i], depth + 1);
+static int bind_node(unsigned node, void *start, struct err *err)
+{
+	static const struct {
+		hwloc_membind_policy_t policy;
+		int flags;
+	} how[] = {
+		[NUMA_DEFAULT] = { HWLOC_MEMBIND_BIND, 0 },
+		[NUMA_PREFERRED] = { HWLOC_MEMBIND_BIND, 0 },
+		[NUMA_BIND] = { HWLOC_MEMBIND_BIND, HWLOC_MEMBIND_STRICT },
+		[NUMA_INTERLEAVE] = { HWLOC_MEMBIND_INTERLEAVE, 0 },
+	};
+	const struct numa_node *n = &guest.numa->node[node];
+	hwloc_nodeset_t set;
+	int ret;
+
+	if (!n->size || (n->host.policy == NUMA_DEFAULT && (!places || host_nodes() < 2)))
+		return 0;
+	set = placement_node_memory(guest.numa, node);
+	if (!set)
+		return err_set(err, "out of memory");
+	if (!hwloc_bitmap_isincluded(set, hwloc_topology_get_topology_nodeset(host_topology))) {
+		hwloc_bitmap_free(set);
+		return err_set(err, "node %u: the host does not have all of its host-nodes ('--topology' lists them)", node);
+	}
+	ret = hwloc_set_area_membind(host_topology, start, n->size, set, how[n->host.policy].policy,
+				     how[n->host.policy].flags | HWLOC_MEMBIND_BYNODESET);
+	hwloc_bitmap_free(set);
+	if (ret && n->host.policy == NUMA_BIND)
+		return err_set(err, "node %u: the host cannot bind memory to nodes", node);
+	if (ret)
+		warn("-numa: the memory of node %u cannot be placed on the host's nodes", node);
+	return 0;
+}
+
+int placement_bind_memory(void *ram, struct err *err)
+{
+	for (unsigned i = 0; host_topology && guest.numa && i < guest.numa->nr; i++)
+		if (bind_node(i, (uint8_t *)ram + numa_ram_start(guest.numa, i), err))
+			return -1;
+	return 0;
+}
+
+void placement_describe(char *text, size_t size)
+{
+	size_t len = 0;
+
+	text[0] = 0;
+	for (unsigned i = 0; places && i <= guest.cpus.nr && len < size; i++) {
+		bool last = i == guest.cpus.nr;
+		char *set = NULL;
+
+		hwloc_bitmap_list_asprintf(&set, last ? others : places[i]);
+		len += (size_t)snprintf(text + len, size - len, "%s%s", !i ? "" : last ? "|" : "/", set ? set : "?");
+		free(set);
+	}
+}
+
+static void print_set(FILE *out, const char *on, hwloc_const_bitmap_t set)
+{
+	char *text = NULL;
+
+	if (set)
+		hwloc_bitmap_list_asprintf(&text, set);
+	if (text)
+		fprintf(out, "%s %s\n", on, text);
+	else
+		fprintf(out, "anywhere\n");
+	free(text);
+}
+
+static void print_memory(FILE *out)
+{
+	static const char *const names[] = {
+		[NUMA_DEFAULT] = "on host node",
+		[NUMA_PREFERRED] = "preferably on host node",
+		[NUMA_BIND] = "bound to host node",
+		[NUMA_INTERLEAVE] = "interleaved over host node",
+	};
+
+	for (unsigned i = 0; guest.numa && i < guest.numa->nr; i++) {
+		const struct numa_node *n = &guest.numa->node[i];
+		hwloc_nodeset_t set = NULL;
+
+		if (n->host.policy != NUMA_DEFAULT || (places && host_nodes() > 1))
+			set = placement_node_memory(guest.numa, i);
+		fprintf(out, "  node %-3u %" PRIu64 " MiB ", i, n->size >> 20);
+		print_set(out, names[n->host.policy], set);
+		hwloc_bitmap_free(set);
+	}
 }
 
 int placement_print(FILE *out, struct err *err)
 {
-	if (load(err))
+	if (host_topology_load(err))
 		return -1;
-	fprintf(out, "Host:\n");
-	print_obj(out, hwloc_get_root_obj(topology), 1);
+	host_topology_print(out);
 	fprintf(out, "Guest CPUs:\n");
-	for (unsigned i = 0; i < nr_vcpus; i++) {
-		char *cpus = NULL;
-
-		if (i < nr_places && places[i])
-			hwloc_bitmap_list_asprintf(&cpus, places[i]);
-		fprintf(out, "  CPU %-4u %s %s\n", i, cpus ? "on host CPU" : "anywhere", cpus ? cpus : "");
-		free(cpus);
+	for (unsigned i = 0; i < guest.cpus.nr; i++) {
+		fprintf(out, "  CPU %-4u ", i);
+		if (guest.numa && guest.numa->nr)
+			fprintf(out, "node %-3u ", guest.numa->node_of_cpu[i]);
+		print_set(out, "on host CPU", places ? places[i] : NULL);
 	}
+	if (guest.numa && guest.numa->nr)
+		fprintf(out, "Guest memory:\n");
+	print_memory(out);
+	fprintf(out, "Other threads:\n  ");
+	print_set(out, "on host CPU", others);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "mem/tlb.h"
 #include "sched/clock.h"
 #include "sched/cpu_thread.h"
+#include "sched/placement.h"
 #include "tcg/cache/tb.h"
 #include "util/err.h"
 #include "util/futex.h"
@@ -173,9 +174,11 @@ int vcpus_create(const struct vcpu_config *config, struct err *err)
 		return err_set(err, "out of memory");
 	for (unsigned i = 0; i < config->nr; i++) {
 		nr_vcpus = i + 1;
+		placement_apply(i); /* what it is made of is first touched where it will run */
 		if (create_one(i, config, err) < 0)
 			return -1;
 	}
+	placement_apply_others();
 	aspace_set_listener(map_changed);
 	rcu_set_nudge(quiesce_kick); /* from here on vcpus[] is as it stays */
 	return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ACPI tables of the PC board: RSDP, XSDT, RSDT, FADT, FACS, MADT, HPET, DSDT (ACPI 6.4, chapter 5).
+ * ACPI tables of the PC board: RSDP, XSDT, RSDT, FADT, FACS, MADT, HPET, SRAT, SLIT, DSDT (ACPI 6.4, chapter 5).
  * Owner: the caller's buffers; single thread, before start or with the machine stopped.
  */
 #ifndef COHORT_HW_FW_ACPI_H
@@ -11,12 +11,15 @@
 #define ACPI_RSDP_SIZE 36
 
 struct aml;
+struct numa;
 
 struct acpi_config {
 	unsigned nr_cpus;
 	const uint32_t *apic_ids; /* by CPU index */
 	unsigned nr_serial;       /* COM1... that exist, a bit each */
 	bool hpet;
+	const struct numa *numa;  /* NULL: no SRAT, no SLIT */
+	uint64_t low_ram;         /* bytes of RAM below 4 GiB; the rest starts there */
 };
 
 /*

@@ -15,12 +15,14 @@
 
 struct chardev;
 struct err;
+struct numa;
 struct pc;
 
 struct pc_config {
 	const char *kernel;                     /* see hw/fw/boot_image.h; NULL: the CPUs start at the reset vector */
 	const char *initrd, *cmdline;           /* may be NULL */
 	bool no_hpet, no_acpi;
+	const struct numa *numa;                /* NULL: the guest is not told of nodes */
 	struct chardev *serial[PC_SERIAL_PORTS]; /* NULL: no such port */
 	struct chardev *debugcon;               /* may be NULL */
 	bool testdev;

@@ -53,7 +53,8 @@ static int load_acpi(struct pc *pc, struct err *err)
 {
 	uint8_t rsdp[ACPI_RSDP_SIZE], *buf = malloc(PC_ACPI_SIZE);
 	uint32_t *ids = calloc(nr_vcpus, sizeof(ids[0]));
-	struct acpi_config cfg = {.nr_cpus = nr_vcpus, .apic_ids = ids, .hpet = !pc->config.no_hpet};
+	struct acpi_config cfg = {.nr_cpus = nr_vcpus, .apic_ids = ids, .hpet = !pc->config.no_hpet,
+				  .numa = pc->config.numa, .low_ram = pc->low_ram};
 	long len = -1;
 
 	for (unsigned i = 0; ids && i < nr_vcpus; i++)
