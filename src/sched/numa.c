@@ -138,12 +138,3 @@ int numa_finish(struct numa *n, const struct guest_cpus *cpus, uint64_t ram_size
 		return -1;
 	return finish_distances(n, err);
 }
-
-uint64_t numa_ram_start(const struct numa *n, unsigned node)
-{
-	uint64_t start = 0;
-
-	for (unsigned i = 0; i < node; i++)
-		start += n->node[i].size;
-	return start;
-}

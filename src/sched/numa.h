@@ -61,6 +61,13 @@ void numa_init(struct numa *n);
 int must_check numa_finish(struct numa *n, const struct guest_cpus *cpus, uint64_t ram_size, struct err *err);
 
 /* Where in RAM a node's memory starts: the nodes lie one after the other. */
-uint64_t numa_ram_start(const struct numa *n, unsigned node);
+static inline uint64_t numa_ram_start(const struct numa *n, unsigned node)
+{
+	uint64_t start = 0;
+
+	for (unsigned i = 0; i < node; i++)
+		start += n->node[i].size;
+	return start;
+}
 
 #endif

@@ -61,6 +61,37 @@ test_mem_256m() { boot_mem 256M 180000 262144; }
 test_mem_3g() { boot_mem 3G 2900000 3145728; }
 test_mem_8g() { boot_mem 8G 7900000 8388608; }
 
+# numa_node NODE CPUS DISTANCES MIN_KB MAX_KB: what the guest says of a node.
+numa_node() {
+	local line kb
+	line=$(grep "^NODE $1 " "$work/console") || failed "the guest has no node $1"
+	[[ $line == *" cpus=$2 distances=$3 "* ]] || failed "'$line', expected CPUs $2, distances $3"
+	kb=${line##*kb=}
+	[ "$kb" -ge "$4" ] && [ "$kb" -le "$5" ] || failed "node $1 has $kb kB, expected $4 to $5"
+}
+
+# Node 1 lies on both sides of the hole below 4 GiB; node 2 has memory only.
+test_numa() {
+	boot "$work/console" "$limit" 4,sockets=2,cores=2 5G "cohort.run=numa" -no-reboot \
+		-numa node,cpus=0,cpus=2,memdev=a -numa node,cpus=1,cpus=3,mem=3584M -numa node,mem=512M \
+		-object memory-backend-ram,id=a,size=1G,host-nodes=0,policy=bind \
+		-numa dist,src=0,dst=1,val=21 -numa dist,src=0,dst=2,val=31 -numa dist,src=1,dst=2,val=41
+	check_boot "$work/console" 4
+	check_result "$work/console" numa
+	numa_node 0 0,2 10/21/31 800000 1048576
+	numa_node 1 1,3 21/10/41 3400000 3670016
+	numa_node 2 "" 31/41/10 400000 524288
+}
+
+# A node of the host's that is not there.
+test_numa_host_node_missing() {
+	boot "$work/console" 20 1 512M "cohort.run=none" -numa node,memdev=a \
+		-object memory-backend-ram,id=a,size=512M,host-nodes=63,policy=bind
+	[ "$status" = 1 ] || failed "exit status $status"
+	grep -q '^cohort: -numa: node 0: the host does not have all of its host-nodes' "$work/console.err" ||
+		failed "$(tail -n 1 "$work/console.err")"
+}
+
 test_poweroff() {
 	boot "$work/console" "$limit" 4 512M "cohort.run=none" -no-reboot
 	check_boot "$work/console" 4

@@ -6,6 +6,7 @@
 #include "hw/fw/acpi.h"
 #include "hw/fw/aml.h"
 #include "hw/pc/pc_map.h"
+#include "sched/numa.h"
 
 #define BASE 0x7fe0000u
 #define MAX 0x20000u
@@ -160,6 +161,95 @@ static void hpet_table_only_with_the_device(void **state)
 	assert_null(find("HPET"));
 }
 
+/* SRAT entries of a type, one after the other; NULL: no more. */
+static const uint8_t *next_entry(const uint8_t *srat, const uint8_t *from, unsigned type)
+{
+	const uint8_t *end = srat + get(srat + 4, 4), *p = from ? from + from[1] : srat + 48;
+
+	for (; p < end; p += p[1]) {
+		assert_in_range(p[1], 16, 40);
+		if (p[0] == type)
+			return p;
+	}
+	assert_ptr_equal(p, end);
+	return NULL;
+}
+
+static void build_with_nodes(struct numa *numa, unsigned cpus, uint64_t low_ram)
+{
+	struct acpi_config cfg = {.nr_cpus = cpus, .apic_ids = ids, .numa = numa, .low_ram = low_ram};
+
+	for (unsigned i = 0; i < ARRAY_LEN(ids); i++)
+		ids[i] = 2 * i;
+	used = acpi_build(&cfg, BASE, buf, MAX, rsdp);
+	assert_in_range(used, 1, MAX);
+}
+
+/* 5 GiB: node 0 has 1 GiB, node 1 the 4 that lie on both sides of the hole. */
+static void srat_and_slit_describe_the_nodes(void **state)
+{
+	static struct numa numa;
+	const uint8_t *t, *e = NULL;
+	const struct {
+		unsigned node;
+		uint64_t start, size;
+	} memory[] = {{0, 0, 1ull << 30}, {1, 1ull << 30, 2ull << 30}, {1, 4ull << 30, 2ull << 30}};
+
+	(void)state;
+	memset(&numa, 0, sizeof(numa));
+	numa.nr = 2;
+	numa.node[0].size = 1ull << 30;
+	numa.node[1].size = 4ull << 30;
+	memset(numa.node_of_cpu, 1, sizeof(numa.node_of_cpu));
+	numa.node_of_cpu[0] = 0;
+	numa.distance[0][0] = numa.distance[1][1] = 10;
+	numa.distance[0][1] = 21;
+	numa.distance[1][0] = 31;
+	build_with_nodes(&numa, 200, 3ull << 30);
+	t = find("SRAT");
+	assert_non_null(t);
+	assert_int_equal(get(t + 36, 4), 1);
+	for (unsigned cpu = 0; cpu < 128; cpu++) { /* APIC ids to 254 */
+		e = next_entry(t, e, 0);
+		assert_non_null(e);
+		assert_int_equal(e[2], cpu != 0);
+		assert_int_equal(e[3], 2 * cpu);
+		assert_int_equal(get(e + 4, 4), 1);
+	}
+	assert_null(next_entry(t, e, 0));
+	e = NULL;
+	for (unsigned cpu = 128; cpu < 200; cpu++) {
+		e = next_entry(t, e, 2);
+		assert_non_null(e);
+		assert_int_equal(get(e + 4, 4), 1);
+		assert_int_equal(get(e + 8, 4), 2 * cpu);
+		assert_int_equal(get(e + 12, 4), 1);
+	}
+	assert_null(next_entry(t, e, 2));
+	e = NULL;
+	for (unsigned i = 0; i < ARRAY_LEN(memory); i++) {
+		e = next_entry(t, e, 1);
+		assert_non_null(e);
+		assert_int_equal(get(e + 2, 4), memory[i].node);
+		assert_int_equal(get(e + 8, 8), memory[i].start);
+		assert_int_equal(get(e + 16, 8), memory[i].size);
+		assert_int_equal(get(e + 28, 4), 1);
+	}
+	assert_null(next_entry(t, e, 1));
+	t = find("SLIT");
+	assert_non_null(t);
+	assert_int_equal(get(t + 36, 8), 2);
+	assert_memory_equal(t + 44, ((uint8_t[]){10, 21, 31, 10}), 4);
+}
+
+static void no_nodes_no_srat(void **state)
+{
+	(void)state;
+	build(4, true);
+	assert_null(find("SRAT"));
+	assert_null(find("SLIT"));
+}
+
 static void too_small_a_buffer_fails(void **state)
 {
 	struct acpi_config cfg = {.nr_cpus = 4, .apic_ids = ids, .hpet = true};
@@ -307,6 +397,8 @@ int main(void)
 		cmocka_unit_test(fadt_names_the_fixed_hardware),
 		cmocka_unit_test(madt_lists_every_cpu),
 		cmocka_unit_test(hpet_table_only_with_the_device),
+		cmocka_unit_test(srat_and_slit_describe_the_nodes),
+		cmocka_unit_test(no_nodes_no_srat),
 		cmocka_unit_test(too_small_a_buffer_fails),
 		cmocka_unit_test(dsdt_is_well_formed),
 		cmocka_unit_test(aml_overflow_and_nesting_are_caught),

@@ -16,6 +16,7 @@ tests_unit_main_test_monitor_SOURCES = \
 tests_unit_main_test_monitor_LDADD = $(LIBS_MEM) $(CMOCKA_LIBS)
 tests_unit_main_test_options_SOURCES = \
 	src/main/keyval.c \
+	src/main/numa_options.c \
 	src/main/option_handlers.c \
 	src/main/options.c \
 	tests/unit/main/test_options.c

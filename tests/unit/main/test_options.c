@@ -108,6 +108,28 @@ static void bad_lines_name_the_option_and_the_remedy(void **state)
 		{ "-kernel k --stats=xml", "-stats: 'xml' should be text or json" },
 		{ "-kernel k --stats=json:", "-stats: a file name is missing" },
 		{ "-kernel k -rtc base=localtime", "-rtc: base: 'localtime' is not there" },
+		{ "-kernel k -numa hmat-lb,initiator=0", "-numa: 'hmat-lb' is unknown: use node, dist or cpu" },
+		{ "-kernel k -numa node,cpus=0-", "-numa: cpus: '0-' is not a range" },
+		{ "-kernel k -numa node,cpus=300", "-numa: cpus: 300 is too large" },
+		{ "-kernel k -numa node,nodeid=64", "-numa: nodeid: 64 is too large" },
+		{ "-kernel k -numa node,nodeid=1", "-numa: there is a node 1, but no node 0" },
+		{ "-kernel k -numa node,nodeid=0 -numa node,nodeid=0", "-numa: node 0 is there already" },
+		{ "-kernel k -smp 2 -numa node,cpus=0 -numa node,cpus=0-1", "-numa: CPU 0 has node 0 already" },
+		{ "-kernel k -smp 2 -numa node,cpus=0-2", "-numa: there is no CPU 2: -smp makes 2" },
+		{ "-kernel k -m 512 -numa node,mem=256M -numa node,mem=128M", "-numa: the nodes have 384 MiB of memory together" },
+		{ "-kernel k -numa node,mem=512M,memdev=a", "-numa: node 0: mem and memdev exclude each other" },
+		{ "-kernel k -numa node,memdev=a", "-numa: there is no -object with id=a" },
+		{ "-kernel k -object memory-backend-ram,id=a,size=512M", "-object: 'a' is not used" },
+		{ "-kernel k -object memory-backend-file,id=a,size=512M", "-object: there is no object 'memory-backend-file'" },
+		{ "-kernel k -object memory-backend-ram,id=a", "-object: a memory backend needs an id and a size" },
+		{ "-kernel k -object memory-backend-ram,id=a,size=1G,policy=bind", "-object: a: policy needs host-nodes" },
+		{ "-kernel k -object memory-backend-ram,id=a,size=1G,host-nodes=0", "-object: a: host-nodes needs policy" },
+		{ "-kernel k -object memory-backend-ram,id=a,size=1G,policy=near", "-object: policy: 'near' should be" },
+		{ "-kernel k -numa dist,src=0,dst=1,val=9", "-numa: val: a distance is" },
+		{ "-kernel k -numa dist,src=0", "-numa: dist needs src, dst and val" },
+		{ "-kernel k -numa node -numa cpu,node-id=0,core-id=7", "-numa: cpu: -smp makes no such CPU" },
+		{ "-kernel k -numa cpu,core-id=0", "-numa: cpu needs a node-id" },
+		{ "-kernel k -numa cpu,node-id=0", "-numa: CPU 0: there is no node 0" },
 		{ "-kernel k -placement wide", "-placement: unknown placement 'wide'" },
 		{ "-kernel k -drive file=x", "-drive: there are no disks yet" },
 		{ "-kernel k -net", "-net: an argument is missing" },
@@ -228,6 +250,30 @@ static void help_ends_successfully(void **state)
 	}
 }
 
+static void nodes_are_put_together(void **state)
+{
+	const struct numa *n = &o.numa.numa;
+
+	(void)state;
+	parse_ok("-kernel k -smp 4 -m 1G -numa node,cpus=0,cpus=2-3,memdev=b -numa node,memdev=a,cpus=1"
+		 " -object memory-backend-ram,id=a,size=256M,host-nodes=0-1,policy=interleave"
+		 " -object memory-backend-ram,id=b,size=768M -numa dist,src=0,dst=1,val=30");
+	assert_int_equal(n->nr, 2);
+	assert_memory_equal(n->node_of_cpu, ((uint8_t[]){ 0, 1, 0, 0 }), 4);
+	assert_int_equal(n->node[0].size, 768ull << 20);
+	assert_int_equal(n->node[0].host.policy, NUMA_DEFAULT);
+	assert_int_equal(n->node[1].size, 256ull << 20);
+	assert_int_equal(n->node[1].host.policy, NUMA_INTERLEAVE);
+	assert_int_equal(n->node[1].host.nodes, 3);
+	assert_int_equal(n->distance[1][0], 30);
+	parse_ok("-kernel k -smp 4,sockets=2,cores=1,threads=2 -numa node -numa node -numa cpu,node-id=1,socket-id=0"
+		 " -numa cpu,node-id=0,socket-id=1");
+	assert_memory_equal(n->node_of_cpu, ((uint8_t[]){ 1, 1, 0, 0 }), 4);
+	assert_int_equal(n->node[1].size, 256ull << 20);
+	parse_ok("-kernel k -smp 2");
+	assert_int_equal(n->nr, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +284,7 @@ int main(void)
 		cmocka_unit_test(console_defaults_follow_the_display),
 		cmocka_unit_test(observation_options),
 		cmocka_unit_test(help_ends_successfully),
+		cmocka_unit_test(nodes_are_put_together),
 	};
 
 	return RUN_TESTS(tests);
