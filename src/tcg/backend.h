@@ -61,6 +61,7 @@ enum backend_status { BACKEND_OK, BACKEND_NO_ROOM /* code buffer too small */, B
 #define BACKEND_GFNI 0x800u
 #define BACKEND_VAES 0x1000u
 #define BACKEND_VCLMUL 0x2000u
+#define BACKEND_EVEX 0x4000u    /* evex: AVX-512 F, BW, DQ, VL, CD */
 
 struct backend {
 	const char *name;

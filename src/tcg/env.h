@@ -13,8 +13,17 @@
 #include "util/types.h"
 
 #define TCG_NR_GREG 16 /* integer globals */
-#define TCG_NR_VREG 16 /* vector globals */
-#define TCG_VREG_BYTES 32
+#define TCG_NR_VREG 16  /* vector globals: what most operations can name */
+#define TCG_NR_ZREG 32  /* vector registers: the others belong to IR_EVEX alone */
+#define TCG_NR_KREG 8   /* mask registers, likewise */
+#define TCG_VREG_BYTES 64
+#define TCG_NR_VSAVE 10
+
+/* Parts of the vector state that may be something else than 0, env.vec_used; bits as in a component bitmap of XSAVE. */
+#define TCG_VEC_MASKS 0x20u /* kreg */
+#define TCG_VEC_WIDE 0x40u  /* bits 511:256 of any vector register */
+#define TCG_VEC_MORE 0x80u  /* vector registers 31:16 */
+#define TCG_VEC_ALL (TCG_VEC_MASKS | TCG_VEC_WIDE | TCG_VEC_MORE)
 
 #define TCG_JC_BITS 16
 #define TCG_JC_SIZE (1u << TCG_JC_BITS)
@@ -35,7 +44,7 @@ union tcg_vreg {
 	uint64_t q[TCG_VREG_BYTES / 8];
 	float f[TCG_VREG_BYTES / 4];
 	double d[TCG_VREG_BYTES / 8];
-} __attribute__((aligned(32)));
+} __attribute__((aligned(64)));
 
 struct tcg_env {
 	/* First line: what blocks touch most. */
@@ -73,11 +82,13 @@ struct tcg_env {
 	uint64_t bounce_ram[2];       /* RAM offsets (or gpa) of the one or two pieces */
 	uint8_t bounce[64] __attribute__((aligned(64)));
 
-	union tcg_vreg vreg[TCG_NR_VREG] __attribute__((aligned(64)));
+	union tcg_vreg vreg[TCG_NR_ZREG];
+	uint64_t kreg[TCG_NR_KREG];
 	uint32_t mxcsr;               /* guest vector control/status while not in the host's register */
+	uint32_t vec_used;            /* TCG_VEC_*: whoever may put something there sets the bits; XSAVE looks what really is there, and clears them */
 	uint32_t fpu_in_host;         /* the host FPU holds the guest's stack-FPU state (this thread runs a native engine) */
 	uint8_t fpu_image[512] __attribute__((aligned(64))); /* FXSAVE-format image of the stack FPU otherwise (x87 part only) */
-	uint8_t vsave[TCG_NR_VREG][TCG_VREG_BYTES] __attribute__((aligned(64))); /* back end: vector temporaries */
+	uint8_t vsave[TCG_NR_VSAVE][TCG_VREG_BYTES] __attribute__((aligned(64))); /* back end: vector temporaries */
 
 	/* [owner] level-0 TLB slots, by MMU mode, access kind (0 read, 1 write) and slot number */
 	struct tlb_slot l0[TLB_NR_MODES][2][TLB_L0_SLOTS] __attribute__((aligned(64)));

@@ -93,4 +93,6 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/x86_x87.c \
 	src/vcpu/x86/x86_x87.h \
 	src/vcpu/x86/x86_xstate.c \
-	src/vcpu/x86/x86_xstate.h
+	src/vcpu/x86/x86_xstate.h \
+	src/vcpu/x86/x86_zmm.c \
+	src/vcpu/x86/x86_zmm.h

@@ -326,7 +326,8 @@ bool ir_vex_eval(struct tcg_env *env, enum ir_vop op, bool wide, union tcg_vreg 
 		return false;
 	if (!wide)
 		memset(&v.r.x[1], 0, sizeof(v.r.x[1]));
-	memcpy(d, &v.r, sizeof(*d));
+	memset(d, 0, sizeof(*d));
+	memcpy(d, &v.r, sizeof(v.r));
 	return true;
 }
 

@@ -128,6 +128,7 @@ enum x86_vector { X86_DE, X86_DB, X86_NMI, X86_BP, X86_OF, X86_BR, X86_UD, X86_N
 #define X86_TB_FSGSBASE 0x00080000u
 #define X86_TB_IOPL 0x00100000u    /* CPL <= IOPL: CLI, STI, IN, OUT allowed without a look at the TSS (VM: IOPL == 3) */
 #define X86_TB_AVX 0x08000000u     /* XCR0 has AVX, and so SSE */
+#define X86_TB_AVX512 0x10000000u  /* XCR0 has AVX-512's components, and so AVX */
 #define X86_TB_SHADOW 0x00200000u  /* first instruction after STI / MOV SS: one instruction, then look at events */
 
 #define X86_TB_BP 0x00800000u      /* an instruction breakpoint is enabled: each instruction looks for it */

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "vcpu/x86/decode/decode.h"
 #include "vcpu/x86/x86_cpu.h"
 
 struct err;
@@ -47,7 +48,7 @@ static inline bool x86_offers(const struct x86_cpu *c, enum x86_cpuid_bit bit)
 /* State components that XSETBV accepts. */
 static inline uint64_t x86_xcr0_supported(const struct x86_cpu *c)
 {
-	return 3 | (x86_offers(c, X86_CPUID_AVX) ? 4 : 0) | (x86_offers(c, X86_CPUID_PKU) ? 0x200 : 0);
+	return 3 | (x86_offers(c, X86_CPUID_AVX) ? 4 : 0) | (x86_has(c, X86_F_AVX512F) ? 0xe0 : 0) | (x86_offers(c, X86_CPUID_PKU) ? 0x200 : 0);
 }
 
 struct x86_cpuid_regs {

@@ -79,6 +79,20 @@ static void dump_fpu(const struct tcg_env *env, FILE *out)
 		fprintf(out, "XMM%02u=%016" PRIx64 " %016" PRIx64 "%c", i, env->vreg[i].q[1], env->vreg[i].q[0], i & 1 ? '\n' : ' ');
 }
 
+/* What AVX-512 adds, if the guest has used it. */
+static void dump_wide(const struct tcg_env *env, FILE *out)
+{
+	if (!env->vec_used)
+		return;
+	for (unsigned i = 0; i < TCG_NR_ZREG; i++) {
+		fprintf(out, "ZMM%02u=", i);
+		for (unsigned k = ARRAY_LEN(env->vreg[i].q); k-- > 0;)
+			fprintf(out, "%016" PRIx64 "%c", env->vreg[i].q[k], k ? ' ' : '\n');
+	}
+	for (unsigned i = 0; i < TCG_NR_KREG; i++)
+		fprintf(out, "K%u=%016" PRIx64 "%c", i, env->kreg[i], (i & 3) == 3 ? '\n' : ' ');
+}
+
 void x86_dump(const struct vcpu *v, FILE *out)
 {
 	const struct x86_cpu *c = (const struct x86_cpu *)v;
@@ -88,4 +102,5 @@ void x86_dump(const struct vcpu *v, FILE *out)
 	dump_flags(c, out);
 	dump_system(c, out);
 	dump_fpu(&v->env, out);
+	dump_wide(&v->env, out);
 }

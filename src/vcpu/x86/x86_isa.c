@@ -94,7 +94,8 @@ static uint32_t control_flags(const struct x86_cpu *c)
 	uint32_t cr4 = bit(c->cr4, X86_CR4_OSFXSR, X86_TB_OSFXSR) | bit(c->cr4, X86_CR4_OSXSAVE, X86_TB_OSXSAVE) |
 		       bit(c->cr4, X86_CR4_FSGSBASE, X86_TB_FSGSBASE);
 
-	return cr0 | cr4 | bit(c->efer, X86_EFER_LMA, X86_TB_LMA) | bit(c->xcr0, X86_XS_AVX, X86_TB_AVX);
+	return cr0 | cr4 | bit(c->efer, X86_EFER_LMA, X86_TB_LMA) | bit(c->xcr0, X86_XS_AVX, X86_TB_AVX) |
+	       bit(c->xcr0, X86_XS_AVX512, X86_TB_AVX512);
 }
 
 void x86_mode_update(struct x86_cpu *c)
@@ -215,6 +216,8 @@ static void reset(struct vcpu *v)
 		c->mtrr_def = 0xc06; /* no firmware runs: enabled, write-back by default, as one would leave them */
 	x86_fpu_reset(c);
 	memset(v->env.vreg, 0, sizeof(v->env.vreg));
+	memset(v->env.kreg, 0, sizeof(v->env.kreg));
+	v->env.vec_used = 0;
 	atomic_store(&v->env.request, 0);
 	v->env.exit_code = TCG_EXIT_EVENT;
 	v->exec->one_shot = false;

@@ -52,36 +52,43 @@ void x86_fpu_written(struct tcg_env *env)
 	tcg_backend->fpu_load(env);
 }
 
-/* AVX, and PKRU at the offset it has everywhere. */
+/* Any offsets would do, CPUID tells them. These are Intel's. */
+static const struct {
+	uint16_t size, offset;
+} components_at[X86_XSC_COUNT] = {
+	[X86_XSC_AVX] = { 256, X86_XS_EXTENDED }, [X86_XSC_OPMASK] = { 64, 1088 },     [X86_XSC_ZMM] = { 512, 1152 },
+	[X86_XSC_ZMM_MORE] = { 1024, 1664 },      [X86_XSC_PKRU] = { 8, 2688 },
+};
+
 uint32_t x86_xsave_component(unsigned i, uint32_t *offset)
 {
-	switch (i) {
-	case 2:
-		*offset = X86_XS_EXTENDED;
-		return X86_XS_AVX_SIZE;
-	case 9:
-		*offset = X86_XS_PKRU_OFFSET;
-		return 8;
-	default:
-		*offset = 0;
-		return 0;
-	}
+	if (i >= X86_XSC_COUNT)
+		return *offset = 0;
+	*offset = components_at[i].offset;
+	return components_at[i].size;
+}
+
+uint32_t x86_xsave_offset(unsigned i, bool compact, uint64_t components)
+{
+	uint32_t offset = X86_XS_EXTENDED;
+
+	if (!compact)
+		return components_at[i].offset;
+	for (unsigned k = 2; k < i; k++)
+		if (components >> k & 1)
+			offset += components_at[k].size;
+	return offset;
 }
 
 uint32_t x86_xsave_size(uint64_t components, bool compact)
 {
 	uint32_t size = X86_XS_EXTENDED;
 
-	for (unsigned i = 2; i < 63; i++) {
-		uint32_t offset, n;
+	for (unsigned i = 2; i < X86_XSC_COUNT; i++) {
+		uint32_t end = x86_xsave_offset(i, compact, components) + components_at[i].size;
 
-		if (!(components >> i & 1))
-			continue;
-		n = x86_xsave_component(i, &offset);
-		if (compact)
-			size += n;
-		else if (size < offset + n)
-			size = offset + n;
+		if ((components >> i & 1) && size < end)
+			size = end;
 	}
 	return size;
 }

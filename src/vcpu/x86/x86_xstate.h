@@ -25,13 +25,14 @@
 #define X86_XS_HEADER 512
 #define X86_XS_XCOMP_BV 520
 #define X86_XS_EXTENDED 576
-#define X86_XS_AVX_SIZE 256
-#define X86_XS_PKRU_OFFSET 2688
 
+/* State components: bits of XCR0 and of an area's header; the numbers of those outside the FXSAVE area. */
 #define X86_XS_X87 1u
 #define X86_XS_SSE 2u
 #define X86_XS_AVX 4u
+#define X86_XS_AVX512 0xe0u
 #define X86_XS_PKRU 0x200u
+enum x86_xs_component { X86_XSC_AVX = 2, X86_XSC_OPMASK = 5, X86_XSC_ZMM, X86_XSC_ZMM_MORE, X86_XSC_PKRU = 9, X86_XSC_COUNT };
 #define X86_XCOMP_COMPACT (1ull << 63)
 
 #define X86_MXCSR_INIT 0x1f80u
@@ -88,5 +89,7 @@ void x86_fpu_written(struct tcg_env *env);
 uint32_t x86_xsave_size(uint64_t components, bool compact);
 /* Size of state component i >= 2 and its offset in the standard form. */
 uint32_t x86_xsave_component(unsigned i, uint32_t *offset);
+/* Offset of component i in an area, the compacted form of which holds these components. */
+uint32_t x86_xsave_offset(unsigned i, bool compact, uint64_t components);
 
 #endif

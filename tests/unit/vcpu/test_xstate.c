@@ -226,6 +226,100 @@ static void test_xrstor(void **state)
 	assert_int_equal(env->mxcsr, X86_MXCSR_INIT);
 }
 
+/* ---- AVX-512 */
+
+static void fill_wide(void)
+{
+	for (unsigned i = 0; i < TCG_NR_ZREG; i++)
+		for (unsigned k = 0; k < 8; k++)
+			env->vreg[i].q[k] = 0x0101010101010101ull * i + k + 1;
+	for (unsigned i = 0; i < TCG_NR_KREG; i++)
+		env->kreg[i] = 0x8000000000000001ull + i;
+	env->vec_used = TCG_VEC_ALL;
+}
+
+static void clear_wide(void)
+{
+	memset(env->vreg, 0, sizeof(env->vreg));
+	memset(env->kreg, 0, sizeof(env->kreg));
+	env->vec_used = 0;
+}
+
+static void wide_round(unsigned save, unsigned mask_at)
+{
+	union tcg_vreg vreg[TCG_NR_ZREG];
+	uint64_t kreg[TCG_NR_KREG];
+
+	fill_wide();
+	memcpy(vreg, env->vreg, sizeof(vreg));
+	memcpy(kreg, env->kreg, sizeof(kreg));
+	memset(mem + AREA, 0, 2696);
+	assert_runs(x86_rt_xsave(env, AREA, 8, save));
+	assert_int_equal(get64(AREA + 512), 0xe6);
+	assert_int_equal(get64(AREA + mask_at + 8), kreg[1]);
+	clear_wide();
+	assert_runs(x86_rt_xrstor(env, AREA, 8, 0));
+	assert_memory_equal(env->vreg, vreg, sizeof(vreg));
+	assert_memory_equal(env->kreg, kreg, sizeof(kreg));
+	assert_int_equal(env->vec_used, TCG_VEC_ALL);
+}
+
+static void test_wide_components_go_and_come_back(void **state)
+{
+	(void)state;
+	xsave_on(0xe7);
+	ask(0xe6);
+	wide_round(0, 1088);
+	wide_round(2, 832);
+}
+
+static void test_wide_components_not_in_use_are_not_stored(void **state)
+{
+	(void)state;
+	xsave_on(0xe7);
+	ask(0xe7);
+	clear_wide();
+	env->vreg[20].q[3] = 7; /* a vector of the upper half, without its own upper half; nothing else, whatever vec_used allows */
+	env->vec_used = TCG_VEC_ALL;
+	memset(mem + AREA, 0, 2696);
+	assert_runs(x86_rt_xsave(env, AREA, 8, 3));
+	assert_int_equal(get64(AREA + 512), 0x80);
+	assert_int_equal(env->vec_used, TCG_VEC_MORE);
+	assert_int_equal(get64(AREA + 832 + 64 + 512 + 4 * 64 + 24), 7);
+	clear_wide();
+	assert_runs(x86_rt_xsave(env, AREA, 8, 3));
+	assert_int_equal(get64(AREA + 512), 0);
+	assert_int_equal(env->vec_used, 0);
+}
+
+static void test_wide_components_are_initialized(void **state)
+{
+	(void)state;
+	xsave_on(0xe7);
+	ask(0x40);
+	fill_wide();
+	memset(mem + AREA, 0, 576);
+	assert_runs(x86_rt_xrstor(env, AREA, 8, 0));
+	for (unsigned i = 0; i < TCG_NR_ZREG; i++)
+		assert_true(env->vreg[i].q[4] == (i < 16 ? 0 : 0x0101010101010101ull * i + 5));
+	assert_true(env->vreg[2].q[3] == 0x0202020202020206ull);
+	ask(0xe0);
+	assert_runs(x86_rt_xrstor(env, AREA, 8, 0));
+	assert_int_equal(env->vec_used, 0);
+	assert_true(env->vreg[31].q[0] == 0 && env->kreg[7] == 0);
+}
+
+static void test_areas_have_room_for_what_they_hold(void **state)
+{
+	(void)state;
+	assert_int_equal(x86_xsave_size(0x7, false), 832);
+	assert_int_equal(x86_xsave_size(0xe7, false), 2688);
+	assert_int_equal(x86_xsave_size(0x2e7, false), 2696);
+	assert_int_equal(x86_xsave_size(0x207, true), 840);
+	assert_int_equal(x86_xsave_size(0x2e7, true), 2440);
+	assert_int_equal(x86_xsave_offset(9, true, 0xe7), 2432);
+}
+
 static void test_xrstor_faults(void **state)
 {
 	(void)state;
@@ -301,6 +395,10 @@ int main(void)
 		cmocka_unit_test_setup(test_xrstor, rt_setup),
 		cmocka_unit_test_setup(test_xrstor_faults, rt_setup),
 		cmocka_unit_test_setup(test_xcr0, rt_setup),
+		cmocka_unit_test_setup(test_wide_components_go_and_come_back, rt_setup),
+		cmocka_unit_test_setup(test_wide_components_not_in_use_are_not_stored, rt_setup),
+		cmocka_unit_test_setup(test_wide_components_are_initialized, rt_setup),
+		cmocka_unit_test_setup(test_areas_have_room_for_what_they_hold, rt_setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, rt_end);

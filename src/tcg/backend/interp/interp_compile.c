@@ -11,7 +11,7 @@
 #include "util/bitops.h"
 
 #define SPILL_PLACES 15 /* spill[15] carries results of runtime routines */
-#define VSAVE_PLACES ((TCG_NR_VREG - 4) * TCG_VREG_BYTES / 8)
+#define VSAVE_PLACES ((TCG_NR_VSAVE - 4) * TCG_VREG_BYTES / 8)
 #define NO_PLACE     0xff
 
 struct compile {

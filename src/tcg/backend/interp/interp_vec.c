@@ -35,9 +35,10 @@ static void check(struct tcg_env *env, bool ok)
 		interp_isa->trap(env, GUEST_TRAP_VECTOR_FP);
 }
 
+/* 16 bytes leave the rest alone, 32 clear it. */
 static unsigned vec_size(const struct iop *op)
 {
-	return op->type == IR_V256 ? 32 : 16;
+	return op->type == IR_V256 ? sizeof(union tcg_vreg) : 16;
 }
 
 INTERP_OP(vmov)
@@ -51,12 +52,16 @@ INTERP_OP(vmov)
 		interp_commit(env, slow);
 	} else if (op->ka == IR_KIND_M) {
 		const void *p = interp_ptr(env, op, &slow);
-		uint8_t buf[32] = {0};
+		uint8_t buf[sizeof(union tcg_vreg)] = {0};
 
 		memcpy(buf, p, interp_imem(op)->size);
 		memcpy(vreg(env, op->d), buf, vec_size(op));
 	} else {
-		memmove(vreg(env, op->d), vreg(env, op->a), vec_size(op));
+		union tcg_vreg v = *vreg(env, op->a);
+
+		if (op->type == IR_V256)
+			memset(&v.b[32], 0, sizeof(v) - 32);
+		memcpy(vreg(env, op->d), &v, vec_size(op));
 	}
 	return op + 1;
 }

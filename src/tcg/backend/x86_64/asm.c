@@ -40,7 +40,8 @@ void as_u64(struct as *s, uint64_t v)
 	as_bytes(s, &v, 8);
 }
 
-static void modrm_mem(struct as *s, unsigned reg, struct rm m)
+/* disp8: a displacement of one byte means what it says. */
+static void modrm_mem(struct as *s, unsigned reg, struct rm m, bool disp8)
 {
 	unsigned r = (reg & 7) << 3, mod;
 
@@ -53,7 +54,7 @@ static void modrm_mem(struct as *s, unsigned reg, struct rm m)
 	if (m.disp == 0 && (m.base & 7) != R_BP)
 		mod = 0x00;
 	else
-		mod = fits8(m.disp) ? 0x40 : 0x80;
+		mod = disp8 && fits8(m.disp) ? 0x40 : 0x80;
 	if (m.index != R_NONE || (m.base & 7) == R_SP) {
 		as_u8(s, mod | r | 4);
 		as_u8(s, (unsigned)m.scale << 6 | (m.index == R_NONE ? 4u : m.index & 7u) << 3 | (m.base & 7));
@@ -69,7 +70,7 @@ static void modrm_mem(struct as *s, unsigned reg, struct rm m)
 static void modrm(struct as *s, unsigned reg, struct rm m)
 {
 	if (m.is_mem)
-		modrm_mem(s, reg, m);
+		modrm_mem(s, reg, m, true);
 	else
 		as_u8(s, 0xc0 | (reg & 7) << 3 | (m.base & 7));
 }
@@ -133,6 +134,26 @@ void as_vex(struct as *s, uint32_t op, unsigned reg, unsigned vvvv, struct rm m)
 	as_u8(s, ((op & OP_W) ? 0x80u : 0) | (~vvvv & 15) << 3 | ((op & OP_L) ? 4u : 0) | pp);
 	as_u8(s, op & 0xff);
 	modrm(s, reg, m);
+}
+
+void as_evex(struct as *s, uint32_t op, unsigned more, unsigned reg, unsigned vvvv, struct rm m)
+{
+	unsigned rex = rex_bits(reg, m), map = (op & OP_MAP) >> 8;
+	unsigned pp = (op & OP_66) ? 1 : (op & OP_F3) ? 2 : (op & OP_F2) ? 3 : 0;
+
+	if (!m.is_mem)
+		rex |= (m.base >> 4 & 1u) << 1;
+	if (m.gs)
+		as_u8(s, 0x65);
+	as_u8(s, 0x62);
+	as_u8(s, (~rex & 7) << 5 | (~reg >> 4 & 1) << 4 | map);
+	as_u8(s, ((op & OP_W) ? 0x80u : 0) | (~vvvv & 15) << 3 | 4 | pp);
+	as_u8(s, more | ((op & OP_L2) ? 0x40u : 0) | ((op & OP_L) ? 0x20u : 0) | (~vvvv >> 4 & 1) << 3);
+	as_u8(s, op & 0xff);
+	if (m.is_mem)
+		modrm_mem(s, reg, m, false);
+	else
+		modrm(s, reg, m);
 }
 
 /* Intel's recommended long NOPs (SDM volume 2, NOP). */

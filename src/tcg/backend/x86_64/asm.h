@@ -36,7 +36,8 @@ struct rm {
 #define OP_R8 0x8000u   /* the register operand is a byte register */
 #define OP_M8 0x10000u  /* the rm operand, if a register, is a byte register */
 #define OP_B8 (OP_R8 | OP_M8)
-#define OP_L 0x20000u   /* VEX.256 */
+#define OP_L 0x20000u   /* VEX.256; EVEX: length bit 0 */
+#define OP_L2 0x40000u  /* EVEX: length bit 1, 512 bits without OP_L */
 
 /* Opcodes used in several places. Those of the integer unit are the 32-bit forms; bit 0 clear makes them 8-bit. */
 #define OP_MOV_MR 0x89u
@@ -104,6 +105,10 @@ void as_op(struct as *s, uint32_t op, unsigned reg, struct rm m);
 void as_op_imm8(struct as *s, uint32_t op, unsigned reg, struct rm m, unsigned imm);
 /* VEX encoding: map, mandatory prefix, W and L from op, second source in vvvv (0 if there is none). */
 void as_vex(struct as *s, uint32_t op, unsigned reg, unsigned vvvv, struct rm m);
+/* EVEX encoding: besides, the last prefix byte's bits z, b and aaa. Register numbers up to 31; displacements are never compressed. */
+#define EVEX_Z 0x80u
+#define EVEX_B 0x10u
+void as_evex(struct as *s, uint32_t op, unsigned more, unsigned reg, unsigned vvvv, struct rm m);
 void as_nops(struct as *s, unsigned n);
 
 /* 64-bit moves and the like between registers and environment fields. */

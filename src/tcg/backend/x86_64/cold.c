@@ -46,8 +46,8 @@ static void trap_add(struct gen *g, struct backend_trap t)
 
 void trap_here(struct gen *g)
 {
-	trap_add(g, (struct backend_trap){ .host_off = as_off(&g->s), .pc_off = (uint32_t)(g->pc - g->ir->pc), .vec_out = g->v_out, .vec_out_high = g->v_level == VEC_256 ? g->v_out : 0,
-					   .flags_in_host = (g->fl_host & ~g->fl_mem) != 0 });
+	trap_add(g, (struct backend_trap){ .host_off = as_off(&g->s), .pc_off = (uint32_t)(g->pc - g->ir->pc), .vec_out = g->v_out,
+					   .vec_out_high = g->v_level >= VEC_256 ? g->v_out : 0, .flags_in_host = (g->fl_host & ~g->fl_mem) != 0 });
 }
 
 /* The copy of the access that runs on a bounce buffer or a code page, and the commit behind it. */

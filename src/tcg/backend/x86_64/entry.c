@@ -240,12 +240,12 @@ static void emit_trap(struct as *s, const struct guest_isa *isa)
 	as_bytes(s, "\x0f\x0b", 2); /* does not return */
 }
 
-long stubs_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t *rx, size_t size, struct err *err)
+long stubs_init(const struct guest_isa *isa, bool evex, uint8_t *rw, const uint8_t *rx, size_t size, struct err *err)
 {
 	struct as s = { .base = rw, .p = rw, .end = rw + size, .rx = rx };
 
 	stubs_isa = isa;
-	vec_emit(&s);
+	vec_emit(&s, evex);
 	emit_enter(&s);
 	emit_leave(&s);
 	emit_exits(&s);

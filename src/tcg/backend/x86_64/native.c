@@ -35,6 +35,15 @@ static const struct host_feature {
 	{ BACKEND_VAES, 7, 2, 9 }, { BACKEND_VCLMUL, 7, 2, 10 },
 };
 
+/* Foundation and what comes with it in the host's operating system's care: F, DQ, CD, BW, VL, and XCR0. */
+static bool host_has_evex(void)
+{
+	const uint32_t ebx = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
+	uint32_t r[4];
+
+	return __builtin_cpu_supports("avx512f") && __get_cpuid_count(7, 0, &r[0], &r[1], &r[2], &r[3]) && (r[1] & ebx) == ebx;
+}
+
 /* By CPUID, and what needs wide registers by the operating system as well. */
 static uint32_t native_lacks(void)
 {
@@ -48,6 +57,8 @@ static uint32_t native_lacks(void)
 		if (!__get_cpuid_count(f->leaf, 0, &r[0], &r[1], &r[2], &r[3]) || !(r[f->reg] >> f->bit & 1))
 			lacks |= f->what;
 	}
+	if (!host_has_evex())
+		lacks |= BACKEND_EVEX;
 	return lacks;
 }
 
@@ -68,7 +79,7 @@ static long native_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t 
 	if (signals_init(err))
 		return -1;
 	has_xsave = host_has_xsave();
-	return stubs_init(isa, rw, rx, size, err);
+	return stubs_init(isa, host_has_evex(), rw, rx, size, err);
 }
 
 /*

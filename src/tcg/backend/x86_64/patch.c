@@ -4,7 +4,7 @@
  *
  * The entry slot is one 8-byte NOP, 0f 1f 84 00 disp32, whose unused displacement is the distance from slot + 5 to the block's dead
  * stub: killing the block turns the slot into a jump there without looking anything up. Its SIB byte, unused too, tells who chains to
- * the block how long the check of vectors behind the slot is (bits 5:0) and for what level (7:6), see vec.c.
+ * the block how long the check of vectors behind the slot is (bits 4:0) and for what level (7:5), see vec.c.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -23,7 +23,7 @@ uint32_t entry_slot_emit(struct as *s)
 void entry_slot_check(struct as *s, uint32_t entry, uint32_t len, unsigned level)
 {
 	if (!s->overflow && len <= ENTRY_CHECK_MAX)
-		s->base[entry - ENTRY_SLOT_SIZE + SLOT_SIB] = (uint8_t)(level << 6 | len);
+		s->base[entry - ENTRY_SLOT_SIZE + SLOT_SIB] = (uint8_t)(level << 5 | len);
 }
 
 void dead_stub_emit(struct as *s, uint32_t entry, gva_t pc)
@@ -47,7 +47,7 @@ static void store_rel(uint8_t *rw_code, const struct backend_exit *exit, uint32_
  */
 static const uint8_t *behind_check(const uint8_t *target, unsigned vec)
 {
-	unsigned sib = target[SLOT_SIB], level = sib >> 6;
+	unsigned sib = target[SLOT_SIB], level = sib >> 5;
 
 	return target + ENTRY_SLOT_SIZE + (level <= vec ? sib & ENTRY_CHECK_MAX : 0);
 }

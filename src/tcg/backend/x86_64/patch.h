@@ -10,7 +10,7 @@
 #include "tcg/backend/x86_64/asm.h"
 
 #define ENTRY_SLOT_SIZE 8
-#define ENTRY_CHECK_MAX 63
+#define ENTRY_CHECK_MAX 31
 
 uint32_t entry_slot_emit(struct as *s); /* returns where dead_stub_emit() writes the stub's distance */
 /* The check of vectors behind the slot, at `entry`: so long, for that level. */

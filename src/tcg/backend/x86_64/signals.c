@@ -7,6 +7,7 @@
  * Async-signal-safety: the handler reads the block tables (tb_trap_lookup) of the block the thread is in, which cannot go away under it.
  */
 #define _GNU_SOURCE
+#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,9 +29,13 @@
 
 #define ALT_STACK_SIZE (64u << 10)
 
+/*
+ * The signal's frame has an XSAVE area of the standard format (Intel SDM volume 1, 13.4), where each part has its place, by CPUID leaf D. A
+ * part that is in its initial state, 0, is not there.
+ */
 #define XSAVE_HEADER 512u
-#define XSAVE_YMM 4u
-#define XSAVE_YMM_AT 576u
+enum frame_part { FRAME_YMM = 2, FRAME_MASKS = 5, FRAME_WIDE, FRAME_MORE, FRAME_PARTS }; /* state components */
+static uint32_t frame_at[FRAME_PARTS]; /* [const] after signals_init() */
 
 enum { TRAP_NO_DE = 0, TRAP_NO_GP = 13, TRAP_NO_PF = 14, TRAP_NO_MF = 16, TRAP_NO_AC = 17, TRAP_NO_XM = 19 };
 
@@ -62,27 +67,25 @@ static bool guest_trap_of(long trapno, enum guest_trap *trap)
 	}
 }
 
-/*
- * Bits 255:128 of vector n in a signal's frame, which is an XSAVE area of the standard format (Intel SDM volume 1, 13.4): NULL if they are
- * in their initial state, 0.
- */
-static const uint8_t *frame_high(const ucontext_t *uc, unsigned n)
+/* `bytes` bytes of number n of that part. */
+static void take_part(void *to, const ucontext_t *uc, enum frame_part part, unsigned n, size_t bytes)
 {
 	const uint8_t *area = (const uint8_t *)uc->uc_mcontext.fpregs;
 	uint64_t present;
 
 	memcpy(&present, area + XSAVE_HEADER, sizeof(present));
-	return (present & XSAVE_YMM) ? area + XSAVE_YMM_AT + 16 * n : NULL;
+	if (present >> part & 1)
+		memcpy(to, area + frame_at[part] + bytes * n, bytes);
+	else
+		memset(to, 0, bytes);
 }
 
-static void take_high(struct tcg_env *env, const ucontext_t *uc, unsigned n)
+static void take_more(struct tcg_env *env, const ucontext_t *uc)
 {
-	const uint8_t *high = frame_high(uc, n);
-
-	if (high)
-		memcpy(env->vreg[n].b + 16, high, 16);
-	else
-		memset(env->vreg[n].b + 16, 0, 16);
+	for (unsigned n = 16; n < TCG_NR_ZREG; n++)
+		take_part(&env->vreg[n], uc, FRAME_MORE, n - 16, sizeof(env->vreg[n]));
+	for (unsigned k = 0; k < TCG_NR_KREG; k++)
+		take_part(&env->kreg[k], uc, FRAME_MASKS, k, sizeof(env->kreg[k]));
 }
 
 static void take_vectors(struct tcg_env *env, const ucontext_t *uc, const struct backend_trap *t)
@@ -91,8 +94,12 @@ static void take_vectors(struct tcg_env *env, const ucontext_t *uc, const struct
 		if (env->vec_live >= VEC_128 && !(t->vec_out >> n & 1))
 			memcpy(&env->vreg[n], &uc->uc_mcontext.fpregs->_xmm[n], 16);
 		if (env->vec_live >= VEC_256 && !(t->vec_out_high >> n & 1))
-			take_high(env, uc, n);
+			take_part(env->vreg[n].b + 16, uc, FRAME_YMM, n, 16);
+		if (env->vec_live >= VEC_512 && !(t->vec_out_high >> n & 1))
+			take_part(env->vreg[n].b + 32, uc, FRAME_WIDE, n, 32);
 	}
+	if (env->vec_live >= VEC_EVEX)
+		take_more(env, uc);
 	if (env->vec_live != VEC_NONE)
 		env->mxcsr = uc->uc_mcontext.fpregs->mxcsr;
 	env->vec_live = VEC_NONE;
@@ -150,11 +157,20 @@ static void handler(int sig, siginfo_t *info, void *context)
 	bug(sig, info, uc);
 }
 
+static void find_parts(void)
+{
+	uint32_t size, ecx, edx;
+
+	for (unsigned part = FRAME_YMM; part < FRAME_PARTS; part++)
+		__get_cpuid_count(0xd, part, &size, &frame_at[part], &ecx, &edx);
+}
+
 int signals_init(struct err *err)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE };
 	struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 
+	find_parts();
 	sigfillset(&sa.sa_mask);
 	sigdelset(&sa.sa_mask, SIGSEGV);
 	sigdelset(&sa.sa_mask, SIGBUS);

@@ -19,7 +19,7 @@ void stub_call_reg(struct as *s, unsigned reg);
 void stub_vec_spill(struct as *s); /* on the C stack, EFLAGS lost: vectors are in env behind it */
 void stub_vec_fill(struct as *s, enum vec_level level); /* on the C stack, EFLAGS lost: live at that level, if it is not 0 */
 
-void vec_emit(struct as *s);  /* vec.c: first of all, the others call it */
+void vec_emit(struct as *s, bool evex); /* vec.c: first of all, the others call it; evex: the host has AVX-512 */
 void slow_emit(struct as *s); /* the slow paths of memory accesses */
 
 #endif

@@ -46,7 +46,8 @@ struct stubs {
 extern struct stubs stubs; /* [const] after init */
 extern const struct guest_isa *stubs_isa; /* [const] */
 
-long stubs_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t *rx, size_t size, struct err *err);
+/* evex: the host has AVX-512 */
+long stubs_init(const struct guest_isa *isa, bool evex, uint8_t *rw, const uint8_t *rx, size_t size, struct err *err);
 
 /* signals.c */
 int signals_init(struct err *err);

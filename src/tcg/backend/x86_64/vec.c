@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Vector registers: vector n of the guest is host xmm or ymm n, across blocks. env.vec_live says whether the registers hold the guest's values
- * or env.vreg does:
+ * Vector registers: vector n of the guest is host xmm, ymm or zmm n, across blocks. env.vec_live says whether the registers hold the guest's
+ * values or env.vreg does:
  *
  *  - A block that uses vectors looks first, at its very start, where no flags live in the host's; the cold path fills all registers
  *    (stubs.vec_fill). Blocks that use none do nothing, so a kernel pays nothing. Exits do nothing; a chained jump from where the
  *    registers surely are live skips the check of the block it leads to (patch.c).
- *  - They are live in one of two widths (vec.h). Blocks of legacy SSE operations leave upper halves alone, as the guest's would, and so
- *    run at either. VEX operations write them, if only with zeros: their blocks want all 256 bits.
+ *  - They are live at one of several levels (vec.h). Blocks of legacy SSE operations leave upper parts alone, as the guest's would, and so
+ *    run at any. VEX operations write all above their width, if only with zeros: their blocks want all 256 bits. EVEX operations of up to 256
+ *    bits want vectors 31:16 and mask registers besides, those of 512 bits everything.
+ *  - Below VEC_512 all bits 511:256 are zero, in env and in host registers that are live: so what clears them need not have them. While the
+ *    guest has something there (TCG_VEC_WIDE), VEC_256 and VEC_EVEX are not to be had: who wants them gets VEC_512.
  *  - The control word goes with them: the host's MXCSR is the guest's exactly while vectors are live, C's otherwise.
  *  - Whatever goes to C stores them first if they are live (stub_vec_spill), and they are not any more. Behind a call in a block that
  *    relies on them they are filled again; otherwise the next block that wants them does it.
@@ -40,7 +43,11 @@ static bool is_vt(ir_ref r)
 
 static void move_one(struct as *s, uint32_t op, enum vec_level level, unsigned n, struct rm m)
 {
-	if (level == VEC_256)
+	if (level == VEC_512)
+		as_evex(s, op | OP_L2, 0, n, 0, m);
+	else if (n >= 16)
+		as_evex(s, op | OP_L, 0, n, 0, m);
+	else if (level >= VEC_256)
 		as_vex(s, op | OP_L, n, 0, m);
 	else
 		as_op(s, op, n, m);
@@ -48,8 +55,21 @@ static void move_one(struct as *s, uint32_t op, enum vec_level level, unsigned n
 
 static void move_all(struct as *s, uint32_t op, enum vec_level level)
 {
-	for (unsigned n = 0; n < TCG_NR_VREG; n++)
+	for (unsigned n = 0; n < 16; n++)
 		move_one(s, op, level, n, vreg(n));
+}
+
+/* Vectors 31:16 and masks. */
+static void move_more(struct as *s, uint32_t op, enum vec_level level)
+{
+	const uint32_t kmov = OP_0F | OP_W | (op == OP_MOVAPS_RM ? 0x90u : 0x91u);
+
+	if (level < VEC_EVEX)
+		return;
+	for (unsigned n = 16; n < TCG_NR_ZREG; n++)
+		move_one(s, op, level, n, vreg(n));
+	for (unsigned k = 0; k < TCG_NR_KREG; k++)
+		as_vex(s, kmov, k, 0, rm_gs(offsetof(struct tcg_env, kreg) + k * 8));
 }
 
 static void live_ret(struct as *s, enum vec_level level)
@@ -75,49 +95,94 @@ static void ldmxcsr(struct as *s, struct rm m)
 	as_op(s, OP_0F | 0xae, 2, m);
 }
 
+/* A jump if they are live at that level. */
+static uint32_t if_level(struct as *s, enum vec_level level)
+{
+	as_alu_imm(s, ALU_CMP, 0, RM_ENV(vec_live), (int)level);
+	return as_jcc(s, IR_CC_Z);
+}
+
+static enum vec_level top_level; /* [const] after vec_emit(): the highest that the host has */
+
 /* Upper halves are cleared behind it: C's legacy SSE code would wait for them. */
 static void emit_spill(struct as *s)
 {
-	uint32_t wide;
+	uint32_t to[VEC_LEVELS];
 
 	stubs.vec_spill = begin(s);
 	stmxcsr(s, RM_ENV(mxcsr));
 	ldmxcsr(s, RM_ENV(host_mxcsr));
-	as_alu_imm(s, ALU_CMP, 0, RM_ENV(vec_live), VEC_256);
-	wide = as_jcc(s, IR_CC_Z);
+	for (unsigned level = VEC_256; level <= top_level; level++)
+		to[level] = if_level(s, (enum vec_level)level);
 	move_all(s, OP_MOVAPS_MR, VEC_128);
 	live_ret(s, VEC_NONE);
-	as_patch(s, wide, as_off(s));
-	move_all(s, OP_MOVAPS_MR, VEC_256);
-	as_bytes(s, "\xc5\xf8\x77", 3); /* vzeroupper */
-	live_ret(s, VEC_NONE);
+	for (unsigned level = VEC_256; level <= top_level; level++) {
+		as_patch(s, to[level], as_off(s));
+		move_all(s, OP_MOVAPS_MR, (enum vec_level)level);
+		move_more(s, OP_MOVAPS_MR, (enum vec_level)level);
+		as_bytes(s, "\xc5\xf8\x77", 3); /* vzeroupper */
+		live_ret(s, VEC_NONE);
+	}
 }
 
-/* From any lower level: lower halves that are live join the upper ones in env first. */
-static void emit_fill(struct as *s)
+static void emit_fill_128(struct as *s)
 {
-	uint32_t none, load;
-
 	stubs.vec_fill[VEC_128] = begin(s);
 	ldmxcsr(s, RM_ENV(mxcsr));
 	move_all(s, OP_MOVAPS_RM, VEC_128);
 	live_ret(s, VEC_128);
-	stubs.vec_fill[VEC_256] = begin(s);
-	as_alu_imm(s, ALU_CMP, 0, RM_ENV(vec_live), VEC_NONE);
-	none = as_jcc(s, IR_CC_Z);
+}
+
+/* What this level makes live, or another one instead. The guest may have something in all of it from now on. */
+static void note_used(struct as *s, enum vec_level level)
+{
+	const int32_t used = level == VEC_512 ? TCG_VEC_ALL : level == VEC_EVEX ? TCG_VEC_MASKS | TCG_VEC_MORE : 0;
+
+	if (top_level == VEC_512 && level < VEC_512) {
+		as_op(s, 0xf6 | OP_M8, 0, RM_ENV(vec_used)); /* test */
+		as_u8(s, TCG_VEC_WIDE);
+		as_jcc_abs(s, IR_CC_NZ, stubs.vec_fill[VEC_512]);
+	}
+	if (used)
+		as_alu_imm(s, ALU_OR, 0, RM_ENV(vec_used), used);
+}
+
+/*
+ * To VEC_256 or above, from any lower level. Lower halves that are live join the upper ones in env first; from VEC_256 on what is live is
+ * complete, and only what it lacks is loaded.
+ */
+static void emit_fill(struct as *s, enum vec_level level)
+{
+	uint32_t all = 0, more = 0, none, load;
+
+	stubs.vec_fill[level] = begin(s);
+	note_used(s, level);
+	if (level == VEC_512)
+		all = if_level(s, VEC_EVEX);
+	if (level > VEC_256)
+		more = if_level(s, VEC_256);
+	none = if_level(s, VEC_NONE);
 	move_all(s, OP_MOVAPS_MR, VEC_128);
 	load = as_jmp(s);
 	as_patch(s, none, as_off(s));
 	ldmxcsr(s, RM_ENV(mxcsr));
 	as_patch(s, load, as_off(s));
-	move_all(s, OP_MOVAPS_RM, VEC_256);
-	live_ret(s, VEC_256);
+	move_all(s, OP_MOVAPS_RM, level);
+	if (more)
+		as_patch(s, more, as_off(s));
+	move_more(s, OP_MOVAPS_RM, level);
+	if (all)
+		as_patch(s, all, as_off(s));
+	live_ret(s, level);
 }
 
-void vec_emit(struct as *s)
+void vec_emit(struct as *s, bool evex)
 {
+	top_level = evex ? VEC_512 : VEC_256;
 	emit_spill(s);
-	emit_fill(s);
+	for (unsigned level = top_level; level >= VEC_256; level--) /* lower ones jump to the highest */
+		emit_fill(s, (enum vec_level)level);
+	emit_fill_128(s);
 }
 
 void stub_vec_spill(struct as *s)
@@ -132,7 +197,7 @@ void stub_vec_spill(struct as *s)
 
 void stub_vec_fill(struct as *s, enum vec_level level)
 {
-	if (level != VEC_NONE)
+	if (level != VEC_NONE && level <= top_level)
 		as_call_abs(s, stubs.vec_fill[level]);
 }
 
@@ -166,6 +231,15 @@ void v_fill_cold(struct gen *g, const struct cold *c)
 
 /* ---- Operands */
 
+/*
+ * How much of a displaced vector is kept: all that is live, which may be more than the block asked for. Legacy operations leave what is above
+ * bit 127 alone, the others clear it.
+ */
+static enum vec_level temp_level(const struct gen *g)
+{
+	return g->v_level == VEC_128 ? VEC_128 : top_level;
+}
+
 unsigned v_src(struct gen *g, ir_ref r)
 {
 	unsigned n = IR_REF_NUM(r);
@@ -178,7 +252,7 @@ unsigned v_dst(struct gen *g, ir_ref r)
 	unsigned n = v_src(g, r);
 
 	if (is_vt(r) && !(g->v_out >> n & 1)) {
-		move_one(&g->s, OP_MOVAPS_MR, g->v_level, n, vreg(n));
+		move_one(&g->s, OP_MOVAPS_MR, temp_level(g), n, vreg(n));
 		g->v_out |= (uint16_t)(1u << n);
 	}
 	return n;
@@ -212,7 +286,7 @@ void v_temps_end(struct gen *g)
 
 		if (n == R_NONE || !(g->v_out >> n & 1) || !dies(g, IR_VT(k), g->n))
 			continue;
-		move_one(&g->s, OP_MOVAPS_RM, g->v_level, n, vreg(n));
+		move_one(&g->s, OP_MOVAPS_RM, temp_level(g), n, vreg(n));
 		g->v_out &= (uint16_t)~(1u << n);
 	}
 }
@@ -224,8 +298,8 @@ void v_temps_store(struct gen *g, uint32_t out)
 
 		if (n == R_NONE || !(out >> n & 1))
 			continue;
-		move_one(&g->s, OP_MOVAPS_MR, g->v_level, n, temp_slot(k));
-		move_one(&g->s, OP_MOVAPS_RM, g->v_level, n, vreg(n));
+		move_one(&g->s, OP_MOVAPS_MR, temp_level(g), n, temp_slot(k));
+		move_one(&g->s, OP_MOVAPS_RM, temp_level(g), n, vreg(n));
 	}
 }
 
@@ -236,7 +310,7 @@ void v_temps_load(struct gen *g, uint32_t out)
 		unsigned n = g->vt_reg[k];
 
 		if (n != R_NONE && (out >> n & 1))
-			move_one(&g->s, OP_MOVAPS_RM, g->v_level, n, temp_slot(k));
+			move_one(&g->s, OP_MOVAPS_RM, temp_level(g), n, temp_slot(k));
 	}
 }
 

@@ -12,6 +12,7 @@
 #include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_mmu.h"
 #include "vcpu/x86/x86_xstate.h"
+#include "vcpu/x86/x86_zmm.h"
 
 enum xsave_variant { XSAVE, XSAVEOPT, XSAVEC, XSAVES };
 
@@ -58,20 +59,6 @@ static void area_load(const struct area *a, unsigned offset, void *buf, size_t l
 		memcpy(buf, p, len);
 	else
 		tlb_load_bytes(a->env, va, buf, len, a->mode);
-}
-
-static bool all_zero(const void *p, size_t len)
-{
-	const uint8_t *b = p;
-	uint64_t any = 0, word;
-
-	for (; len >= sizeof(word); b += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, b, sizeof(word));
-		any |= word;
-	}
-	while (len--)
-		any |= *b++;
-	return !any;
 }
 
 static void gp_unless(struct tcg_env *env, bool ok)
@@ -124,15 +111,15 @@ static bool x87_in_use(const struct area *a)
 {
 	const uint8_t *image = a->env->fpu_image;
 
-	if (x86_fx_get(image, X86_FX_FCW) != 0x37f || !all_zero(image + X86_FX_FSW, X86_FX_MXCSR - X86_FX_FSW))
+	if (x86_fx_get(image, X86_FX_FCW) != 0x37f || !x86_all_zero(image + X86_FX_FSW, X86_FX_MXCSR - X86_FX_FSW))
 		return true;
 	for (unsigned i = 0; i < 8; i++)
-		if (!all_zero(image + X86_FX_ST + 16 * i, 10))
+		if (!x86_all_zero(image + X86_FX_ST + 16 * i, 10))
 			return true;
 	return false;
 }
 
-/* ---- Vectors: `half` 0 is XMM, 1 is what AVX adds */
+/* ---- Vectors: `half` 0 is XMM, 1 is what AVX adds. The rest: x86_zmm.c */
 
 static void vec_pack(const struct area *a, unsigned half, uint8_t *to)
 {
@@ -155,7 +142,7 @@ static void vec_clear(const struct area *a, unsigned half)
 static bool vec_in_use(const struct area *a, unsigned half)
 {
 	for (unsigned i = 0; i < a->vectors; i++)
-		if (!all_zero(a->env->vreg[i].b + 16 * half, 16))
+		if (!x86_all_zero(a->env->vreg[i].b + 16 * half, 16))
 			return true;
 	return false;
 }
@@ -209,18 +196,34 @@ static uint64_t requested(struct tcg_env *env)
 static uint64_t in_use(const struct area *a)
 {
 	return (x87_in_use(a) ? X86_XS_X87 : 0) | (vec_in_use(a, 0) ? X86_XS_SSE : 0) | (vec_in_use(a, 1) ? X86_XS_AVX : 0) |
-	       (x86_cpu(a->env)->pkru ? X86_XS_PKRU : 0);
+	       x86_zmm_in_use(a->env) | (x86_cpu(a->env)->pkru ? X86_XS_PKRU : 0);
 }
 
-/* AVX's part is after the header in both forms; PKRU is behind it in a compacted area. */
-static unsigned pkru_offset(bool compact, uint64_t components)
+/* The form of an area, and what one of the compacted form holds. */
+struct form {
+	bool compact;
+	uint64_t holds;
+};
+
+/* A component behind the header: its bytes, 0 if the CPU mode does not have it. */
+static size_t extended_pack(const struct area *a, unsigned i, uint8_t *to)
 {
-	return !compact ? X86_XS_PKRU_OFFSET : components & X86_XS_AVX ? X86_XS_EXTENDED + X86_XS_AVX_SIZE : X86_XS_EXTENDED;
+	switch (i) {
+	case X86_XSC_AVX:
+		vec_pack(a, 1, to);
+		return 16 * a->vectors;
+	case X86_XSC_PKRU:
+		memset(to, 0, 8);
+		memcpy(to, &x86_cpu(a->env)->pkru, 4);
+		return 8;
+	default:
+		return x86_zmm_pack(a->env, i, a->vectors, to);
+	}
 }
 
-static void store_components(const struct area *a, uint64_t which, unsigned pkru_at)
+static void store_components(const struct area *a, uint64_t which, const struct form *f)
 {
-	uint8_t buf[X86_XS_AVX_SIZE];
+	uint8_t buf[X86_ZMM_MAX];
 
 	if (which & X86_XS_X87) {
 		x87_pack(a, buf);
@@ -231,15 +234,12 @@ static void store_components(const struct area *a, uint64_t which, unsigned pkru
 		vec_pack(a, 0, buf);
 		area_store(a, X86_FX_XMM, buf, 16 * a->vectors);
 	}
-	if (which & X86_XS_AVX) {
-		vec_pack(a, 1, buf);
-		area_store(a, X86_XS_EXTENDED, buf, 16 * a->vectors);
-	}
-	if (which & X86_XS_PKRU) {
-		const uint32_t image[2] = { x86_cpu(a->env)->pkru };
+	for (unsigned i = 2; i < X86_XSC_COUNT; i++)
+		if (which >> i & 1) {
+			size_t len = extended_pack(a, i, buf);
 
-		area_store(a, pkru_at, image, sizeof(image));
-	}
+			area_store(a, x86_xsave_offset(i, f->compact, f->holds), buf, len);
+		}
 }
 
 static void store_mxcsr(const struct area *a)
@@ -255,7 +255,7 @@ static void xsave_standard(const struct area *a, uint64_t rfbm, bool optimized)
 
 	area_load(a, X86_XS_HEADER, &bv, 8);
 	bv = (bv & ~rfbm) | (rfbm & used);
-	store_components(a, optimized ? rfbm & used : rfbm, pkru_offset(false, 0));
+	store_components(a, optimized ? rfbm & used : rfbm, &(struct form){ .compact = false });
 	if (rfbm & (X86_XS_SSE | X86_XS_AVX))
 		store_mxcsr(a);
 	area_store(a, X86_XS_HEADER, &bv, 8);
@@ -270,7 +270,7 @@ static void xsave_compact(const struct area *a, uint64_t rfbm)
 		used |= X86_XS_SSE;
 	header[0] = rfbm & used;
 	header[1] = rfbm | X86_XCOMP_COMPACT;
-	store_components(a, header[0], pkru_offset(true, rfbm));
+	store_components(a, header[0], &(struct form){ .compact = true, .holds = rfbm });
 	if (header[0] & X86_XS_SSE)
 		store_mxcsr(a);
 	area_store(a, X86_XS_HEADER, header, sizeof(header));
@@ -299,57 +299,100 @@ static bool check_header(struct tcg_env *env, const uint64_t *header)
 
 	gp_unless(env, !(header[0] & ~c->xcr0));
 	if (compact)
-		gp_unless(env, !(header[1] & ~X86_XCOMP_COMPACT & ~c->xcr0) && !(header[0] & ~header[1]) && all_zero(header + 2, 48));
+		gp_unless(env, !(header[1] & ~X86_XCOMP_COMPACT & ~c->xcr0) && !(header[0] & ~header[1]) && x86_all_zero(header + 2, 48));
 	else
-		gp_unless(env, all_zero(header + 1, 16));
+		gp_unless(env, x86_all_zero(header + 1, 16));
 	return compact;
 }
 
-static void restore_components(const struct area *a, uint64_t load, uint64_t clear, const uint8_t *legacy, const uint8_t *avx)
+/* All that is to be loaded, in memory order, before any register changes. */
+struct image {
+	uint8_t legacy[X86_FX_USED];
+	uint8_t extended[X86_XSC_COUNT][X86_ZMM_MAX];
+};
+
+static void load_image(const struct area *a, uint64_t load, const struct form *f, struct image *m)
+{
+	area_load(a, 0, m->legacy, sizeof(m->legacy));
+	for (unsigned i = 2; i < X86_XSC_COUNT; i++) {
+		uint32_t offset;
+
+		if (load >> i & 1)
+			area_load(a, x86_xsave_offset(i, f->compact, f->holds), m->extended[i],
+				  i == X86_XSC_AVX ? 16 * a->vectors : x86_xsave_component(i, &offset));
+	}
+}
+
+static void restore_extended(const struct area *a, unsigned i, const uint8_t *from)
+{
+	uint32_t pkru = 0;
+
+	switch (i) {
+	case X86_XSC_AVX:
+		if (from)
+			vec_unpack(a, 1, from);
+		else
+			vec_clear(a, 1);
+		break;
+	case X86_XSC_PKRU:
+		if (from)
+			memcpy(&pkru, from, 4);
+		x86_pkru_set(x86_cpu(a->env), pkru);
+		break;
+	default:
+		x86_zmm_unpack(a->env, i, a->vectors, from);
+	}
+}
+
+/* What is asked for and not there gets its initial state. */
+static void restore_components(const struct area *a, uint64_t rfbm, uint64_t load, const struct image *m)
 {
 	if (load & X86_XS_X87)
-		x87_unpack(a, legacy);
-	else if (clear & X86_XS_X87)
+		x87_unpack(a, m->legacy);
+	else if (rfbm & X86_XS_X87)
 		x87_clear(a);
 	if (load & X86_XS_SSE)
-		vec_unpack(a, 0, legacy + X86_FX_XMM);
-	else if (clear & X86_XS_SSE)
+		vec_unpack(a, 0, m->legacy + X86_FX_XMM);
+	else if (rfbm & X86_XS_SSE)
 		vec_clear(a, 0);
-	if (load & X86_XS_AVX)
-		vec_unpack(a, 1, avx);
-	else if (clear & X86_XS_AVX)
-		vec_clear(a, 1);
+	for (unsigned i = 2; i < X86_XSC_COUNT; i++)
+		if (rfbm >> i & 1)
+			restore_extended(a, i, load >> i & 1 ? m->extended[i] : NULL);
+}
+
+/* The control word that an area leads to: it belongs to SSE, in the standard form to AVX as well. #GP if it is not valid. */
+static uint32_t new_mxcsr(const struct area *a, uint64_t rfbm, uint64_t load, bool compact, const struct image *m)
+{
+	uint32_t mxcsr;
+
+	if (!(rfbm & (compact ? X86_XS_SSE : X86_XS_SSE | X86_XS_AVX)))
+		return a->env->mxcsr;
+	if (compact && !(load & X86_XS_SSE))
+		return X86_MXCSR_INIT;
+	memcpy(&mxcsr, m->legacy + X86_FX_MXCSR, 4);
+	gp_unless(a->env, !(mxcsr & ~X86_MXCSR_VALID));
+	return mxcsr;
 }
 
 uint64_t x86_rt_xrstor(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64_t variant)
 {
-	uint8_t legacy[X86_FX_USED], avx[X86_XS_AVX_SIZE], old_x87[X86_FX_XMM];
 	uint64_t rfbm = requested(env), load, header[8];
-	uint32_t mxcsr, pkru = 0;
+	uint8_t old_x87[X86_FX_XMM];
 	struct area a;
-	bool compact;
+	struct image m;
+	struct form f;
+	uint32_t mxcsr;
 
 	a = area_at(env, va, opsize, 64);
 	area_load(&a, X86_XS_HEADER, header, sizeof(header));
 	gp_unless(env, !variant || (header[1] & X86_XCOMP_COMPACT));
-	compact = check_header(env, header);
+	f = (struct form){ .compact = check_header(env, header), .holds = header[1] };
 	load = rfbm & header[0];
-	area_load(&a, 0, legacy, sizeof(legacy));
-	if (load & X86_XS_AVX)
-		area_load(&a, X86_XS_EXTENDED, avx, 16 * a.vectors);
-	if (load & X86_XS_PKRU)
-		area_load(&a, pkru_offset(compact, header[1]), &pkru, 4);
+	load_image(&a, load, &f, &m);
 	x86_fpu_read(env);
 	memcpy(old_x87, env->fpu_image, sizeof(old_x87));
-	memcpy(&mxcsr, legacy + X86_FX_MXCSR, 4);
-	if (compact ? !(rfbm & X86_XS_SSE) : !(rfbm & (X86_XS_SSE | X86_XS_AVX)))
-		mxcsr = env->mxcsr;
-	else if (compact && !(load & X86_XS_SSE))
-		mxcsr = X86_MXCSR_INIT;
-	gp_unless(env, !(mxcsr & ~X86_MXCSR_VALID));
-	restore_components(&a, load, rfbm & ~load, legacy, avx);
-	if (rfbm & X86_XS_PKRU)
-		x86_pkru_set(x86_cpu(env), pkru);
+	mxcsr = new_mxcsr(&a, rfbm, load, f.compact, &m);
+	restore_components(&a, rfbm, load, &m);
 	env->mxcsr = mxcsr;
 	if (memcmp(old_x87, env->fpu_image, sizeof(old_x87))) /* mostly the initial state again */
 		x86_fpu_written(env);
@@ -383,6 +426,7 @@ uint64_t x86_rt_xsetbv(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unu
 	(void)unused;
 	gp_unless(env, c->cpl == 0 && (uint32_t)env->greg[X86_RCX] == 0);
 	gp_unless(env, (v & X86_XS_X87) && !(v & ~x86_xcr0_supported(c)) && (!(v & X86_XS_AVX) || v & X86_XS_SSE));
+	gp_unless(env, !(v & X86_XS_AVX512) || ((v & X86_XS_AVX512) == X86_XS_AVX512 && (v & X86_XS_AVX)));
 	c->xcr0 = v;
 	x86_mode_update(c);
 	return 0;
