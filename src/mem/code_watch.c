@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "util/cost.h"
 #include "util/jitter.h"
 #include "util/stats.h"
 
@@ -45,90 +46,110 @@ void code_watch_fini(void)
 	code_watch_regions = NULL;
 }
 
-/* A set bit is only ever cleared by code_watch_arm(), so finding it set already saves the write to a shared line. */
-static void join(_Atomic uint64_t *set, uint64_t bit)
+/* A member is only ever taken out by code_watch_arm(), so finding it there already saves the write to a shared line. */
+static void join(struct vcpu_set_atomic *set, unsigned vcpu)
 {
-	if (!(atomic_load(set) & bit))
-		atomic_fetch_or(set, bit);
+	if (!vcpu_set_has(set, vcpu))
+		vcpu_set_add(set, vcpu);
 }
 
 bool code_watch_writer_add(ram_off_t page_off, unsigned vcpu)
 {
 	struct page_desc *pd = code_watch_page(page_off);
-	uint64_t bit = 1ull << (vcpu & 63);
 
 	/*
-	 * The last look is for an armer that had this bit in its mask and saw us pass a safepoint before the join: it takes the join
+	 * The last look is for an armer that had this vCPU in its set and saw us pass a safepoint before the join: it takes the join
 	 * back in finish_arming(), and the page may be DATA again before our look at the state.
 	 */
 	do {
-		join(&pd->writers, bit);
+		join(&pd->writers, vcpu);
 		jitter();
 		if (atomic_load(&pd->state) != PAGE_DATA) /* seq_cst, pairs with the store of ARMING */
 			return false;
-	} while (!(atomic_load(&pd->writers) & bit));
+	} while (!vcpu_set_has(&pd->writers, vcpu));
 	return true;
 }
 
 bool code_watch_region_writer_add(ram_off_t off, unsigned vcpu)
 {
 	struct region_desc *rd = code_watch_region(off);
-	uint64_t bit = 1ull << (vcpu & 63);
 
 	if (atomic_load(&rd->code_pages))
 		return false;
 	do {
-		join(&rd->writers, bit);
+		join(&rd->writers, vcpu);
 		jitter();
 		if (atomic_load(&rd->code_pages)) /* seq_cst, pairs with the increment in code_watch_arm() */
 			return false;
-	} while (!(atomic_load(&rd->writers) & bit)); /* as in code_watch_writer_add() */
+	} while (!vcpu_set_has(&rd->writers, vcpu)); /* as in code_watch_writer_add() */
 	return true;
 }
 
-static uint64_t finish_arming(struct page_desc *pd, uint64_t page_mask, uint64_t region_mask, ram_off_t page_off)
+/* Takes write access from all who may have it, by page or by region. The page is ARMING: nobody gets it anew. */
+static void revoke_writers(struct page_desc *pd, struct region_desc *rd, ram_off_t page_off)
+{
+	struct vcpu_set by_page = vcpu_set_load(&pd->writers), by_region = vcpu_set_load(&rd->writers);
+	struct vcpu_set all = vcpu_set_union(&by_page, &by_region);
+
+	if (vcpu_set_is_empty(&all))
+		return;
+	code_watch_ops->revoke(&all, page_off);
+	jitter();
+	/* Those that joined meanwhile saw ARMING and hold no writable entry: forgetting them is harmless. */
+	if (vcpu_set_remove(&pd->writers, &by_page))
+		cost_lines(1);
+	if (vcpu_set_remove(&rd->writers, &by_region))
+		cost_lines(1);
+}
+
+static uint64_t finish_arming(struct page_desc *pd)
 {
 	uint64_t gen;
 
-	jitter();
 	small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
-	/* Those that joined meanwhile saw ARMING and hold no writable entry: forgetting them is harmless. */
-	atomic_fetch_and(&pd->writers, ~page_mask);
-	atomic_fetch_and(&code_watch_region(page_off)->writers, ~region_mask);
 	gen = atomic_load(&pd->gen);
 	atomic_store(&pd->state, PAGE_CODE);
 	small_lock_release(&pd->lock);
+	cost_lines(1);
+	return gen;
+}
+
+/* The page is locked, DATA, and becomes ARMING; the lock is dropped. */
+static uint64_t arm_locked(struct page_desc *pd, ram_off_t page_off)
+{
+	struct region_desc *rd = code_watch_region(page_off);
+	enum cost_op was = cost_begin(COST_arm);
+	uint64_t gen;
+
+	atomic_store(&pd->state, PAGE_ARMING);
+	atomic_fetch_add(&rd->code_pages, 1);
+	cost_lines(2); /* the page's and the region's */
+	small_lock_release(&pd->lock);
+	jitter();
+	revoke_writers(pd, rd, page_off);
+	gen = finish_arming(pd);
+	cost_end(was);
 	return gen;
 }
 
 uint64_t code_watch_arm(ram_off_t page_off)
 {
 	struct page_desc *pd = code_watch_page(page_off);
-	struct region_desc *rd = code_watch_region(page_off);
-	uint64_t page_mask, region_mask, gen;
 
 	for (;;) {
-		small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
-		uint32_t state = atomic_load(&pd->state);
+		uint64_t gen;
+		uint16_t state;
 
+		small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
+		state = atomic_load(&pd->state);
 		if (state == PAGE_DATA)
-			break;
+			return arm_locked(pd, page_off);
 		gen = atomic_load(&pd->gen);
 		small_lock_release(&pd->lock);
 		if (state == PAGE_CODE)
 			return gen;
 		code_watch_ops->wait_state(pd, PAGE_ARMING);
 	}
-	atomic_store(&pd->state, PAGE_ARMING);
-	atomic_fetch_add(&rd->code_pages, 1);
-	small_lock_release(&pd->lock);
-	jitter();
-
-	page_mask = atomic_load(&pd->writers);
-	region_mask = atomic_load(&rd->writers);
-	if (page_mask | region_mask)
-		code_watch_ops->revoke(page_mask | region_mask, page_off);
-	return finish_arming(pd, page_mask, region_mask, page_off);
 }
 
 void code_watch_disarm_locked(struct page_desc *pd, ram_off_t page_off)

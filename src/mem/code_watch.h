@@ -27,6 +27,7 @@
 
 #include "util/lock.h"
 #include "util/types.h"
+#include "util/vcpu_set.h"
 
 enum page_state { PAGE_DATA, PAGE_ARMING, PAGE_CODE };
 
@@ -34,13 +35,15 @@ enum page_state { PAGE_DATA, PAGE_ARMING, PAGE_CODE };
 
 struct page_desc {
 	struct small_lock lock;
-	_Atomic uint32_t state;    /* [atomic] enum page_state; written under the lock */
-	_Atomic uint64_t writers;  /* [atomic] bit (vCPU index mod 64): may hold a writable TLB entry for this page */
+	_Atomic uint16_t state;    /* [atomic] enum page_state; written under the lock */
+	uint16_t idle_stores;      /* [lock] stores since the last block left; see CODE_WATCH_PATIENCE */
 	_Atomic uint64_t gen;      /* [atomic] write generation; moved under the lock */
 	uint64_t granules;         /* [lock; atomic for a look without it] granules that blocks were translated from (may be a superset) */
 	void *blocks;              /* [lock] tcg's list of blocks */
-	uint32_t idle_stores;      /* [lock] stores since the last block left; see CODE_WATCH_PATIENCE */
+	struct vcpu_set_atomic writers; /* [atomic] may hold a writable TLB entry for this page */
 } __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct page_desc) == 64, "a page descriptor is one cache line");
 
 /*
  * A page without blocks stays CODE for this many stores: a page that is rewritten and run in turns pays for revoking write access once,
@@ -51,7 +54,7 @@ struct page_desc {
 #define REGION_BITS 21
 
 struct region_desc {
-	_Atomic uint64_t writers;    /* [atomic] vCPUs that may hold a writable range over the whole region */
+	struct vcpu_set_atomic writers; /* [atomic] vCPUs that may hold a writable range over the whole region */
 	_Atomic uint32_t code_pages; /* [atomic] pages of the region that are not DATA; written under those pages' locks */
 } __attribute__((aligned(64)));
 
@@ -59,10 +62,10 @@ struct region_desc {
 struct code_watch_ops {
 	/* Kills the blocks on the page that overlap bytes [first, last] of it; page lock held on entry and exit, may be dropped meanwhile. */
 	void (*kill_locked)(struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last);
-	/* Makes every vCPU of the mask give up writable entries that cover the page, and waits until that is certain. No locks held. */
-	void (*revoke)(uint64_t mask, ram_off_t page_off);
+	/* Makes every vCPU of the set give up writable entries that cover the page, and waits until that is certain. No locks held. */
+	void (*revoke)(const struct vcpu_set *set, ram_off_t page_off);
 	/* Waits until the page's state is not `state`; others may revoke from the waiter meanwhile. No locks held. */
-	void (*wait_state)(struct page_desc *page, uint32_t state);
+	void (*wait_state)(struct page_desc *page, uint16_t state);
 };
 extern const struct code_watch_ops *code_watch_ops; /* [const] */
 

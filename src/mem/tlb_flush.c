@@ -15,6 +15,7 @@
 #include "mem/ram.h"
 #include "mem/code_watch.h"
 #include "mem/tlb_book.h"
+#include "util/cost.h"
 #include "util/stats.h"
 
 /* Two bits for each member. */
@@ -162,6 +163,8 @@ static void ctx_renew(struct tcg_env *env, bool kernel_too)
 {
 	struct tlb_book *book = env->tlb.book;
 	uint16_t ctx;
+
+	cost_end(cost_begin(COST_clear)); /* counted to be compared: it touches nobody else */
 
 	if (book->next_ctx + 2 > TLB_MAX_CTX)
 		ctx_restart(env);

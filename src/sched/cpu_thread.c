@@ -27,6 +27,7 @@
 
 #include "sched/clock.h"
 #include "sched/placement.h"
+#include "util/cost.h"
 #include "util/err.h"
 #include "util/futex.h"
 #include "util/jitter.h"
@@ -304,8 +305,10 @@ void cpu_thread_wake(struct cpu_thread *t)
 {
 	if (__atomic_load_n(&t->park_word, __ATOMIC_SEQ_CST) == TOKEN)
 		return;
+	cost_lines(1);
 	if (__atomic_exchange_n(&t->park_word, TOKEN, __ATOMIC_SEQ_CST) == PARKED) {
 		stat_inc(STAT_kicks_sent);
+		cost_kick();
 		futex_wake(&t->park_word, 1);
 	}
 }

@@ -42,6 +42,7 @@ int tcg_init(const struct guest_isa *isa, const struct tcg_config *config, struc
 	if (!config->interp)
 		tcg_backend = &backend_native;
 #endif
+	tb_reclaim_init(config->nr_vcpus);
 	if (code_region_init(config->code_bytes, config->nr_vcpus, err) < 0)
 		return -1;
 	if (tb_cache_init() < 0)
@@ -67,12 +68,14 @@ int tcg_thread_init(struct tcg_thread *t, struct tcg_env *env, struct err *err)
 	t->code = malloc(sizeof(*t->code));
 	if (!t->ir || !t->code)
 		return err_set(err, "out of memory for a vCPU's translator");
+	tb_reclaim_thread_init();
 	return tcg_backend->thread_init(env, err);
 }
 
 void tcg_thread_fini(struct tcg_thread *t, struct tcg_env *env)
 {
 	tcg_backend->thread_fini(env);
+	tb_reclaim_thread_fini();
 	code_segment_put(t->segment);
 	t->segment = NULL;
 	free(t->ir);
@@ -381,6 +384,7 @@ void tcg_safepoint(struct tcg_thread *t, struct tcg_env *env)
 
 	stat_inc(STAT_safepoints);
 	rcu_quiescent();
+	tb_retire_flush();
 	if (unlikely(tb_purge_due(t->purged)))
 		tb_purge(&t->purged, drop, &p);
 	tb_reclaim_poll(false);

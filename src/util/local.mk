@@ -2,6 +2,8 @@
 noinst_LIBRARIES += src/util/libutil.a
 src_util_libutil_a_SOURCES = \
 	src/util/bitops.h \
+	src/util/cost.h \
+	src/util/cost_ops.def \
 	src/util/err.c \
 	src/util/err.h \
 	src/util/jitter.c \
@@ -20,4 +22,5 @@ src_util_libutil_a_SOURCES = \
 	src/util/stats.def \
 	src/util/stats.h \
 	src/util/tsan.h \
-	src/util/types.h
+	src/util/types.h \
+	src/util/vcpu_set.h

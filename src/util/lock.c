@@ -8,6 +8,8 @@
  */
 #include "util/lock.h"
 
+#include <time.h>
+
 #include "util/futex.h"
 #include "util/log.h"
 #include "util/stats.h"
@@ -52,13 +54,23 @@ static bool spin(struct small_lock *l)
 	return false;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 void small_lock_wait(struct small_lock *l, enum lock_rank rank)
 {
+	uint64_t start = now_ns();
+
 	stat_inc((enum stat_id)(STAT_lock_wait_machine + (unsigned)rank));
-	if (spin(l))
-		return;
-	while (__atomic_exchange_n(&l->word, 2, __ATOMIC_ACQUIRE) != 0)
-		futex_wait(&l->word, 2, NULL);
+	if (!spin(l))
+		while (__atomic_exchange_n(&l->word, 2, __ATOMIC_ACQUIRE) != 0)
+			futex_wait(&l->word, 2, NULL);
+	stat_add(STAT_lock_wait_ns, now_ns() - start);
 }
 
 void small_lock_wake(struct small_lock *l)

@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/cost.h"
+
 #define TEXT_COLUMNS 8 /* more vCPUs than that are summed up as least and most */
 
 _Thread_local struct vcpu_stats *stats_self;
 struct vcpu_stats stats_other;
 bool stats_timed;
+_Thread_local enum cost_op cost_now;
 
 static struct vcpu_stats *sets; /* [const] after stats_init() */
 static unsigned nr_sets;
@@ -25,6 +28,17 @@ static const struct {
 #include "util/lock_ranks.def"
 #undef LOCK_RANK
 };
+
+static const struct {
+	const char *name, *help;
+} cost_descs[NR_COST_OPS] = {
+	{ "none", "" },
+#define COST_OP(name, help) { #name, help },
+#include "util/cost_ops.def"
+#undef COST_OP
+};
+
+static const char *const cost_metrics[NR_COST_METRICS] = { "ops", "lines", "kicks", "waits", "looks" };
 
 int stats_init(unsigned nr)
 {
@@ -94,6 +108,20 @@ uint64_t stat_total(enum stat_id id)
 	return sum;
 }
 
+static uint64_t cost_load(const struct vcpu_stats *s, enum cost_op op, enum cost_metric metric)
+{
+	return __atomic_load_n(&s->cost[op][metric], __ATOMIC_RELAXED);
+}
+
+uint64_t stat_cost_total(enum cost_op op, enum cost_metric metric)
+{
+	uint64_t sum = cost_load(&stats_other, op, metric);
+
+	for (unsigned i = 0; i < nr_sets; i++)
+		sum += cost_load(&sets[i], op, metric);
+	return sum;
+}
+
 static void print_head(FILE *out)
 {
 	fprintf(out, "%-22s %14s", "counter", "total");
@@ -146,6 +174,38 @@ static void print_latency(FILE *out)
 	}
 }
 
+/* Each operation on a line: how often, and what one cost the other vCPUs. */
+static void print_costs(FILE *out)
+{
+	bool head = false;
+
+	for (unsigned op = COST_none + 1; op < NR_COST_OPS; op++) {
+		uint64_t ops = stat_cost_total((enum cost_op)op, COST_OPS);
+
+		if (!ops)
+			continue;
+		if (!head)
+			fprintf(out, "%-22s %14s %14s %14s %14s %14s  each of them\n", "operation", "times", "shared lines", "kicks", "waits", "looks");
+		head = true;
+		fprintf(out, "%-22s %14" PRIu64, cost_descs[op].name, ops);
+		for (unsigned m = COST_LINES; m < NR_COST_METRICS; m++)
+			fprintf(out, " %14.3f", (double)stat_cost_total((enum cost_op)op, (enum cost_metric)m) / (double)ops);
+		fprintf(out, "  %s\n", cost_descs[op].help);
+	}
+}
+
+static void print_json_costs(FILE *out)
+{
+	fprintf(out, ",\n \"costs\": {");
+	for (unsigned op = COST_none + 1; op < NR_COST_OPS; op++) {
+		fprintf(out, "%s\"%s\": {", op > COST_none + 1 ? ",\n  " : "", cost_descs[op].name);
+		for (unsigned m = 0; m < NR_COST_METRICS; m++)
+			fprintf(out, "%s\"%s\": %" PRIu64, m ? ", " : "", cost_metrics[m], stat_cost_total((enum cost_op)op, (enum cost_metric)m));
+		fputc('}', out);
+	}
+	fputc('}', out);
+}
+
 void stats_print_text(FILE *out)
 {
 	print_head(out);
@@ -159,6 +219,7 @@ void stats_print_text(FILE *out)
 		fprintf(out, "  %s\n", descs[id].help);
 	}
 	print_latency(out);
+	print_costs(out);
 	fflush(out);
 }
 
@@ -199,6 +260,7 @@ void stats_print_json(FILE *out)
 	fprintf(out, "],\n \"other\": ");
 	print_json_set(out, &stats_other);
 	print_json_latency(out);
+	print_json_costs(out);
 	fprintf(out, "}\n");
 	fflush(out);
 }

@@ -23,12 +23,24 @@ enum stat_id {
 	STAT_COUNT
 };
 
+/* Costs of operations: see cost.h. */
+enum cost_op {
+	COST_none,
+#define COST_OP(name, help) COST_##name,
+#include "util/cost_ops.def"
+#undef COST_OP
+	NR_COST_OPS
+};
+
+enum cost_metric { COST_OPS, COST_LINES, COST_KICKS, COST_WAITS, COST_LOOKS, NR_COST_METRICS };
+
 /* Histogram of times: bucket i counts those of 2^i up to 2^(i+1) ns; the first also what is less, the last what is more. */
 #define STATS_BUCKETS 36
 
 struct vcpu_stats {
 	uint64_t v[STAT_COUNT];              /* [owner] writes; others load relaxed */
 	uint64_t ipi_latency[STATS_BUCKETS]; /* [owner] writes; others load relaxed */
+	uint64_t cost[NR_COST_OPS][NR_COST_METRICS]; /* [owner] writes; others load relaxed */
 } __attribute__((aligned(64)));
 
 extern _Thread_local struct vcpu_stats *stats_self; /* NULL in a thread that is no vCPU */
@@ -64,6 +76,7 @@ void stats_attach(unsigned vcpu); /* the calling thread counts into this set fro
 const char *stat_name(enum stat_id id);
 const char *stat_help(enum stat_id id);
 uint64_t stat_total(enum stat_id id); /* over all sets */
+uint64_t stat_cost_total(enum cost_op op, enum cost_metric metric);
 
 void stats_print_text(FILE *out);
 void stats_print_json(FILE *out);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "mem/tlb.h"
+#include "util/cost.h"
 #include "util/futex.h"
 #include "util/jitter.h"
 #include "util/log.h"
@@ -12,11 +13,16 @@
 #include "util/stats.h"
 
 struct mail {
-	struct mail *next;
-	ram_off_t page_off;
-	uint32_t done;      /* [atomic] futex word: 1 = the receiver gave the page up */
-	uint32_t refs;      /* [atomic] sender and receiver; the last frees */
+	struct mail *next;      /* in the receiver's mailbox */
+	struct mail *next_sent; /* [owner] the sender's */
+	struct vcpu *to;        /* [const] */
+	ram_off_t page_off;     /* [const] */
+	uint32_t state;         /* [atomic] futex word: enum below */
+	uint32_t refs;          /* [atomic] sender and receiver; the last frees */
 };
+
+/* Under way; the receiver gave the page up; under way, and the sender sleeps on the word. */
+enum { MAIL_SENT, MAIL_DONE, MAIL_AWAITED };
 
 #define SPINS 200
 
@@ -26,20 +32,30 @@ static void mail_put(struct mail *m)
 		free(m);
 }
 
+static void answer(struct mail *m)
+{
+	cost_lines(1);
+	if (__atomic_exchange_n(&m->state, MAIL_DONE, __ATOMIC_SEQ_CST) == MAIL_AWAITED) {
+		cost_kick();
+		futex_wake(&m->state, 1);
+	}
+	mail_put(m);
+}
+
 void mailbox_run(struct vcpu *v)
 {
 	struct mail *m = atomic_exchange(&v->mailbox, NULL);
+	enum cost_op was = cost_enter(COST_arm); /* it is part of the sender's */
 
 	while (m) {
 		struct mail *next = m->next;
 
 		tlb_revoke_write(&v->env, m->page_off);
 		stat_inc(STAT_tlb_shootdowns_taken);
-		__atomic_store_n(&m->done, 1, __ATOMIC_SEQ_CST);
-		futex_wake(&m->done, 1);
-		mail_put(m);
+		answer(m);
 		m = next;
 	}
+	cost_end(was);
 }
 
 void mailbox_enter(struct vcpu *v)
@@ -63,54 +79,74 @@ static struct mail *post(struct vcpu *v, ram_off_t page_off)
 
 	if (!m)
 		emu_bug("out of memory");
+	m->to = v;
 	m->page_off = page_off;
-	m->done = 0;
+	m->state = MAIL_SENT;
 	m->refs = 2;
 	m->next = atomic_load(&v->mailbox);
 	while (!atomic_compare_exchange_weak(&v->mailbox, &m->next, m))
 		;
+	cost_lines(1);
 	vcpu_request(v, VCPU_REQ_WORK);
 	stat_inc(STAT_tlb_shootdowns_sent);
 	return m;
 }
 
-static void await(struct vcpu *v, struct mail *m)
+/* The receiver will know that it has to wake us; false: it has answered. */
+static bool may_sleep(struct mail *m)
+{
+	uint32_t state = MAIL_SENT;
+
+	return __atomic_compare_exchange_n(&m->state, &state, MAIL_AWAITED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+	       state == MAIL_AWAITED;
+}
+
+/* Who goes outside reads its mail behind that (mailbox_leave()), so a sleeper is woken in either case. */
+static void await(struct mail *m)
 {
 	unsigned spins = 0;
 
-	while (!__atomic_load_n(&m->done, __ATOMIC_SEQ_CST) && atomic_load(&v->inside)) {
+	cost_looks(1);
+	while (__atomic_load_n(&m->state, __ATOMIC_SEQ_CST) != MAIL_DONE && atomic_load(&m->to->inside)) {
+		if (spins == 0)
+			cost_wait();
 		if (spins++ < SPINS)
 			cpu_relax();
-		else
-			futex_wait(&m->done, 0, NULL);
+		else if (may_sleep(m))
+			futex_wait(&m->state, MAIL_AWAITED, NULL);
 	}
 	mail_put(m);
 }
 
-void mailbox_revoke(uint64_t mask, ram_off_t page_off)
+void mailbox_revoke(const struct vcpu_set *set, ram_off_t page_off)
 {
 	struct vcpu *me = vcpu_self();
-	struct mail *sent[nr_vcpus];
+	struct mail *sent = NULL;
 
-	for (unsigned i = 0; i < nr_vcpus; i++) {
-		sent[i] = NULL;
-		if (!(mask >> (i & 63) & 1))
-			continue;
-		if (vcpus[i] == me)
+	vcpu_set_for_each(i, set) {
+		struct mail *m;
+
+		if (vcpus[i] == me) {
 			tlb_revoke_write(&me->env, page_off);
-		else
-			sent[i] = post(vcpus[i], page_off);
+			continue;
+		}
+		m = post(vcpus[i], page_off);
+		m->next_sent = sent;
+		sent = m;
 	}
 	jitter();
 	stat_inc(STAT_code_page_shootdowns);
 	mailbox_leave(me);
-	for (unsigned i = 0; i < nr_vcpus; i++)
-		if (sent[i])
-			await(vcpus[i], sent[i]);
+	while (sent) {
+		struct mail *next = sent->next_sent;
+
+		await(sent);
+		sent = next;
+	}
 	mailbox_enter(me);
 }
 
-void mailbox_wait_state(struct page_desc *page, uint32_t state)
+void mailbox_wait_state(struct page_desc *page, uint16_t state)
 {
 	struct vcpu *me = vcpu_self();
 	unsigned spins = 0;

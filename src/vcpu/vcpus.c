@@ -13,6 +13,7 @@
 #include "sched/cpu_thread.h"
 #include "sched/placement.h"
 #include "tcg/cache/tb.h"
+#include "util/cost.h"
 #include "util/err.h"
 #include "util/futex.h"
 #include "util/rcu.h"
@@ -34,12 +35,14 @@ void vcpu_request(struct vcpu *v, uint32_t bits)
 {
 	uint32_t old = atomic_fetch_or(&v->env.request, bits);
 
+	cost_lines(1);
 	if ((old & bits) != bits && v->thread)
 		cpu_thread_wake(v->thread);
 }
 
 static void request_all(uint32_t bits)
 {
+	cost_looks(nr_vcpus);
 	for (unsigned i = 0; i < nr_vcpus; i++)
 		vcpu_request(vcpus[i], bits);
 }
@@ -47,9 +50,13 @@ static void request_all(uint32_t bits)
 /* Running vCPUs pass a safepoint soon. Parked ones are RCU-offline and purge when they wake: they need not be disturbed. */
 static void quiesce_kick(void)
 {
-	for (unsigned i = 0; i < nr_vcpus; i++)
-		if (atomic_load(&vcpus[i]->inside))
-			atomic_fetch_or(&vcpus[i]->env.request, VCPU_REQ_QUIESCE);
+	cost_looks(nr_vcpus);
+	for (unsigned i = 0; i < nr_vcpus; i++) {
+		if (!atomic_load(&vcpus[i]->inside))
+			continue;
+		atomic_fetch_or(&vcpus[i]->env.request, VCPU_REQ_QUIESCE);
+		cost_lines(1);
+	}
 }
 
 void machine_set_power_ops(const struct machine_power_ops *ops)
@@ -132,7 +139,10 @@ static const struct code_watch_ops watch_ops = {
 /* The physical map changed: what TLBs hold may lead elsewhere now. Entries go at each vCPU's next safepoint. */
 static void map_changed(void)
 {
+	enum cost_op was = cost_begin(COST_remap);
+
 	request_all(VCPU_REQ_MAP);
+	cost_end(was);
 }
 
 static int create_one(unsigned i, const struct vcpu_config *config, struct err *err)
@@ -162,6 +172,8 @@ int vcpus_create(const struct vcpu_config *config, struct err *err)
 		.jitter = config->jitter,
 	};
 
+	if (config->nr > VCPU_SET_MAX)
+		return err_set(err, "there may be %u vCPUs, not %u", VCPU_SET_MAX, config->nr);
 	tlb_ops = vcpu_arch.tlb;
 	code_watch_ops = &watch_ops;
 	tb_reclaim_kick = quiesce_kick;
@@ -212,6 +224,7 @@ void vcpus_pause_all(void)
 {
 	bool online = rcu_is_online();
 
+	stat_inc(STAT_exclusive_sections);
 	for (unsigned i = 0; i < nr_vcpus; i++) {
 		atomic_store(&vcpus[i]->paused, ASKED);
 		vcpu_request(vcpus[i], VCPU_REQ_PAUSE);

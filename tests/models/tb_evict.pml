@@ -51,6 +51,7 @@ byte next_block;
 byte table[2] = NONE;
 bool page_lock;
 byte retired; /* the lock-free stack, as a bit mask */
+byte mine[READERS]; /* what each has killed and not put on the stack, likewise */
 
 /* Segments. */
 #define FREE 0
@@ -75,7 +76,7 @@ bool request[READERS];
 #define LOCK atomic { !page_lock -> page_lock = true; }
 #define UNLOCK page_lock = false
 
-/* code_block_gone(): the count, and if it was the last the segment under code_lock. */
+/* code_blocks_gone(): the count, and if it was the last the segment under code_lock. */
 inline gone(s)
 {
 	d_step {
@@ -106,7 +107,7 @@ inline kill(b)
 	:: state[b] == LIVE ->
 		state[b] = DEAD;
 		table[pc_of[b]] = NONE;
-		retired = retired | BIT(b);
+		mine[me] = mine[me] | BIT(b);
 #ifdef GONE_AT_KILL
 		gone(seg_of[b]);
 #endif
@@ -115,9 +116,19 @@ inline kill(b)
 	UNLOCK
 }
 
+/* tb_retire_flush() */
+inline flush()
+{
+	d_step {
+		retired = retired | mine[me];
+		mine[me] = 0
+	}
+}
+
 /* tb_reclaim_poll(true) */
 inline poll()
 {
+	flush();
 	d_step {
 		if
 		:: retired ->
@@ -211,6 +222,7 @@ inline safepoint()
 {
 	d_step { request[me] = false; }
 	reader[me] = gp;
+	flush();
 	purge();
 	if
 	:: retired -> poll()
@@ -353,7 +365,7 @@ inline build()
 			found = table[pc];
 			UNLOCK;
 			state[b] = DEAD;
-			retired = retired | BIT(b)
+			mine[me] = mine[me] | BIT(b)
 		:: table[pc] == NONE ->
 			atomic { state[b] = LIVE; table[pc] = b; }
 			found = b;

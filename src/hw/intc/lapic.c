@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "hw/core/ticks.h"
+#include "util/cost.h"
 #include "util/jitter.h"
 #include "util/log.h"
 #include "util/stats.h"
@@ -70,6 +71,7 @@ bool lapic_set_irr(struct lapic *l, uint8_t vector, bool level)
  */
 static void note_sent(struct lapic *l, const struct apic_msg *msg)
 {
+	cost_lines(1);
 	if (!(atomic_load(&l->irr[msg->vector >> 6]) >> (msg->vector & 63) & 1))
 		atomic_store_explicit(&l->ipi_sent[msg->vector], msg->sent, memory_order_relaxed);
 }
@@ -83,6 +85,8 @@ bool lapic_deliver(struct lapic *l, const struct apic_msg *msg)
 	switch (msg->mode) {
 	case APIC_DM_FIXED:
 	case APIC_DM_LOWEST:
+		cost_add(COST_OPS, 1);
+		cost_lines(1); /* IRR and `outstanding` */
 		if (unlikely(msg->sent))
 			note_sent(l, msg);
 		return lapic_accepts_fixed(l) && lapic_set_irr(l, msg->vector, msg->level);

@@ -6,6 +6,7 @@
 #include "hw/core/ticks.h"
 #include "hw/intc/lapic.h"
 #include "sched/clock.h"
+#include "util/cost.h"
 #include "util/log.h"
 #include "util/stats.h"
 #include "vcpu/vcpu.h"
@@ -195,6 +196,7 @@ static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
 		.wide = lapic_mode(l) == LAPIC_X2APIC,
 		.sent = stats_timed ? clock_tsc() : 0,
 	};
+	enum cost_op was;
 
 	if (msg.mode == APIC_DM_INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT))
 		return; /* INIT level de-assert: nothing since the Pentium 4 */
@@ -203,6 +205,7 @@ static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
 		return;
 	}
 	stat_inc(STAT_ipis_sent);
+	was = cost_enter(COST_ipi); /* counted by lapic_deliver() */
 	switch ((enum shorthand)(icr >> 18 & 3)) {
 	case TO_DEST:
 		apic_bus_send(l->bus, &msg, l->rotor++);
@@ -217,6 +220,7 @@ static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
 		apic_bus_broadcast(l->bus, &msg, l);
 		break;
 	}
+	cost_end(was);
 }
 
 static uint32_t read_icr_lo(struct lapic *l, unsigned reg)

@@ -77,9 +77,10 @@ int code_region_init(size_t bytes, unsigned nr_vcpus, struct err *err)
 	if (map_region(region_size, err) < 0)
 		return -1;
 	nr_segments = (unsigned)(region_size / segment_size);
-	segments = calloc(nr_segments, sizeof(*segments));
+	segments = aligned_alloc(_Alignof(struct code_segment), nr_segments * sizeof(*segments));
 	if (!segments)
 		return err_set(err, "out of memory");
+	memset(segments, 0, nr_segments * sizeof(*segments));
 	stub_segments = (unsigned)((CODE_STUB_SIZE + segment_size - 1) / segment_size);
 	for (unsigned i = stub_segments; i < nr_segments; i++)
 		list_push_back(&free_list, &segments[i].link);
@@ -133,9 +134,9 @@ bool code_is_short(void)
 	return atomic_load_explicit(&nr_free, memory_order_relaxed) + atomic_load_explicit(&nr_evicting, memory_order_relaxed) < reserve;
 }
 
-void code_block_gone(struct code_segment *seg)
+void code_blocks_gone(struct code_segment *seg, uint32_t n)
 {
-	if (atomic_fetch_sub(&seg->live, 1) != 1)
+	if (atomic_fetch_sub(&seg->live, n) != n)
 		return;
 	lock_acquire(&code_lock);
 	list_remove(&seg->link); /* from the full list */
@@ -155,7 +156,7 @@ void code_segment_put(struct code_segment *seg)
 	lock_acquire(&code_lock);
 	list_push_back(&full_list, &seg->link);
 	lock_release(&code_lock);
-	code_block_gone(seg); /* the owner's count */
+	code_blocks_gone(seg, CODE_SEGMENT_OWNED - seg->committed);
 }
 
 static struct code_segment *segment_get(void)
@@ -167,13 +168,14 @@ static struct code_segment *segment_get(void)
 		seg = list_entry(free_list.next, struct code_segment, link);
 		list_remove(&seg->link);
 		atomic_fetch_sub(&nr_free, 1);
-		atomic_store(&seg->live, 1);
+		seg->committed = 0;
+		atomic_store(&seg->live, CODE_SEGMENT_OWNED);
 	}
 	lock_release(&code_lock);
 	return seg;
 }
 
-/* One more count, unless the last has gone: then code_block_gone() is about to empty the segment. */
+/* One more count, unless the last has gone: then code_blocks_gone() is about to empty the segment. */
 static bool get_unless_gone(struct code_segment *seg)
 {
 	uint32_t live = atomic_load(&seg->live);
@@ -217,7 +219,7 @@ uint8_t *code_reserve(struct code_segment **seg, size_t min, size_t *room)
 void code_commit(struct code_segment *seg, struct tb *tb, size_t bytes)
 {
 	seg->used = (uint32_t)((seg->used + bytes + 63) & ~(size_t)63);
-	atomic_fetch_add(&seg->live, 1);
+	seg->committed++;
 	tb->segment_next = atomic_load_explicit(&seg->blocks, memory_order_relaxed);
 	atomic_store_explicit(&seg->blocks, tb, memory_order_release);
 }

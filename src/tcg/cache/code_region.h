@@ -22,11 +22,15 @@ struct tb;
 
 struct code_segment {
 	struct list link;            /* [lock CODE] in the free or the full list */
-	struct tb *_Atomic blocks;   /* [atomic] newest first; pushed by the owner, emptied when the segment is free again */
-	_Atomic uint32_t live;       /* [atomic] blocks not yet reclaimed, plus one while owned */
-	uint32_t used;               /* [owner] */
+	_Atomic uint32_t live;       /* [atomic] blocks not yet reclaimed; while owned: CODE_SEGMENT_OWNED less those reclaimed */
 	_Atomic bool evicting;       /* [atomic] its blocks are being killed */
-};
+	/* The owner's line: written for each block, while reclaim takes older ones off `live`. */
+	struct tb *_Atomic blocks __attribute__((aligned(64))); /* [atomic] newest first; pushed by the owner, emptied when the segment is free again */
+	uint32_t used;               /* [owner] */
+	uint32_t committed;          /* [owner] blocks; counted in `live` when the segment is given away */
+} __attribute__((aligned(64)));
+
+#define CODE_SEGMENT_OWNED (1u << 30)
 
 /* `bytes` is raised if it is too little for nr_vcpus. */
 int must_check code_region_init(size_t bytes, unsigned nr_vcpus, struct err *err);
@@ -44,8 +48,8 @@ bool code_contains(const void *rx);
  */
 uint8_t *code_reserve(struct code_segment **seg, size_t min, size_t *room);
 void code_commit(struct code_segment *seg, struct tb *tb, size_t bytes);
-/* A block's memory is no longer used by anyone. Any thread. */
-void code_block_gone(struct code_segment *seg);
+/* The memory of n blocks is no longer used by anyone. Any thread. */
+void code_blocks_gone(struct code_segment *seg, uint32_t n);
 /* The vCPU gives its segment away (thread end). */
 void code_segment_put(struct code_segment *seg);
 struct code_segment *code_segment_of(const void *rx);

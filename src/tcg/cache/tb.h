@@ -52,7 +52,7 @@ struct tb {
 	struct list incoming;  /* [lock home page] exits of other blocks (or of itself) that jump here */
 	struct code_segment *segment; /* [const] */
 	struct tb *segment_next; /* [atomic] append-only list of the segment's blocks */
-	struct tb *retired_next; /* [lock queue] while it waits for its grace period */
+	struct tb *retired_next; /* [owner] who killed it, then who makes the batch */
 	struct backend_trap *trap; /* [const] */
 	struct tb_exit exit[]; /* [const] but for the marked fields */
 };
@@ -81,11 +81,16 @@ void tb_kill_locked(struct page_desc *page, ram_off_t page_off, unsigned first, 
 void tb_kill(struct tb *tb);
 
 /* ---- tb_reclaim.c */
+void tb_reclaim_init(unsigned nr_vcpus);
+/* A vCPU's thread: it will call tb_retire_flush() at each safepoint. */
+void tb_reclaim_thread_init(void);
+void tb_reclaim_thread_fini(void);
 void tb_retire(struct tb *tb); /* DEAD and unlinked; any lock below QUEUE may be held */
+void tb_retire_flush(void);    /* what this thread has retired may go into a batch */
 /* Starts a grace period for what has been retired, if it is worth it (or now). vCPU thread, no locks. */
 void tb_reclaim_poll(bool now);
 void tb_reclaim_fini(void); /* main, after the last vCPU ended; waits */
-/* Kills the blocks of the oldest full code segment; false if there is none. vCPU at a safepoint, no locks. */
+/* Kills the blocks of the oldest full code segments, with many vCPUs of several; false if there is none. vCPU at a safepoint, no locks. */
 bool tb_evict(void);
 /* True if `seen` is behind: there are dead blocks this vCPU has not purged yet. */
 bool tb_purge_due(uint64_t seen);

@@ -5,6 +5,7 @@
  */
 #include "tcg/cache/tb_private.h"
 #include "tcg/cache/code_region.h"
+#include "util/cost.h"
 #include "util/jitter.h"
 #include "util/stats.h"
 
@@ -20,13 +21,19 @@ static void unlink_from(struct tb *tb, unsigned n, const struct page_desc *pd)
 	l->pprev = NULL;
 }
 
+/* The block itself (state, links), its entry slot, its page's descriptor, two nodes of the table. */
+#define KILL_LINES 6
+
 /* All pages of the block are locked. */
 static void kill_one(struct tb *tb)
 {
 	struct page_desc *home = tb_home(tb);
+	enum cost_op was;
 
 	if (atomic_load_explicit(&tb->state, memory_order_relaxed) != TB_LIVE)
 		return;
+	was = cost_begin(COST_kill);
+	cost_lines(KILL_LINES);
 	atomic_store_explicit(&tb->state, TB_DEAD, memory_order_release);
 	jitter();
 	tcg_backend->kill_entry(code_rw(tb->code), tb->code);
@@ -38,6 +45,7 @@ static void kill_one(struct tb *tb)
 	tb_unchain_all_locked(tb);
 	stat_inc(STAT_blocks_killed);
 	tb_retire(tb);
+	cost_end(was);
 }
 
 /* Does the block watch a byte of [first, last] on the page? */

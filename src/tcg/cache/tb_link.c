@@ -11,6 +11,7 @@
  */
 #include "tcg/cache/tb_private.h"
 #include "tcg/cache/code_region.h"
+#include "util/cost.h"
 #include "util/log.h"
 #include "util/stats.h"
 #include "util/tsan.h"
@@ -51,6 +52,7 @@ void tb_unchain_all_locked(struct tb *tb)
 	list_for_each_entry_safe(e, next, &tb->incoming, link) {
 		struct tb *from = e->from;
 
+		cost_lines(2); /* its code and its exit */
 		tcg_backend->unpatch_exit(code_rw(from->code), from->code, &e->x);
 		e->to = NULL;
 		list_remove(&e->link);
@@ -60,6 +62,7 @@ void tb_unchain_all_locked(struct tb *tb)
 		e = &tb->exit[i];
 		if (!e->to)
 			continue;
+		cost_lines(2); /* our code, and the list of who was jumped to */
 		tcg_backend->unpatch_exit(code_rw(tb->code), tb->code, &e->x);
 		e->to = NULL;
 		list_remove(&e->link);

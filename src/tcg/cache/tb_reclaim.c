@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reclaim: dead blocks gather on a lock-free stack; a vCPU that builds a block or is at a safepoint makes a batch of them, publishes it, and
- * hands it to RCU.
+ * Reclaim: dead blocks gather with the vCPU that killed them, by the chunk on a lock-free stack, and there for a batch; a vCPU that builds a
+ * block or is at a safepoint makes the batch, publishes it, and hands it to RCU. So a kill writes nothing that all vCPUs share, but for a
+ * share of a chunk's and a batch's writes; batches grow with the number of vCPUs, because a grace period hears of each of them.
  *
  * A batch is published before its grace period starts. Each vCPU purges its jump cache of all published batches right after each
  * quiescent state and before it enters generated code again; its return stack is empty then, and chains into the blocks went when they
@@ -13,10 +14,14 @@
 #include <stdlib.h>
 
 #include "tcg/cache/code_region.h"
+#include "util/cost.h"
 #include "util/jitter.h"
 #include "util/stats.h"
 
-#define BATCH_BLOCKS 512
+#define BATCH_BLOCKS 512     /* at least... */
+#define BATCH_BLOCKS_VCPU 64 /* ...and so many for each vCPU */
+#define CHUNK_BLOCKS 64
+#define EVICT_VCPUS 8        /* for each so many vCPUs one more segment is emptied at a time */
 
 struct batch {
 	struct rcu_head rcu;
@@ -30,22 +35,64 @@ struct batch {
 	} dead[];            /* [const] */
 };
 
+/* Dead blocks of this thread that are not on the stack yet. vCPUs put them there at each safepoint, so none rest with one that sleeps. */
+static _Thread_local struct {
+	struct tb *first, *last;
+	unsigned nr, limit; /* limit 0: the thread has no safepoints and keeps none */
+} mine;
+
 static struct tb *_Atomic retired;       /* [atomic] stack, through retired_next */
 static _Atomic unsigned nr_retired;
+static unsigned batch_blocks = BATCH_BLOCKS; /* [const] */
+static unsigned evict_segments = 1;          /* [const] */
 static struct ranked_lock batch_lock = RANKED_LOCK_INIT(QUEUE);
 static struct batch *oldest, *newest;    /* [rcu batch_lock] */
 static _Atomic uint64_t published;       /* seq of the newest batch */
 static _Atomic uint64_t unlinked;        /* newest seq that was, or is about to be, taken off the list [written under batch_lock] */
 void (*tb_reclaim_kick)(void);
 
-void tb_retire(struct tb *tb)
+void tb_reclaim_init(unsigned nr_vcpus)
+{
+	unsigned blocks = nr_vcpus * BATCH_BLOCKS_VCPU;
+
+	batch_blocks = blocks > BATCH_BLOCKS ? blocks : BATCH_BLOCKS;
+	evict_segments = 1 + nr_vcpus / EVICT_VCPUS;
+}
+
+void tb_reclaim_thread_init(void)
+{
+	mine.limit = CHUNK_BLOCKS;
+}
+
+void tb_reclaim_thread_fini(void)
+{
+	tb_retire_flush();
+	mine.limit = 0;
+}
+
+void tb_retire_flush(void)
 {
 	struct tb *head = atomic_load_explicit(&retired, memory_order_relaxed);
 
+	if (!mine.first)
+		return;
 	do
-		tb->retired_next = head;
-	while (!atomic_compare_exchange_weak(&retired, &head, tb));
-	atomic_fetch_add(&nr_retired, 1);
+		mine.last->retired_next = head;
+	while (!atomic_compare_exchange_weak(&retired, &head, mine.first));
+	atomic_fetch_add(&nr_retired, mine.nr);
+	cost_lines(2);
+	mine.first = mine.last = NULL;
+	mine.nr = 0;
+}
+
+void tb_retire(struct tb *tb)
+{
+	tb->retired_next = mine.first;
+	mine.first = tb;
+	if (!mine.last)
+		mine.last = tb;
+	if (++mine.nr >= mine.limit)
+		tb_retire_flush();
 }
 
 static void batch_free(struct rcu_head *head)
@@ -63,8 +110,11 @@ static void batch_done(struct rcu_head *head)
 	if (atomic_load(&unlinked) < b->seq)
 		atomic_store(&unlinked, b->seq);
 	lock_release(&batch_lock);
-	for (unsigned i = 0; i < b->nr; i++)
-		code_block_gone(b->dead[i].segment);
+	for (unsigned i = 0, n; i < b->nr; i += n) {
+		for (n = 1; i + n < b->nr && b->dead[i + n].segment == b->dead[i].segment; n++)
+			;
+		code_blocks_gone(b->dead[i].segment, n);
+	}
 	stat_add(STAT_blocks_reclaimed, b->nr);
 	lock_acquire(&batch_lock);
 	for (struct batch **p = &oldest, *prev = NULL; *p; prev = *p, p = &(*p)->next) {
@@ -122,12 +172,18 @@ static void put_back(struct tb *list)
 	}
 }
 
+/* Writes: the stack and its count, the list of batches and their lock, RCU's queue, count and wake word. */
+#define BATCH_LINES 7
+
 void tb_reclaim_poll(bool now)
 {
-	unsigned due = now ? 1 : BATCH_BLOCKS;
+	unsigned due = now ? 1 : batch_blocks;
 	struct tb *list;
 	struct batch *b;
+	enum cost_op was;
 
+	if (now)
+		tb_retire_flush();
 	if (atomic_load_explicit(&nr_retired, memory_order_relaxed) < due)
 		return;
 	list = atomic_exchange(&retired, NULL);
@@ -138,12 +194,15 @@ void tb_reclaim_poll(bool now)
 		put_back(list);
 		return;
 	}
+	was = cost_begin(COST_reclaim);
+	cost_lines(BATCH_LINES);
 	atomic_fetch_sub(&nr_retired, b->nr);
 	batch_publish(b);
 	jitter();
 	rcu_call(&b->rcu, batch_done);
 	if (tb_reclaim_kick)
 		tb_reclaim_kick();
+	cost_end(was);
 }
 
 /* No vCPU is left: batches under way end, blocks that wait for one go with the code region. */
@@ -177,18 +236,34 @@ void tb_purge(uint64_t *seen, void (*drop)(void *opaque, gva_t pc, const void *c
 	*seen = upto;
 }
 
-bool tb_evict(void)
+/* Writes of an eviction but for its kills: the lists' lock, the segment, the count of those under way. */
+#define EVICT_LINES 4
+
+static bool evict_oldest(void)
 {
 	struct code_segment *seg = code_segment_oldest();
+	enum cost_op was;
 
 	if (!seg)
 		return false;
+	was = cost_begin(COST_evict);
+	cost_lines(EVICT_LINES);
 	for (struct tb *tb = atomic_load_explicit(&seg->blocks, memory_order_acquire); tb; tb = tb->segment_next)
 		if (atomic_load_explicit(&tb->state, memory_order_relaxed) == TB_LIVE)
 			tb_kill(tb);
-	code_block_gone(seg); /* the reference of code_segment_oldest() */
+	code_blocks_gone(seg, 1); /* the reference of code_segment_oldest() */
 	stat_inc(STAT_segments_evicted);
+	cost_end(was);
 	return true;
+}
+
+bool tb_evict(void)
+{
+	unsigned n = 0;
+
+	while (n < evict_segments && (n == 0 || code_is_short()) && evict_oldest())
+		n++;
+	return n > 0;
 }
 
 struct tb *tb_find_host_pc(const void *host_pc)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "util/cost.h"
 #include "util/stats.h"
 
 static char *print(void (*fn)(FILE *))
@@ -105,12 +106,54 @@ static void latencies_are_counted_by_powers_of_two(void **state)
 	stats_fini();
 }
 
+static void costs_go_to_the_operation_under_way(void **state)
+{
+	enum cost_op outer, inner;
+	char *text;
+
+	(void)state;
+	assert_int_equal(stats_init(2), 0);
+	stats_attach(1);
+	cost_lines(7); /* outside of all */
+	outer = cost_begin(COST_evict);
+	cost_lines(3);
+	inner = cost_begin(COST_kill);
+	cost_lines(2);
+	cost_kick();
+	cost_end(inner);
+	cost_looks(5);
+	cost_wait();
+	cost_end(outer);
+	stats_self = NULL;
+	outer = cost_enter(COST_kill); /* a part of another thread's: no operation of its own */
+	cost_lines(1);
+	cost_end(outer);
+	assert_int_equal(stat_cost_total(COST_evict, COST_OPS), 1);
+	assert_int_equal(stat_cost_total(COST_evict, COST_LINES), 3);
+	assert_int_equal(stat_cost_total(COST_evict, COST_LOOKS), 5);
+	assert_int_equal(stat_cost_total(COST_evict, COST_WAITS), 1);
+	assert_int_equal(stat_cost_total(COST_kill, COST_OPS), 1);
+	assert_int_equal(stat_cost_total(COST_kill, COST_LINES), 3);
+	assert_int_equal(stat_cost_total(COST_kill, COST_KICKS), 1);
+	text = print(stats_print_text);
+	assert_non_null(strstr(text, "\nkill "));
+	assert_non_null(strstr(text, "\nevict "));
+	assert_null(strstr(text, "\narm "));
+	assert_null(strstr(text, "\nnone "));
+	free(text);
+	text = print(stats_print_json);
+	assert_non_null(strstr(text, "\"evict\": {\"ops\": 1, \"lines\": 3, \"kicks\": 0, \"waits\": 1, \"looks\": 5}"));
+	free(text);
+	stats_fini();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts_go_to_the_attached_set),
 		cmocka_unit_test(text_leaves_zeros_out),
 		cmocka_unit_test(json_has_every_counter),
+		cmocka_unit_test(costs_go_to_the_operation_under_way),
 		cmocka_unit_test(latencies_are_counted_by_powers_of_two),
 	};
 
