@@ -15,12 +15,14 @@
 #include "diff/runner.h"
 
 #define SKIPPED 77 /* automake: the test could not be run */
+#define RECORD_SINGLES 20000000u
+#define RECORD_SEQUENCES 2000000u
 
 struct options {
 	uint64_t seed, count;
 	double seconds;
 	unsigned kinds; /* bits: enum program_kind */
-	bool jit, interp, list, once;
+	bool jit, interp, list, once, record;
 	const char *only, *replay, *log;
 	unsigned max_reports, jobs;
 };
@@ -28,12 +30,14 @@ struct options {
 static const char usage[] =
 	"usage: difftest [--seed N] [--count N] [--seconds S] [--jobs N] [--engine jit|interp|both] [--only MNEMONIC]\n"
 	"                [--singles] [--sequences] [--raw] [--smc] [--list] [--max-reports N] [--replay CASE [--once]] [--log ITEMS]\n"
+	"                [--record]\n"
 	"  --count     cases to run (default: as many as the seconds allow, but each form once at least)\n"
 	"  --seconds   default 20\n"
 	"  --jobs      so many in parallel, each with processes of its own\n"
 	"  --singles, --sequences, --raw (random bytes), --smc (code that writes itself): only these kinds of cases\n"
 	"  --only      single instructions of that name, e.g. ADD\n"
 	"  --list      print the instruction forms, and why some are not compared\n"
+	"  --record    the whole proof: 20 million singles, 2 million sequences, each form at least once; the last line is the result\n"
 	"  --replay    what stands behind \"replay\" in a report; --once: engines run it once even if the case says twice\n"
 	"  --log       -d items of the engines (in_asm,op,op_opt,out_asm), with --replay\n";
 
@@ -129,6 +133,8 @@ static void parse(struct options *o, char **argv)
 			o->list = true;
 		} else if (!strcmp(argv[i], "--once")) {
 			o->once = true;
+		} else if (!strcmp(argv[i], "--record")) {
+			o->record = true;
 		} else {
 			fputs(usage, stderr);
 			exit(2);
@@ -208,7 +214,7 @@ static void generate(struct generator *g, struct program *p, enum program_kind k
 static bool goes_on(const struct generator *g, double end)
 {
 	if (g->o->count)
-		return g->r->t->cases < g->o->count / g->o->jobs;
+		return g->r->t->cases < (g->o->count + g->o->jobs - 1) / g->o->jobs;
 	return now() < end || ((g->o->kinds & 1u << KIND_SINGLE) && g->next_form * g->o->jobs < g->nr);
 }
 
@@ -275,7 +281,7 @@ static bool covered(const struct totals *t, const struct options *o, unsigned *t
 	for (unsigned n = 0; n < nr_forms; n++) {
 		*tested += t->form_cases[n] != 0;
 		*comparable += !forms[n].skip;
-		if (forms[n].skip || t->form_cases[n] || o->only || o->count || !(o->kinds & 1u << KIND_SINGLE))
+		if (forms[n].skip || t->form_cases[n] || o->only || (o->count && !o->record) || !(o->kinds & 1u << KIND_SINGLE))
 			continue;
 		printf("not tested: %s\n", form_text(&forms[n], text, sizeof(text)));
 		all = false;
@@ -327,6 +333,39 @@ static int replay_one(const struct options *o)
 	return status;
 }
 
+/* One kind of cases, as many as asked for; false: a difference, or a form that was left out. */
+static bool run_kind(struct options *o, enum program_kind kind, uint64_t count, struct totals *sum)
+{
+	double start = now();
+	const struct totals *t;
+	bool good;
+
+	o->kinds = 1u << kind;
+	o->count = count;
+	t = jobs_run(o->jobs, run_job, o);
+	if (!t)
+		return false;
+	good = summary(t, o, now() - start) && !t->failures;
+	for (unsigned k = 0; k < PROGRAM_KINDS; k++)
+		sum->kind[k] += t->kind[k];
+	sum->failures += t->failures;
+	fflush(stdout);
+	return good;
+}
+
+static int record(struct options *o)
+{
+	static struct totals sum;
+	double start = now();
+	bool good = run_kind(o, KIND_SINGLE, RECORD_SINGLES, &sum);
+
+	good = run_kind(o, KIND_SEQUENCE, RECORD_SEQUENCES, &sum) && good;
+	printf("record %s: seed %" PRIu64 ", %u jobs, %.0f s: %" PRIu64 " singles and %" PRIu64 " sequences in 16-bit, 32-bit and 64-bit code, %"
+	       PRIu64 " differences\n", good ? "ok" : "FAILED", o->seed, o->jobs, now() - start, sum.kind[KIND_SINGLE], sum.kind[KIND_SEQUENCE],
+	       sum.failures);
+	return !good;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .seed = 1, .seconds = 20, .jit = true, .interp = true, .max_reports = 20, .jobs = 1 };
@@ -346,6 +385,8 @@ int main(int argc, char **argv)
 	}
 	if (o.replay)
 		return replay_one(&o);
+	if (o.record)
+		return record(&o);
 	t = jobs_run(o.jobs, run_job, &o);
 	if (!t)
 		return 2;
