@@ -120,10 +120,18 @@ static const char *next_part(const char *arg, char *part)
 	return *arg ? arg + 1 : NULL;
 }
 
+/* '_' counts as '-', as in QEMU. */
+static bool is_same(const char *a, const char *b)
+{
+	for (; *a && (*a == *b || (*a == '-' && *b == '_')); a++)
+		b++;
+	return !*a && !*b;
+}
+
 static const struct keyval *find(const struct keyval *table, const char *key)
 {
 	for (; table->key; table++) {
-		if (!strcmp(table->key, key))
+		if (is_same(table->key, key))
 			return table;
 	}
 	return NULL;
