@@ -254,10 +254,11 @@ static void stack(struct program *p, const struct x86_insn *in, struct rng *r)
 		GPR(p, RBP) = stack_value(p, pick_in_segment(p, X86_SS, in->opsize, in, r), r);
 	if (in->id == X86_I_POP && in->op[0].kind == X86_OPK_SEG)
 		program_poke(p, at, &sel, 2);
-	if (in->id == X86_I_PUSH && in->op[0].kind == X86_OPK_SEG && in->opsize > 2) /* SDM volume 2, PUSH: zero-extended or a 16-bit move */
-		program_hole(p, linear(p, at - in->opsize + 2), in->opsize - 2u);
-	if (in->id == X86_I_PUSH && in->op[0].kind == X86_OPK_SEG)
+	if (in->id == X86_I_PUSH && in->op[0].kind == X86_OPK_SEG && !host_is_amd()) { /* zero-extended or a 16-bit move (SDM volume 2, PUSH) */
+		if (in->opsize > 2)
+			program_hole(p, linear(p, at - in->opsize + 2), in->opsize - 2u);
 		p->c.in.flags &= ~(uint64_t)X86_FL_AC;
+	}
 	if (in->id == X86_I_POPF) {
 		v = rng_u64(r) & (X86_FL_ARITH | X86_FL_DF | X86_FL_ID | X86_FL_NT | X86_FL_IF | X86_FL_IOPL | X86_FL_RF);
 		v |= (rng_percent(r, 20) ? X86_FL_TF : 0) | (rng_percent(r, 10) ? X86_FL_AC : 0);

@@ -99,8 +99,6 @@ static bool order_is_open(const struct program *p, const struct diff_outcome *h,
 	switch (in->id) {
 	case X86_I_CALL: case X86_I_CMPS: case X86_I_RETF: case X86_I_IRET: case X86_I_CALLF: case X86_I_PUSHA: case X86_I_POPA: case X86_I_ENTER:
 		return true;
-	case X86_I_PUSH: /* of a selector: a whole word or 16 bits of it (SDM volume 2, PUSH) */
-		return in->op[0].kind == X86_OPK_SEG && in->opsize > 2;
 	case X86_I_MOVS:
 		return h->vector == X86_AC || o->vector == X86_AC;
 	default:

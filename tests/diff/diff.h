@@ -142,4 +142,6 @@ void diff_apply_pokes(const struct diff_case *c, uint8_t *arena); /* arena: DIFF
 /* Empties the holes, then the hash; code: the code pages, part of it if the case writes itself. */
 uint64_t diff_hash(const struct diff_case *c, uint8_t *arena, const uint8_t *code);
 
+bool host_is_amd(void); /* facts.c */
+
 #endif

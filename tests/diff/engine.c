@@ -187,9 +187,15 @@ static int start_thread(struct err *err)
 	return 0;
 }
 
+/* Where vendors differ the CPU does as its name says: it has the host's. */
+static const char *cpu_model(void)
+{
+	return host_is_amd() ? "max,vendor=AuthenticAMD" : "max,vendor=GenuineIntel";
+}
+
 int engine_init(bool interp, const char *log, struct err *err)
 {
-	struct vcpu_config config = { .nr = 1, .sockets = 1, .cores = 1, .threads = 1, .cpu_model = "max" };
+	struct vcpu_config config = { .nr = 1, .sockets = 1, .cores = 1, .threads = 1, .cpu_model = cpu_model() };
 
 	config.interp = interp;
 	config.tb_size = CODE_BYTES;
@@ -221,7 +227,7 @@ int engine_init(bool interp, const char *log, struct err *err)
 bool engine_has(unsigned feature)
 {
 	static struct vcpu *model;
-	const struct vcpu_config config = { .nr = 1, .sockets = 1, .cores = 1, .threads = 1, .cpu_model = "max" };
+	const struct vcpu_config config = { .nr = 1, .sockets = 1, .cores = 1, .threads = 1, .cpu_model = cpu_model() };
 	struct err err;
 
 	if (!model)

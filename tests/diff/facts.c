@@ -3,6 +3,7 @@
  * Facts about instructions that the generator needs and the decoder does not tell.
  */
 #include <Zydis/Zydis.h>
+#include <cpuid.h>
 #include <string.h>
 
 #include "diff/program.h"
@@ -69,6 +70,13 @@ uint32_t insn_writes_gpr(const struct x86_insn *in)
 			mask |= 1u << in->op[n].reg;
 	}
 	return mask;
+}
+
+bool host_is_amd(void)
+{
+	unsigned max, vendor[3];
+
+	return __get_cpuid(0, &max, &vendor[0], &vendor[2], &vendor[1]) && !memcmp(vendor, "AuthenticAMD", sizeof(vendor));
 }
 
 /* Linux lets user mode use three gates: 3 and 4, which trap, and 80, its system calls. */

@@ -6,6 +6,8 @@
 #ifndef COHORT_VCPU_X86_CPUID_H
 #define COHORT_VCPU_X86_CPUID_H
 
+#include <string.h>
+
 #include <stdio.h>
 
 #include "vcpu/x86/decode/decode.h"
@@ -43,6 +45,12 @@ uint32_t x86_cpuid_signature(const struct x86_cpu *c); /* family/model/stepping,
 static inline bool x86_offers(const struct x86_cpu *c, enum x86_cpuid_bit bit)
 {
 	return c->cpuid->word[bit / 32] >> (bit % 32) & 1;
+}
+
+/* Where the vendors' instructions differ, the CPU does what its name says. */
+static inline bool x86_is_amd(const struct x86_cpu *c)
+{
+	return !strcmp(c->cpuid->vendor, "AuthenticAMD");
 }
 
 /* State components that XSETBV accepts. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "vcpu/x86/tr/tr.h"
+#include "vcpu/x86/x86_cpuid.h"
 
 #define TR_FIXTURE_TEXT 65536
 
@@ -30,6 +31,8 @@ static const struct ir_rt tr_fixture_rt[] = {
 #undef X86_RT
 };
 
+static const struct x86_cpuid_model tr_fixture_model = {.vendor = "GenuineIntel"};
+
 static inline int tr_fixture_init(struct tr_fixture *f)
 {
 	f->cpu = aligned_alloc(64, (sizeof(*f->cpu) + 63) & ~(size_t)63);
@@ -39,6 +42,7 @@ static inline int tr_fixture_init(struct tr_fixture *f)
 		return -1;
 	memset(f->cpu, 0, sizeof(*f->cpu));
 	memset(f->cpu->features, 0xff, sizeof(f->cpu->features));
+	f->cpu->cpuid = &tr_fixture_model;
 	tr_fixture_of_fetch = f;
 	return 0;
 }

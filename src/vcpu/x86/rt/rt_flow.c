@@ -412,12 +412,6 @@ static void flat_code(struct x86_cpu *c, uint16_t sel, unsigned dpl, bool wide)
 						   dpl << X86_SA_DPL_SHIFT | (wide ? X86_SA_L : X86_SA_DB) };
 }
 
-/* SYSCALL in compatibility mode is AMD's. */
-static bool has_cstar(const struct x86_cpu *c)
-{
-	return !strcmp(c->cpuid->vendor, "AuthenticAMD");
-}
-
 uint64_t x86_rt_syscall(struct tcg_env *env, uint64_t next, uint64_t b, uint64_t unused)
 {
 	struct x86_cpu *c = x86_cpu(env);
@@ -425,7 +419,7 @@ uint64_t x86_rt_syscall(struct tcg_env *env, uint64_t next, uint64_t b, uint64_t
 
 	(void)b;
 	(void)unused;
-	if (!(c->efer & X86_EFER_SCE) || !x86_long_mode(c) || (!x86_code64(c) && !has_cstar(c)))
+	if (!(c->efer & X86_EFER_SCE) || !x86_long_mode(c) || (!x86_code64(c) && !x86_is_amd(c))) /* in compatibility mode it is AMD's */
 		x86_fault_raise(c, X86_UD);
 	env->greg[X86_RCX] = next;
 	env->greg[X86_R11] = x86_eflags_get(c) & ~X86_FL_RF;

@@ -3,6 +3,7 @@
  * Moves between registers and memory, widenings, addresses, segment registers.
  */
 #include "vcpu/x86/tr/tr.h"
+#include "vcpu/x86/x86_cpuid.h"
 
 void x86_tr_mov(struct x86_tr *c)
 {
@@ -112,10 +113,11 @@ void x86_tr_push_seg(struct x86_tr *c)
 	unsigned size = c->in.opsize;
 	ir_ref sel = x86_tr_ldenv(c, IR_I16, selector_off(c->in.op[0].reg)), m;
 
-	if (size != 4) {
+	if (size != 4 || x86_is_amd(c->cpu)) {
 		x86_tr_push(c, sel, size);
 		return;
 	}
+	/* Intel's CPUs move 16 bits (SDM volume 2, PUSH), AMD's extend them by zeros. */
 	m = x86_tr_stack_mem(c, -4, 2, true);
 	x86_tr_emit(c, IR_MOV, IR_I16, m, sel, IR_NONE);
 	x86_tr_sp_add(c, -4);
