@@ -163,6 +163,9 @@ struct x86_fault {
 #define X86_NR_MTRR_VAR 8
 #define X86_MISC_MONITOR (1u << 18) /* IA32_MISC_ENABLE */
 
+/* What kind of instruction has run with TF set: DEBUGCTL.BTF makes only branches count. */
+enum x86_step { X86_STEP_NONE, X86_STEP_PLAIN, X86_STEP_BRANCH, X86_STEP_MAYBE };
+
 struct x86_cpu {
 	struct vcpu vcpu; /* first */
 
@@ -178,7 +181,9 @@ struct x86_cpu {
 	uint8_t shadow;       /* enum x86_shadow: of the next instruction; generated code clears it */
 	bool nmi_blocked, nmi_pending;
 	bool smm, smi_pending; /* in system-management mode; an SMI waits */
-	bool single_step_due; /* an instruction has run with TF set */
+	bool init_pending;     /* an INIT came in system-management mode: it waits for RSM */
+	uint8_t single_step_due; /* enum x86_step: an instruction has run with TF set */
+	uint64_t step_next;   /* X86_STEP_MAYBE: where the instruction goes that branches nowhere */
 	uint32_t debug_due;   /* DR6 bits of traps to be taken behind the instruction */
 	bool bp_fetch, bp_port; /* DR7 enables a breakpoint on instructions, on ports */
 	uint8_t bp_filter[64];  /* 1: an instruction breakpoint's address has these low bits; generated code reads it */

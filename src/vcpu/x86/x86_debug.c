@@ -87,8 +87,9 @@ void x86_debug_fetch(struct x86_cpu *c)
 	if (!hits)
 		return;
 	c->dr[6] |= hits;
+	c->debugctl &= ~(uint64_t)(X86_DEBUGCTL_LBR | X86_DEBUGCTL_BTF);
 	c->dr[7] &= ~(uint64_t)X86_DR7_GD;
-	c->single_step_due = false;
+	c->single_step_due = X86_STEP_NONE;
 	c->fault.raised = (struct x86_event){ .vector = X86_DB }; /* RF is pushed as it is */
 	c->fault.pending = true;
 	vcpu_unwind(&c->vcpu.env);
@@ -153,9 +154,10 @@ void x86_debug_task_trap(struct x86_cpu *c)
 /* env.pc is already the next instruction's. Entering the handler clears DR7.GD, so that it may look at the registers. */
 void x86_debug_trap(struct x86_cpu *c)
 {
+	c->debugctl &= ~(uint64_t)(X86_DEBUGCTL_LBR | X86_DEBUGCTL_BTF); /* 19.4.1, 19.4.3 */
 	c->dr[6] |= c->debug_due | (c->single_step_due ? X86_DR6_BS : 0);
 	c->dr[7] &= ~(uint64_t)X86_DR7_GD;
-	c->single_step_due = false;
+	c->single_step_due = X86_STEP_NONE;
 	c->debug_due = 0;
 	c->vcpu.run_state = VCPU_RUNNING; /* the trap behind HLT ends it */
 	c->fault.raised = (struct x86_event){ .vector = X86_DB };

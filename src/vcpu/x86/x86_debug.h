@@ -20,6 +20,8 @@
 #define X86_DR7_LOCALS 0x0155u /* L0-L3, LE: a task switch clears them */
 #define X86_DR7_GD 0x2000u
 #define X86_DR7_FIXED1 0x400u
+#define X86_DEBUGCTL_LBR 0x1u
+#define X86_DEBUGCTL_BTF 0x2u /* single step on branches */
 
 /* What the registers hold after a write. */
 static inline uint64_t x86_dr6_of(uint64_t v)
@@ -43,6 +45,14 @@ void x86_debug_data(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acces
 bool x86_debug_watches(struct tcg_env *env, gva_t page);
 /* A task with its T bit set was switched to. */
 void x86_debug_task_trap(struct x86_cpu *c);
+
+/* At a safepoint: with DEBUGCTL.BTF a single step is forgotten that was no branch taken. */
+static inline void x86_debug_steps(struct x86_cpu *c)
+{
+	if (c->single_step_due && unlikely(c->debugctl & X86_DEBUGCTL_BTF) &&
+	    (c->single_step_due == X86_STEP_PLAIN || (c->single_step_due == X86_STEP_MAYBE && c->vcpu.env.pc == c->step_next)))
+		c->single_step_due = X86_STEP_NONE;
+}
 
 /* At a safepoint: are traps due, and may they be taken? Delivers them. */
 static inline bool x86_debug_due(const struct x86_cpu *c)

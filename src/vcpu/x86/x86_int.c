@@ -24,7 +24,7 @@ void x86_fault_raise_err(struct x86_cpu *c, enum x86_vector vec, uint32_t error)
 		error |= 1;
 	c->fault.raised = (struct x86_event){ .vector = (uint8_t)vec, .has_error = has_error, .restarts = true, .error = error };
 	c->fault.pending = true;
-	c->single_step_due = false;
+	c->single_step_due = X86_STEP_NONE;
 	c->debug_due = 0;
 	if (vec != X86_PF)
 		stat_inc(STAT_exceptions);

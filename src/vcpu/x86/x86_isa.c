@@ -158,7 +158,8 @@ static void reset_common(struct x86_cpu *c)
 	c->cpl = 0;
 	c->smm = c->smi_pending = false;
 	c->shadow = X86_SHADOW_NONE;
-	c->nmi_blocked = c->single_step_due = false;
+	c->nmi_blocked = c->init_pending = false;
+	c->single_step_due = X86_STEP_NONE;
 	c->debug_due = 0;
 	c->fault = (struct x86_fault){ 0 };
 	reset_segments(c);
@@ -255,7 +256,7 @@ static bool intr_pending(struct vcpu *v)
 /* What cannot be delivered now is looked at when the guest enables it: generated code tests irq_waiting behind STI, IRET, ... */
 static void note_waiting(struct x86_cpu *c)
 {
-	c->vcpu.env.irq_waiting = c->nmi_pending || (c->smi_pending && !c->smm) || intr_pending(&c->vcpu);
+	c->vcpu.env.irq_waiting = c->nmi_pending || c->init_pending || (c->smi_pending && !c->smm) || intr_pending(&c->vcpu);
 }
 
 static void take_nmi(struct x86_cpu *c)
@@ -294,7 +295,7 @@ static void take_interrupt(struct x86_cpu *c)
 /* The instruction will run again from its start (vcpu_run_alone(), stores to its own code): what its block has marked beforehand is taken back. */
 static void instruction_restarts(struct x86_cpu *c)
 {
-	c->single_step_due = false;
+	c->single_step_due = X86_STEP_NONE;
 	if (c->tb_flags & X86_TB_RF)
 		c->eflags |= X86_FL_RF;
 	if ((c->tb_flags & X86_TB_SHADOW) && !c->shadow)
@@ -310,6 +311,8 @@ static bool events(struct vcpu *v, uint32_t req)
 	if (req & VCPU_REQ_SMI)
 		c->smi_pending = true;
 	if (req & VCPU_REQ_INIT)
+		c->init_pending = true;
+	if (c->init_pending && !c->smm) /* SDM volume 3C, 33.3.3: it waits for RSM; a start-up does not */
 		init_reset(c);
 	if (req & VCPU_REQ_SIPI)
 		take_sipi(c);
@@ -322,6 +325,7 @@ static bool events(struct vcpu *v, uint32_t req)
 		x86_mode_update(c);
 	if (c->fault.pending)
 		x86_int_deliver_fault(c);
+	x86_debug_steps(c);
 	if (x86_debug_due(c))
 		x86_debug_trap(c);
 	if (c->smi_pending && !c->smm && !c->shadow && v->run_state != VCPU_WAIT_SIPI) {

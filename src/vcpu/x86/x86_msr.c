@@ -7,6 +7,7 @@
 #include "mem/tlb.h"
 #include "util/log.h"
 #include "vcpu/x86/x86_cpuid.h"
+#include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_mmu.h"
 #include "vcpu/x86/x86_segment.h"
 
@@ -255,13 +256,13 @@ static int msr_zero_write(struct x86_cpu *c, uint32_t n, uint64_t v)
 	return v ? -1 : 0;
 }
 
-/* LBR and BTF can be set; there are no records, and single steps stay single. */
+/* LBR and BTF can be set; there are no records. */
 static int msr_debugctl_write(struct x86_cpu *c, uint32_t n, uint64_t v)
 {
 	(void)n;
 	if (v & ~0xffffull)
 		return -1;
-	c->debugctl = v & 3;
+	c->debugctl = v & (X86_DEBUGCTL_LBR | X86_DEBUGCTL_BTF);
 	return 0;
 }
 

@@ -169,7 +169,7 @@ bool x86_smm_leave(struct x86_cpu *c)
 		return false;
 	c->smm = false;
 	c->nmi_blocked = get(area, A_NMI_BLOCKED, 1) & 1;
-	c->single_step_due = false;
+	c->single_step_due = X86_STEP_NONE;
 	if (get(area, A_HALT_RESTART, 1) & 1)
 		c->vcpu.run_state = VCPU_HALTED;
 	changed(c);

@@ -147,7 +147,7 @@ static void load_registers(struct x86_cpu *c, const struct task *t, const struct
 		c->seg[i] = (struct x86_seg){ .sel = m->seg[i] };
 	c->ldt = (struct x86_seg){ .sel = m->ldt };
 	c->vcpu.env.pc = m->eip;
-	c->single_step_due = false;
+	c->single_step_due = X86_STEP_NONE;
 	x86_mode_update(c);
 }
 

@@ -31,14 +31,14 @@ uint64_t x86_rt_int_soft(struct tcg_env *env, uint64_t vector, uint64_t next, ui
 	struct x86_cpu *c = x86_cpu(env);
 
 	if (is_int_n && (c->eflags & X86_FL_VM) && x86_vme_int(c, (uint8_t)vector, next)) {
-		c->single_step_due = false;
+		c->single_step_due = X86_STEP_NONE;
 		vcpu_unwind(env);
 	}
 	/* INT1 is no software interrupt to the gate's DPL, but a trap all the same. */
 	c->fault.raised = (struct x86_event){ .vector = (uint8_t)vector, .soft = vector != X86_INT1_VECTOR, .next_pc = next };
 	if (!c->fault.raised.soft)
 		env->pc = next;
-	c->single_step_due = false; /* TF is cleared before the step would be seen */
+	c->single_step_due = X86_STEP_NONE; /* TF is cleared before the step would be seen */
 	c->fault.pending = true;
 	stat_inc(STAT_exceptions);
 	vcpu_unwind(env);

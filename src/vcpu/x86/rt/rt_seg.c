@@ -22,7 +22,7 @@ uint64_t x86_rt_seg_load(struct tcg_env *env, uint64_t reg, uint64_t sel, uint64
 	x86_seg_load_data(c, (enum x86_sreg)reg, (uint16_t)sel);
 	if (shadow) {
 		c->shadow = X86_SHADOW_SS;
-		c->single_step_due = false; /* lost, not put off */
+		c->single_step_due = X86_STEP_NONE; /* lost, not put off */
 	}
 	x86_mode_update(c);
 	return 0;

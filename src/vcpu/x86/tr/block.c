@@ -259,6 +259,29 @@ static enum x86_decode_status fetch_crossing(struct x86_tr *c)
 
 /* ---- The loop */
 
+/* DEBUGCTL.BTF: what branches, and what may. */
+static enum x86_step step_of(const struct x86_tr *c)
+{
+	switch (c->in.id) {
+	case X86_I_JMP: case X86_I_JMPF: case X86_I_CALL: case X86_I_CALLF: case X86_I_RET: case X86_I_RETF: case X86_I_IRET:
+	case X86_I_SYSCALL: case X86_I_SYSRET: case X86_I_SYSENTER: case X86_I_SYSEXIT:
+		return X86_STEP_BRANCH;
+	case X86_I_JCC: case X86_I_JCXZ: case X86_I_LOOP: case X86_I_LOOPE: case X86_I_LOOPNE:
+		return X86_STEP_MAYBE;
+	default:
+		return X86_STEP_PLAIN;
+	}
+}
+
+static void mark_step(struct x86_tr *c)
+{
+	enum x86_step step = step_of(c);
+
+	x86_tr_stenv(c, IR_I8, x86_tr_const(c, step), X86_TR_OFF(single_step_due));
+	if (step == X86_STEP_MAYBE)
+		x86_tr_stenv(c, IR_I64, x86_tr_const(c, (int64_t)c->next), X86_TR_OFF(step_next));
+}
+
 /*
  * An instruction in a block of its own: the interrupt shadow ends with it, and a single step is due behind it. Both are stored first, because
  * the instruction may leave in any way; a fault takes the step back (x86_fault_raise_err()), and ends the shadow as it should.
@@ -274,7 +297,7 @@ static void mark_single(struct x86_tr *c)
 	if (c->flags & X86_TB_SHADOW)
 		x86_tr_stenv(c, IR_I8, x86_tr_const(c, 0), X86_TR_OFF(shadow));
 	if (c->flags & X86_TB_TF)
-		x86_tr_stenv(c, IR_I8, x86_tr_const(c, 1), X86_TR_OFF(single_step_due));
+		mark_step(c);
 }
 
 /* DR7 enables instruction breakpoints: is there one with these low address bits? Their number changes, so that is seen when the block runs. */

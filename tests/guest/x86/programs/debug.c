@@ -6,6 +6,9 @@
 #include "rt64.h"
 
 #define DR6_CLEAR 0xffff0ff0ul
+#define MSR_DEBUGCTL 0x1d9u
+#define DEBUGCTL_LBR 1ul
+#define DEBUGCTL_BTF 2ul
 #define BD	  0x2000ul
 #define BS	  0x4000ul
 
@@ -48,6 +51,8 @@ static struct {
 	uint64_t rip, dr6, flags, rcx;
 } hits[64];
 static unsigned nr_hits, ignore_rf;
+static bool branches;            /* the handler sets DEBUGCTL.BTF again */
+static uint64_t debugctl_found; /* by it */
 static struct trap t;
 static uint8_t data[3 * 4096] __attribute__((aligned(4096)));
 
@@ -63,6 +68,10 @@ static bool on_debug(struct regs *r)
 		hits[nr_hits++].rcx = r->rcx;
 	}
 	write_dr6(DR6_CLEAR);
+	if (branches) {
+		debugctl_found |= rdmsr(MSR_DEBUGCTL);
+		wrmsr(MSR_DEBUGCTL, DEBUGCTL_BTF);
+	}
 	if (ignore_rf)
 		ignore_rf--;
 	else
@@ -434,6 +443,58 @@ static void single_step(void)
 	test_fail("no trap with BS and B0");
 }
 
+/* DEBUGCTL.BTF: branches that are taken, nothing else; #DB clears it. */
+asm("b_branch: movl $40, %ecx; cld; pushfq; orl $0x100, (%rsp); popfq\n"
+    "nop; rep stosb; jmp 1f; nop\n"
+    "1: b_branch_1: incl %eax; jz 2f; jnz 2f; nop\n"
+    "2: b_branch_2: xorl %ecx, %ecx; jrcxz 3f; nop\n"
+    "3: b_branch_3: movl $2, %ecx\n"
+    "4: b_branch_4: nop; loop 4b\n"
+    "call b_branch_5\n"
+    "b_branch_6: pushfq; andl $~0x100, (%rsp); popfq; ret\n"
+    "b_branch_5: nop; ret\n");
+
+static void branch_steps(void)
+{
+	uint64_t at[] = {ADDR(b_branch_1), ADDR(b_branch_2), ADDR(b_branch_3), ADDR(b_branch_4), ADDR(b_branch_5), ADDR(b_branch_6)};
+
+	arm(0, 0, 0);
+	branches = true;
+	debugctl_found = 0;
+	wrmsr(MSR_DEBUGCTL, DEBUGCTL_BTF | DEBUGCTL_LBR);
+	CHECK_EQ(rdmsr(MSR_DEBUGCTL), DEBUGCTL_BTF | DEBUGCTL_LBR);
+	call_with(ADDR(b_branch), (uint64_t)data, 0);
+	branches = false;
+	wrmsr(MSR_DEBUGCTL, 0);
+	CHECK_EQ(debugctl_found, 0);
+	CHECK_EQ(nr_hits, ARRAY_LEN(at));
+	for (unsigned i = 0; i < ARRAY_LEN(at); i++)
+		CHECK_HIT(i, at[i], BS);
+	/* Without it every instruction counts again. */
+	arm(0, 0, 0);
+	call_with(ADDR(b_branch), (uint64_t)data, 0);
+	CHECK(nr_hits > 20);
+	disarm();
+}
+
+/* INT1: a trap at any privilege, whatever the gate's; no bit of DR6 tells of it. */
+asm("b_int1: nop; .byte 0xf1\n"
+    "b_int1_next: nop; int $0x80\n");
+
+static void int1(void)
+{
+	struct regs r;
+
+	arm(0, 0, 0);
+	user_regs(&r, (const void *)ADDR(b_int1), false);
+	run_regs(&r, &t);
+	CHECK_EQ(t.r.vector, 0x80);
+	CHECK_EQ(nr_hits, 1);
+	CHECK_HIT(0, USER_ADDR(ADDR(b_int1_next)), 0);
+	CHECK(!(hits[0].flags & FL_RF));
+	disarm();
+}
+
 static void mov_ss(void)
 {
 	stack_selector = SEL_KDATA;
@@ -477,6 +538,8 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(registers),
 	RT_TEST(general_detect),
 	RT_TEST(single_step),
+	RT_TEST(branch_steps),
+	RT_TEST(int1),
 	RT_TEST(mov_ss),
 	RT_TEST(mov_ss_interrupt),
 	{0},

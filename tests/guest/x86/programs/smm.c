@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * System-management mode (AMD64 manual vol. 2, chapter 10; Intel SDM vol. 3, chapter 33): entry by an APIC message and by the APM port, what
- * the handler finds, RSM, relocation of SMBASE, an SMI in HLT, NMIs held back until RSM.
+ * the handler finds, RSM, relocation of SMBASE, an SMI in HLT, NMIs and INIT held back until RSM.
  */
 #include "rt64.h"
 
@@ -11,7 +11,7 @@
 
 static volatile struct {
 	uint32_t count, esp, cr0, cr4, eflags, cs, efer, dr7;
-	uint32_t new_smbase, smbase, mark, send_nmi;
+	uint32_t new_smbase, smbase, mark, send_nmi, hold, turns;
 } *const out = (void *)0x60000;
 
 extern const uint8_t smi_handler[], smi_handler_end[];
@@ -173,6 +173,44 @@ static void nmi_waits(void)
 	trap_set_handler(VEC_NMI, NULL);
 }
 
+#define START 0x50000ul /* page where the other CPU starts */
+
+/* INIT waits for RSM; a start-up does not. Then the CPU waits for one. */
+static void init_waits(void)
+{
+	static const uint8_t mark_and_halt[] = {0x2e, 0xc7, 0x06, 0x00, 0x01, 0x34, 0x12, 0xfa, 0xf4, 0xeb, 0xfd}; /* movw $0x1234, %cs:0x100 */
+	volatile uint16_t *mark = (volatile uint16_t *)(START + 0x100);
+	uint32_t turns;
+
+	if (smp_start() < 2)
+		return test_skip("one CPU");
+	prepare();
+	memcpy((void *)START, mark_and_halt, sizeof(mark_and_halt));
+	*mark = 0;
+	out->hold = 1;
+	apic_send(cpus[1].apic_id, ICR_SMI);
+	while (out->count != 1)
+		cpu_pause();
+	apic_send(cpus[1].apic_id, ICR_INIT);
+	apic_send(cpus[1].apic_id, ICR_SIPI | START >> 12);
+	delay_us(3000);
+	turns = out->turns;
+	while (out->turns == turns) /* still in the handler */
+		cpu_pause();
+	CHECK_EQ(*mark, 0);
+	out->hold = 0;
+	delay_us(3000);
+	turns = out->turns;
+	delay_us(3000);
+	CHECK_EQ(out->turns, turns);
+	CHECK_EQ(*mark, 0); /* the start-up is lost */
+	apic_send(cpus[1].apic_id, ICR_SIPI | START >> 12);
+	for (uint64_t end = tsc_after_ms(5000); !*mark && rdtsc() < end;)
+		cpu_pause();
+	CHECK_EQ(*mark, 0x1234);
+	cpu_reset_to_idle(&cpus[1]);
+}
+
 static uint32_t pci_address(unsigned devfn, unsigned reg)
 {
 	return 0x80000000u | devfn << 8 | (reg & ~3u);
@@ -219,6 +257,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(relocation),
 	RT_TEST(halted),
 	RT_TEST(nmi_waits),
+	RT_TEST(init_waits),
 	RT_TEST(apm_port),
 	RT_TEST(outside),
 	{0},

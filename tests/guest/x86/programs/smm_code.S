@@ -43,7 +43,11 @@ smi_handler:
 	movl	$0xfee00000, %ecx
 	addr32 movl $0, 0x310(%ecx)
 	addr32 movl $0x44400, 0x300(%ecx)
-3:	rsm
+3:	/* As long as it is told to. */
+	addr32 incl 52(%ebx)
+	addr32 cmpl $0, 48(%ebx)
+	jne	3b
+	rsm
 smi_handler_end:
 	.code64
 	.globl	smi_registers
