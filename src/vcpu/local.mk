@@ -12,9 +12,11 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/vcpus.c \
 	src/vcpu/x86/cpuid_bits.def \
 	src/vcpu/x86/cpuid_models.def \
+	src/vcpu/x86/decode/dec.h \
 	src/vcpu/x86/decode/decode.c \
 	src/vcpu/x86/decode/decode.h \
 	src/vcpu/x86/decode/disasm.c \
+	src/vcpu/x86/decode/evex.c \
 	src/vcpu/x86/decode/features.def \
 	src/vcpu/x86/decode/insn_ids.def \
 	src/vcpu/x86/decode/operand.def \
@@ -23,6 +25,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/decode/opmap_0f38.def \
 	src/vcpu/x86/decode/opmap_0f3a.def \
 	src/vcpu/x86/decode/opmap_1b.def \
+	src/vcpu/x86/decode/opmap_evex.def \
 	src/vcpu/x86/decode/opmap_grp.def \
 	src/vcpu/x86/decode/opmap_vex.def \
 	src/vcpu/x86/decode/opmap_x87.def \

@@ -77,7 +77,9 @@ static int print_operand(char *out, size_t size, const struct x86_insn *in, cons
 	case X86_OPK_MMX:
 		return snprintf(out, size, "mm%d", op->reg);
 	case X86_OPK_XMM:
-		return snprintf(out, size, "%cmm%d", op->size == 32 ? 'y' : 'x', op->reg);
+		return snprintf(out, size, "%cmm%d", op->size == 64 ? 'z' : op->size == 32 ? 'y' : 'x', op->reg);
+	case X86_OPK_K:
+		return snprintf(out, size, "k%d.%d", op->reg, op->size);
 	case X86_OPK_MEM:
 		return print_mem(out, size, in, op->size);
 	case X86_OPK_IMM:
@@ -91,7 +93,7 @@ static int print_operand(char *out, size_t size, const struct x86_insn *in, cons
 	}
 }
 
-/* <prefixes> MNEMONIC[.condition]/<opsize> operands; strings show the memory they describe in braces */
+/* <prefixes> MNEMONIC[.condition]/<opsize> operands, what EVEX adds; strings show the memory they describe in braces */
 static void print_insn(char *out, size_t size, const struct x86_insn *in)
 {
 	int n = 0;
@@ -110,6 +112,12 @@ static void print_insn(char *out, size_t size, const struct x86_insn *in)
 		n += snprintf(out + n, size - n, i ? ", " : " ");
 		n += print_operand(out + n, size - n, in, &in->op[i]);
 	}
+	if (in->evex_aaa)
+		n += snprintf(out + n, size - n, " k%d%s", in->evex_aaa, in->evex_z ? "z" : "");
+	if (in->evex_b)
+		n += snprintf(out + n, size - n, in->modrm < 0xc0 ? " broadcast" : " b%d", in->evex_ll);
+	if (in->evex_elem)
+		n += snprintf(out + n, size - n, " %d*%d", in->evex_lanes, in->evex_elem);
 	if (in->attr & X86_A_STRING) {
 		n += snprintf(out + n, size - n, " {");
 		n += print_mem(out + n, size - n, in, in->opsize);

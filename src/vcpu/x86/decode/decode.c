@@ -10,27 +10,13 @@
 
 #include <string.h>
 
-#include "vcpu/x86/decode/row.h"
+#include "vcpu/x86/decode/dec.h"
 
 #define MAX_LEN 15
 /* 15 prefixes, VEX, opcode, ModRM, SIB, disp32, and the longest immediate, rounded up */
 #define BUF_LEN 48
 
-enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8 };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_NONE = 0xff };
-
-struct dec {
-	struct x86_insn *in;
-	const uint8_t *p;       /* next byte */
-	const uint8_t *width;   /* bytes per width code, for this instruction's operand size */
-	const struct x86_row *row;
-	enum x86_mode mode;
-	uint8_t seg;            /* override, or SEG_NONE */
-	uint8_t rep;            /* F2 or F3, whichever came last, or 0 */
-	uint8_t flags;          /* X86_R_* of the row and of the groups on the way to it */
-	uint8_t vvvv;           /* VEX.vvvv, all four bits, inverted */
-	bool ud;
-};
 
 enum prefix_class { PC_NONE, PC_SEG, PC_OPSIZE, PC_ADDRSIZE, PC_LOCK, PC_REP, PC_REX };
 
@@ -41,7 +27,7 @@ static const uint8_t prefix_class[256] = {
 };
 
 /* 26 2E 36 3E do nothing in 64-bit mode: not even undo an FS or GS override */
-static void segment_prefix(struct dec *d, uint8_t byte)
+static void segment_prefix(struct x86_dec *d, uint8_t byte)
 {
 	if (byte >= 0x64)
 		d->seg = byte - 0x64 + SEG_FS;
@@ -50,7 +36,7 @@ static void segment_prefix(struct dec *d, uint8_t byte)
 }
 
 /* A REX that another prefix follows is ignored. Leaves d->p at the first byte that is no prefix. */
-static void prefixes(struct dec *d)
+static void prefixes(struct x86_dec *d)
 {
 	struct x86_insn *in = d->in;
 
@@ -88,12 +74,18 @@ static void prefixes(struct dec *d)
 }
 
 /* C5 and C4 in 64-bit mode; elsewhere they are LDS and LES unless the next byte would be a register ModRM. */
-static bool is_vex(const struct dec *d)
+static bool is_vex(const struct x86_dec *d)
 {
 	return (d->p[0] & 0xfe) == 0xc4 && (d->mode == X86_MODE_64 || d->p[1] >= 0xc0);
 }
 
-static const struct x86_row *vex_row(struct dec *d)
+/* 62 likewise, which elsewhere is BOUND. */
+static bool is_evex(const struct x86_dec *d)
+{
+	return d->p[0] == 0x62 && (d->mode == X86_MODE_64 || d->p[1] >= 0xc0);
+}
+
+static const struct x86_row *vex_row(struct x86_dec *d)
 {
 	struct x86_insn *in = d->in;
 	uint8_t last;
@@ -104,19 +96,19 @@ static const struct x86_row *vex_row(struct dec *d)
 	if (*d->p++ == 0xc5) {
 		last = *d->p++;
 		in->map = 1;
-		in->rex = last & 0x80 ? 0 : REX_R;
+		in->rex = last & 0x80 ? 0 : X86_REX_R;
 	} else {
 		in->map = d->p[0] & 0x1f;
 		in->rex = (uint8_t)~d->p[0] >> 5; /* R X B from the top, inverted */
 		last = d->p[1];
-		in->rex |= last & 0x80 ? REX_W : 0;
+		in->rex |= last & 0x80 ? X86_REX_W : 0;
 		d->p += 2;
 	}
 	in->vex_l = last >> 2 & 1;
 	in->vex_v = ~(last >> 3) & 0x0f;
 	d->vvvv = in->vex_v;
 	if (d->mode != X86_MODE_64) { /* only eight registers to name */
-		in->rex &= REX_W;
+		in->rex &= X86_REX_W;
 		in->vex_v &= 7;
 	}
 	if (in->map < 1 || in->map > 3) {
@@ -124,18 +116,18 @@ static const struct x86_row *vex_row(struct dec *d)
 		in->map = 0;
 	}
 	in->opcode = *d->p++;
-	return &x86_vex_rows[in->map][(in->opcode * 4 + (last & 3)) * 2 + (in->rex & REX_W ? 1 : 0)];
+	return &x86_vex_rows[in->map][(in->opcode * 4 + (last & 3)) * 2 + (in->rex & X86_REX_W ? 1 : 0)];
 }
 
 /* index of the mandatory prefix among the four rows of an opcode: F2 and F3 go before 66 */
-static unsigned int prefix_index(const struct dec *d)
+static unsigned int prefix_index(const struct x86_dec *d)
 {
 	if (d->rep)
 		return d->rep == 0xf3 ? 2 : 3;
 	return d->in->pfx & X86_PFX_66 ? 1 : 0;
 }
 
-static const struct x86_row *legacy_row(struct dec *d)
+static const struct x86_row *legacy_row(struct x86_dec *d)
 {
 	struct x86_insn *in = d->in;
 	uint8_t b = *d->p++;
@@ -152,7 +144,7 @@ static const struct x86_row *legacy_row(struct dec *d)
 	return &x86_map_rows[in->map][b * 4 + prefix_index(d)];
 }
 
-static const struct x86_row *group_row(const struct dec *d, const struct x86_row *row)
+static const struct x86_row *group_row(const struct x86_dec *d, const struct x86_row *row)
 {
 	const struct x86_row *first = &x86_group_rows[row->group];
 	uint8_t modrm = *d->p;
@@ -169,19 +161,19 @@ static const struct x86_row *group_row(const struct dec *d, const struct x86_row
 	case X86_K_MODE:
 		return first + (d->mode == X86_MODE_64);
 	case X86_K_REXB:
-		return first + (d->in->rex & REX_B ? 1 : 0);
+		return first + (d->in->rex & X86_REX_B ? 1 : 0);
 	case X86_K_REXW:
-		return first + (d->mode == X86_MODE_64 && d->in->rex & REX_W ? 1 : 0);
+		return first + (d->mode == X86_MODE_64 && d->in->rex & X86_REX_W ? 1 : 0);
 	default: /* X86_K_VEXL */
 		return first + d->in->vex_l;
 	}
 }
 
 /* Resolves opcode and groups into d->row and leaves d->p behind the opcode; says whether a ModRM byte comes next. */
-static bool find_row(struct dec *d)
+static bool find_row(struct x86_dec *d)
 {
 	struct x86_insn *in = d->in;
-	const struct x86_row *row = is_vex(d) ? vex_row(d) : legacy_row(d);
+	const struct x86_row *row = is_vex(d) ? vex_row(d) : is_evex(d) ? x86_dec_evex_row(d) : legacy_row(d);
 	uint8_t flags = row->flags;
 	uint8_t modrm = row->modrm;
 
@@ -198,7 +190,7 @@ static bool find_row(struct dec *d)
 	return modrm;
 }
 
-static void check_vex(struct dec *d)
+static void check_vex(struct x86_dec *d)
 {
 	const struct x86_insn *in = d->in;
 
@@ -222,10 +214,10 @@ static const uint8_t size_log2[X86_S_COUNT][3][4] = {
 	[X86_S_F64] = { { 1, 2, 1, 2 }, { 2, 1, 2, 1 }, { 3, 3, 3, 3 } },
 };
 
-static void sizes(struct dec *d)
+static void sizes(struct x86_dec *d)
 {
 	struct x86_insn *in = d->in;
-	unsigned int w66 = (in->rex & REX_W ? 2 : 0) | (in->pfx & X86_PFX_66 ? 1 : 0);
+	unsigned int w66 = (in->rex & X86_REX_W ? 2 : 0) | (in->pfx & X86_PFX_66 ? 1 : 0);
 	uint8_t lg = size_log2[d->row->size][d->mode][w66];
 	bool p67 = in->pfx & X86_PFX_67;
 
@@ -237,7 +229,7 @@ static void sizes(struct dec *d)
 		in->addrsize = (d->mode == X86_MODE_16) == p67 ? 4 : 2;
 }
 
-static uint64_t fetch_unsigned(struct dec *d, uint8_t bytes)
+static uint64_t fetch_unsigned(struct x86_dec *d, uint8_t bytes)
 {
 	uint64_t v = 0;
 
@@ -263,7 +255,7 @@ static uint64_t fetch_unsigned(struct dec *d, uint8_t bytes)
 	return v;
 }
 
-static int64_t fetch_signed(struct dec *d, uint8_t bytes)
+static int64_t fetch_signed(struct x86_dec *d, uint8_t bytes)
 {
 	uint64_t v = fetch_unsigned(d, bytes);
 
@@ -281,7 +273,7 @@ static int64_t fetch_signed(struct dec *d, uint8_t bytes)
 
 enum { BX = 3, SP = 4, BP = 5, SI = 6, DI = 7 };
 
-static void modrm_mem16(struct dec *d, uint8_t mod, uint8_t rm)
+static void modrm_mem16(struct x86_dec *d, uint8_t mod, uint8_t rm)
 {
 	static const uint8_t base[8] = { BX, BX, BP, BP, SI, DI, BP, BX };
 	static const uint8_t index[8] = { SI, DI, SI, DI, X86_REG_NONE, X86_REG_NONE, X86_REG_NONE, X86_REG_NONE };
@@ -295,29 +287,30 @@ static void modrm_mem16(struct dec *d, uint8_t mod, uint8_t rm)
 	m->index = index[rm];
 	if (m->base == BP)
 		m->seg = SEG_SS;
+	d->disp8 = mod == 1;
 	if (mod)
 		m->disp = fetch_signed(d, mod);
 }
 
 /* SIB byte; returns whether a disp32 follows in place of the base */
-static bool sib(struct dec *d, uint8_t mod)
+static bool sib(struct x86_dec *d, uint8_t mod)
 {
 	struct x86_insn *in = d->in;
 	struct x86_memref *m = &in->mem;
 	uint8_t b = *d->p++;
-	uint8_t index = (b >> 3 & 7) | (in->rex & REX_X ? 8 : 0);
+	uint8_t index = (b >> 3 & 7) | (in->rex & X86_REX_X ? 8 : 0);
 
 	if (index != SP || d->flags & X86_R_VSIB) {
-		m->index = index;
+		m->index = d->flags & X86_R_VSIB ? index | d->high_vvvv : index;
 		m->scale = 1 << (b >> 6);
 	}
 	if (mod == 0 && (b & 7) == BP)
 		return true;
-	m->base = (b & 7) | (in->rex & REX_B ? 8 : 0);
+	m->base = (b & 7) | (in->rex & X86_REX_B ? 8 : 0);
 	return false;
 }
 
-static void modrm_mem32(struct dec *d, uint8_t mod, uint8_t rm)
+static void modrm_mem32(struct x86_dec *d, uint8_t mod, uint8_t rm)
 {
 	struct x86_insn *in = d->in;
 	struct x86_memref *m = &in->mem;
@@ -330,17 +323,18 @@ static void modrm_mem32(struct dec *d, uint8_t mod, uint8_t rm)
 		if (d->mode == X86_MODE_64)
 			m->base = X86_REG_RIP;
 	} else {
-		m->base = rm | (in->rex & REX_B ? 8 : 0);
+		m->base = rm | (in->rex & X86_REX_B ? 8 : 0);
 	}
 	if (m->base == SP || m->base == BP)
 		m->seg = SEG_SS;
+	d->disp8 = mod == 1;
 	if (mod == 1)
 		m->disp = fetch_signed(d, 1);
 	else if (disp32)
 		m->disp = fetch_signed(d, 4);
 }
 
-static void modrm(struct dec *d)
+static void modrm(struct x86_dec *d)
 {
 	struct x86_insn *in = d->in;
 	uint8_t mod, rm;
@@ -359,7 +353,7 @@ static void modrm(struct dec *d)
 		d->ud = true; /* only a SIB byte can name the vector index */
 }
 
-static struct x86_operand *add(struct dec *d, enum x86_opk kind, uint8_t reg, uint8_t size)
+static struct x86_operand *add(struct x86_dec *d, enum x86_opk kind, uint8_t reg, uint8_t size)
 {
 	struct x86_operand *op = &d->in->op[d->in->nr_ops++];
 
@@ -370,47 +364,47 @@ static struct x86_operand *add(struct dec *d, enum x86_opk kind, uint8_t reg, ui
 }
 
 /* byte registers 4..7 are AH..BH unless a REX or VEX prefix is there */
-static void add_gpr(struct dec *d, uint8_t reg, uint8_t size)
+static void add_gpr(struct x86_dec *d, uint8_t reg, uint8_t size)
 {
-	if (size == 1 && reg >= 4 && !(d->in->pfx & (X86_PFX_REX | X86_PFX_VEX)))
+	if (size == 1 && reg >= 4 && !(d->in->pfx & (X86_PFX_REX | X86_PFX_VEX | X86_PFX_EVEX)))
 		add(d, X86_OPK_GPR8H, reg & 3, 1);
 	else
 		add(d, X86_OPK_GPR, reg, size);
 }
 
-static void add_vec(struct dec *d, uint8_t reg, uint8_t size)
+static void add_vec(struct x86_dec *d, uint8_t reg, uint8_t size)
 {
 	add(d, X86_OPK_XMM, reg, size < 16 ? 16 : size);
 }
 
-static void add_mem(struct dec *d, uint8_t size)
+static void add_mem(struct x86_dec *d, uint8_t size)
 {
-	add(d, X86_OPK_MEM, 0, size);
+	add(d, X86_OPK_MEM, 0, d->in->pfx & X86_PFX_EVEX ? x86_dec_evex_mem(d, size) : size);
 }
 
-static uint8_t reg_field(const struct dec *d)
+static uint8_t reg_field(const struct x86_dec *d)
 {
-	return (d->in->modrm >> 3 & 7) | (d->in->rex & REX_R ? 8 : 0);
+	return (d->in->modrm >> 3 & 7) | (d->in->rex & X86_REX_R ? 8 : 0);
 }
 
-static uint8_t rm_field(const struct dec *d)
+static uint8_t rm_field(const struct x86_dec *d)
 {
-	return (d->in->modrm & 7) | (d->in->rex & REX_B ? 8 : 0);
+	return (d->in->modrm & 7) | (d->in->rex & X86_REX_B ? 8 : 0);
 }
 
-static bool is_reg(const struct dec *d)
+static bool is_reg(const struct x86_dec *d)
 {
 	return d->in->modrm >= 0xc0;
 }
 
 /* a memory operand that ModRM does not describe: strings, XLAT, MASKMOVQ, MONITOR */
-static void implied_mem(struct dec *d, uint8_t base, uint8_t seg)
+static void implied_mem(struct x86_dec *d, uint8_t base, uint8_t seg)
 {
 	d->in->mem.base = base;
 	d->in->mem.seg = seg;
 }
 
-static void operand_sreg(struct dec *d, bool dest)
+static void operand_sreg(struct x86_dec *d, bool dest)
 {
 	uint8_t reg = d->in->modrm >> 3 & 7;
 
@@ -419,7 +413,7 @@ static void operand_sreg(struct dec *d, bool dest)
 	add(d, X86_OPK_SEG, reg, 2);
 }
 
-static void operand_creg(struct dec *d, uint8_t size)
+static void operand_creg(struct x86_dec *d, uint8_t size)
 {
 	uint8_t reg = reg_field(d);
 
@@ -428,7 +422,7 @@ static void operand_creg(struct dec *d, uint8_t size)
 	add(d, X86_OPK_CR, reg, size);
 }
 
-static void operand_dreg(struct dec *d, uint8_t size)
+static void operand_dreg(struct x86_dec *d, uint8_t size)
 {
 	uint8_t reg = reg_field(d);
 
@@ -437,7 +431,7 @@ static void operand_dreg(struct dec *d, uint8_t size)
 	add(d, X86_OPK_DR, reg, size);
 }
 
-static void operand_far(struct dec *d, uint8_t size)
+static void operand_far(struct x86_dec *d, uint8_t size)
 {
 	d->in->imm = (int64_t)fetch_unsigned(d, size);
 	d->in->imm2 = (int64_t)fetch_unsigned(d, 2);
@@ -445,7 +439,7 @@ static void operand_far(struct dec *d, uint8_t size)
 	add(d, X86_OPK_IMM2, 0, 2);
 }
 
-static void operand_is4(struct dec *d, uint8_t size)
+static void operand_is4(struct x86_dec *d, uint8_t size)
 {
 	uint8_t b = *d->p++;
 
@@ -454,7 +448,7 @@ static void operand_is4(struct dec *d, uint8_t size)
 }
 
 /* Operands that read nothing from ModRM. */
-static void operand_other(struct dec *d, const struct x86_oc_info *oc)
+static void operand_other(struct x86_dec *d, const struct x86_oc_info *oc)
 {
 	struct x86_insn *in = d->in;
 	uint8_t size = d->width[oc->reg_width];
@@ -464,13 +458,17 @@ static void operand_other(struct dec *d, const struct x86_oc_info *oc)
 		add(d, X86_OPK_GPR, in->vex_v, size);
 		break;
 	case X86_M_H:
-		add_vec(d, in->vex_v, size);
+		add_vec(d, in->vex_v | d->high_vvvv, size);
+		break;
+	case X86_M_KH:
+		d->ud |= in->vex_v > 7;
+		add(d, X86_OPK_K, in->vex_v & 7, size);
 		break;
 	case X86_M_L:
 		operand_is4(d, size);
 		break;
 	case X86_M_Z:
-		add_gpr(d, (in->opcode & 7) | (in->rex & REX_B ? 8 : 0), size);
+		add_gpr(d, (in->opcode & 7) | (in->rex & X86_REX_B ? 8 : 0), size);
 		break;
 	case X86_M_I:
 		in->imm = fetch_signed(d, d->width[oc->mem_width]);
@@ -524,7 +522,7 @@ static void operand_other(struct dec *d, const struct x86_oc_info *oc)
 	}
 }
 
-static void operand(struct dec *d, const struct x86_oc_info *oc)
+static void operand(struct x86_dec *d, const struct x86_oc_info *oc)
 {
 	uint8_t size = d->width[oc->reg_width];
 
@@ -536,6 +534,7 @@ static void operand(struct dec *d, const struct x86_oc_info *oc)
 			add_mem(d, d->width[oc->mem_width]);
 		break;
 	case X86_M_G:
+		d->ud |= d->high_reg;
 		add_gpr(d, reg_field(d), size);
 		break;
 	case X86_M_M:
@@ -550,14 +549,14 @@ static void operand(struct dec *d, const struct x86_oc_info *oc)
 		add(d, X86_OPK_GPR, rm_field(d), size);
 		break;
 	case X86_M_V:
-		add_vec(d, reg_field(d), size);
+		add_vec(d, reg_field(d) | d->high_reg, size);
 		break;
 	case X86_M_U:
 		d->ud |= !is_reg(d);
 		/* fallthrough */
 	case X86_M_W:
 		if (is_reg(d))
-			add_vec(d, rm_field(d), size);
+			add_vec(d, rm_field(d) | d->high_rm, size);
 		else
 			add_mem(d, d->width[oc->mem_width]);
 		break;
@@ -570,6 +569,19 @@ static void operand(struct dec *d, const struct x86_oc_info *oc)
 	case X86_M_Q:
 		if (is_reg(d))
 			add(d, X86_OPK_MMX, d->in->modrm & 7, size);
+		else
+			add_mem(d, d->width[oc->mem_width]);
+		break;
+	case X86_M_KG:
+		d->ud |= reg_field(d) > 7 || d->high_reg;
+		add(d, X86_OPK_K, reg_field(d) & 7, size);
+		break;
+	case X86_M_KR:
+		d->ud |= !is_reg(d);
+		/* fallthrough */
+	case X86_M_KE:
+		if (is_reg(d))
+			add(d, X86_OPK_K, d->in->modrm & 7, size);
 		else
 			add_mem(d, d->width[oc->mem_width]);
 		break;
@@ -593,7 +605,7 @@ static void operand(struct dec *d, const struct x86_oc_info *oc)
 	}
 }
 
-static void override_segment(struct dec *d)
+static void override_segment(struct x86_dec *d)
 {
 	struct x86_insn *in = d->in;
 
@@ -607,7 +619,7 @@ static void override_segment(struct dec *d)
 }
 
 /* there is such a row, and it is legal in this mode */
-static bool is_defined(const struct dec *d)
+static bool is_defined(const struct x86_dec *d)
 {
 	const struct x86_row *row = d->row;
 
@@ -615,7 +627,7 @@ static bool is_defined(const struct dec *d)
 	       (row->legal == X86_L_ALL || (row->legal == X86_L_O64) == (d->mode == X86_MODE_64));
 }
 
-static void check_legal(struct dec *d)
+static void check_legal(struct x86_dec *d)
 {
 	struct x86_insn *in = d->in;
 
@@ -626,6 +638,9 @@ static void check_legal(struct dec *d)
 		if (d->flags & X86_R_L_AVX2 && in->vex_l)
 			in->feature = X86_F_AVX2;
 		check_vex(d);
+	} else if (in->pfx & X86_PFX_EVEX) {
+		in->attr |= X86_A_NOREAL;
+		x86_dec_evex_end(d);
 	}
 }
 
@@ -635,11 +650,11 @@ static bool has_modrm_at(const struct x86_row *row)
 }
 
 /* An opcode whose other prefixes or lengths are defined has what they have. */
-static bool undefined_has_modrm(const struct dec *d)
+static bool undefined_has_modrm(const struct x86_dec *d)
 {
 	const struct x86_insn *in = d->in;
 
-	if (in->pfx & X86_PFX_VEX || in->map > 1)
+	if (in->pfx & (X86_PFX_VEX | X86_PFX_EVEX) || in->map > 1)
 		return true;
 	for (unsigned int i = 0; i < 4 && in->map == 1; i++)
 		if (has_modrm_at(&x86_map_rows[1][in->opcode * 4 + i]))
@@ -662,7 +677,7 @@ static bool undefined_has_imm8(const struct x86_insn *in)
  * CPUs find the end of an instruction before they find out that it is undefined: over 15 bytes it is #GP, and bytes of it that cannot be read
  * are #PF.
  */
-static void skip_undefined(struct dec *d, bool has_modrm)
+static void skip_undefined(struct x86_dec *d, bool has_modrm)
 {
 	if (!has_modrm && !undefined_has_modrm(d))
 		return;
@@ -672,7 +687,7 @@ static void skip_undefined(struct dec *d, bool has_modrm)
 	d->p += undefined_has_imm8(d->in);
 }
 
-static void decode(struct dec *d)
+static void decode(struct x86_dec *d)
 {
 	struct x86_insn *in = d->in;
 	const struct x86_row *row;
@@ -693,6 +708,8 @@ static void decode(struct dec *d)
 	sizes(d);
 	if (has_modrm)
 		modrm(d);
+	if (in->pfx & X86_PFX_EVEX)
+		x86_dec_evex_length(d, (unsigned int)__builtin_ctz(in->opsize));
 	for (int i = 0; i < 4 && row->oc[i]; i++)
 		operand(d, &x86_oc_info[row->oc[i]]);
 	override_segment(d);
@@ -702,7 +719,7 @@ static void decode(struct dec *d)
 enum x86_decode_status x86_decode(struct x86_insn *insn, enum x86_mode mode, const uint8_t *bytes, size_t avail)
 {
 	uint8_t buf[BUF_LEN] = { 0 };
-	struct dec d = { .in = insn, .p = buf, .mode = mode, .seg = SEG_NONE };
+	struct x86_dec d = { .in = insn, .p = buf, .mode = mode, .seg = SEG_NONE };
 	size_t len;
 
 	if (avail >= MAX_LEN) {

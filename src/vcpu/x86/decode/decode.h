@@ -40,7 +40,8 @@ enum x86_opk {
 	X86_OPK_DR,
 	X86_OPK_ST,    /* x87 stack register */
 	X86_OPK_MMX,
-	X86_OPK_XMM,   /* size 16 or 32 (ymm) */
+	X86_OPK_XMM,   /* size 16, 32 (ymm) or 64 (zmm) */
+	X86_OPK_K,     /* AVX-512 mask register; size: of the operation */
 	X86_OPK_MEM,   /* described by insn->mem; size is the access size in bytes, 0 where it has none (LEA, INVLPG) */
 	X86_OPK_IMM,   /* insn->imm, already sign- or zero-extended to 64 bits as the instruction defines; size: see below */
 	X86_OPK_IMM2,  /* insn->imm2: second immediate (ENTER, EXTRQ), or the selector of a direct far pointer */
@@ -86,6 +87,7 @@ struct x86_memref {
 #define X86_PFX_67 0x20
 #define X86_PFX_REX 0x40 /* any REX (makes SPL..DIL of byte registers 4..7) */
 #define X86_PFX_VEX 0x80
+#define X86_PFX_EVEX 0x100
 
 struct x86_insn {
 	uint16_t id;       /* enum x86_iid */
@@ -93,14 +95,20 @@ struct x86_insn {
 	uint8_t nr_ops;
 	uint8_t opsize;    /* effective operand size of integer instructions: 1, 2, 4, 8 bytes */
 	uint8_t addrsize;  /* 2, 4, 8 */
-	uint8_t pfx;
+	uint16_t pfx;
 	uint8_t cond;      /* condition code 0..15 for JCC, SETCC, CMOVCC */
 	uint8_t map;       /* 0 = one byte, 1 = 0F, 2 = 0F38, 3 = 0F3A */
 	uint8_t opcode;    /* opcode byte within the map */
 	uint8_t mandatory; /* 0, 0x66, 0xF2, 0xF3: selects the SSE form */
 	uint8_t modrm;     /* 0 if there is none */
-	uint8_t has_modrm, rex; /* rex: W R X B bits 3..0, also from VEX */
-	uint8_t vex_l, vex_v;   /* VEX.L; VEX.vvvv as a register number */
+	uint8_t has_modrm, rex; /* rex: W R X B bits 3..0, also from VEX and EVEX */
+	uint8_t vex_l, vex_v;   /* vector length: 0 = 128 bits, 1 = 256, 2 = 512; VEX.vvvv as a register number */
+	uint8_t evex_ll;        /* EVEX.L'L as it is encoded: with embedded rounding the direction, and vex_l is 2 */
+	bool evex_b, evex_z;    /* EVEX.b: broadcast (memory), embedded rounding or suppressed exceptions (registers) */
+	uint8_t evex_aaa;       /* write mask; 0: none */
+	uint8_t evex_elem;      /* bytes of a memory element that a mask bit stands for; 0: memory knows no mask */
+	uint8_t evex_lanes;     /* mask bits that count for the memory operand; 0 for gathers and scatters */
+	bool evex_vl;           /* needs AVX512VL besides the feature */
 	uint8_t feature;   /* enum x86_feature of the row: CPUID bit that must be on */
 	uint16_t attr;     /* X86_A_* */
 	struct x86_operand op[4];
@@ -120,6 +128,8 @@ struct x86_insn {
 #define X86_A_SSE 0x0100    /* SSE state (CR4.OSFXSR, CR0.TS) */
 #define X86_A_NOREAL 0x0200 /* #UD in real and v8086 mode */
 #define X86_A_AVX 0x0400    /* AVX state (CR4.OSXSAVE, XCR0) */
+#define X86_A_AVX512 0x0800 /* AVX-512 state (the same) */
+#define X86_A_NF 0x1000     /* EVEX: memory is accessed, and faults, whatever the mask says */
 
 enum x86_feature {
 	X86_F_BASE,

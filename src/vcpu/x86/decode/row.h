@@ -32,10 +32,14 @@ enum x86_method {
 	X86_M_W,  /* rm: XMM or memory */
 	X86_M_U,  /* rm: XMM */
 	X86_M_STI, /* rm: x87 stack register */
+	X86_M_KG, /* reg: mask register */
+	X86_M_KR, /* rm: mask register */
+	X86_M_KE, /* rm: mask register or memory */
 	X86_M_VM, /* rm: memory with a vector index */
 	/* from VEX */
 	X86_M_B, /* vvvv: general register */
 	X86_M_H, /* vvvv: XMM */
+	X86_M_KH, /* vvvv: mask register */
 	X86_M_L, /* bits 7:4 of the last immediate byte: XMM */
 	/* from the opcode and what follows */
 	X86_M_Z, /* low three bits of the opcode: general register */
@@ -91,14 +95,17 @@ enum x86_oc {
 };
 
 enum x86_width {
-#define X86_WIDTH(letters, b2, b4, b8, l2, l4, l8) X86_W_##letters,
+#define X86_WIDTH(letters, b2, b4, b8, l2, l4, l8, z2, z4, z8) X86_W_##letters,
 #include "vcpu/x86/decode/operand.def"
 	X86_W_COUNT
 };
 
 struct x86_row {
 	uint16_t id;      /* enum x86_iid */
-	uint16_t group;   /* kind != ROW: first entry of the group in x86_group_rows */
+	union {
+		uint16_t group; /* kind != ROW: first entry of the group in x86_group_rows */
+		uint16_t evex;  /* kind == ROW, EVEX: X86_E_* */
+	};
 	uint16_t attr;    /* X86_A_* */
 	uint8_t oc[4];    /* enum x86_oc */
 	uint8_t kind;     /* enum x86_kind */
@@ -120,6 +127,20 @@ _Static_assert(sizeof(struct x86_row) == 16, "four rows, one opcode, to a cache 
 #define X86_R_L_AVX2 0x20    /* VEX.L = 1 needs AVX2 */
 #define X86_R_VSIB 0x80      /* memory operand has a vector index */
 
+/* Fields of x86_row.evex */
+#define X86_E_ELEMENT(e) ((e) & 3)       /* log2 of a memory element's bytes */
+#define X86_E_TUPLE(e) ((e) >> 2 & 3)    /* enum x86_tuple */
+#define X86_E_MASK(e) ((e) >> 4 & 3)     /* enum x86_mask */
+#define X86_E_ROUND(e) ((e) >> 6 & 3)    /* enum x86_round */
+#define X86_E_LENGTHS(e) ((e) >> 8 & 7)  /* which EVEX.L'L are defined: a bit each */
+#define X86_E_LIG 0x0800                 /* EVEX.L'L is ignored */
+#define X86_E_VL 0x1000                  /* vectors below 512 bits need AVX512VL */
+#define X86_E_MASKED 0x2000              /* the element is known: the memory operand has one per mask bit */
+
+enum x86_tuple { X86_T_OP, X86_T_BC, X86_T_EL, X86_T_RP };
+enum x86_mask { X86_MASK_N, X86_MASK_M, X86_MASK_Z, X86_MASK_R };
+enum x86_round { X86_ROUND__, X86_ROUND_RC, X86_ROUND_SAE };
+
 struct x86_oc_info {
 	uint8_t method;    /* enum x86_method */
 	uint8_t reg_width; /* enum x86_width */
@@ -131,8 +152,9 @@ struct x86_oc_info {
 
 extern const struct x86_row x86_map_rows[4][X86_MAP_ROWS]; /* by x86_insn.map */
 extern const struct x86_row x86_vex_rows[4][X86_VEX_ROWS];
+extern const struct x86_row x86_evex_rows[4][X86_VEX_ROWS]; /* EVEX.W in place of VEX.W */
 extern const struct x86_row x86_group_rows[];
 extern const struct x86_oc_info x86_oc_info[X86_OC_COUNT];
-extern const uint8_t x86_width_bytes[8][X86_W_COUNT]; /* by VEX.L * 4 + log2 of the operand size */
+extern const uint8_t x86_width_bytes[12][X86_W_COUNT]; /* by L * 4 + log2 of the operand size */
 
 #endif

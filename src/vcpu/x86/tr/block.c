@@ -146,6 +146,8 @@ static bool feature_is_there(const struct x86_tr *c)
 {
 	unsigned feature = c->in.feature;
 
+	if (c->in.evex_vl && !x86_has(c->cpu, X86_F_AVX512VL))
+		return false;
 	if (feature == X86_F_BASE || x86_has(c->cpu, feature))
 		return true;
 	switch (c->in.id) {
@@ -182,6 +184,8 @@ static bool check_fp_units(struct x86_tr *c)
 	unsigned attr = c->in.attr, tb = c->flags;
 	bool nm;
 
+	if (attr & X86_A_AVX512)
+		return raise_ud(c);
 	if (attr & X86_A_AVX) {
 		if (!(tb & X86_TB_OSXSAVE) || !(tb & X86_TB_AVX))
 			return raise_ud(c);
@@ -212,7 +216,7 @@ static bool checks(struct x86_tr *c)
 		return raise_ud(c);
 	if ((c->in.attr & (X86_A_NOREAL | X86_A_PRIV)) && !check_privilege(c))
 		return false;
-	if ((c->in.attr & (X86_A_FPU | X86_A_MMX | X86_A_SSE | X86_A_AVX)) || c->in.id == X86_I_FWAIT)
+	if ((c->in.attr & (X86_A_FPU | X86_A_MMX | X86_A_SSE | X86_A_AVX | X86_A_AVX512)) || c->in.id == X86_I_FWAIT)
 		return check_fp_units(c);
 	return true;
 }
