@@ -54,10 +54,24 @@ class Emulator:
             return "unknown"
         return out.splitlines()[0] if out else "unknown"
 
-    def start(self, kernel, initrd, smp, mem, append, extra=()):
+    def start(self, kernel, initrd, smp, mem, append, extra=(), stdin=subprocess.DEVNULL):
         command = self.command + ["-smp", str(smp), "-m", mem, "-kernel", os.path.join(GUEST, KERNELS[kernel]),
                                   "-initrd", initrd, "-append", "console=ttyS0 " + append, *extra]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def other_emulators(options):
+    """Sides from --emulator NAME=COMMAND."""
+    sides = []
+    for text in options:
+        name, _, command = text.partition("=")
+        words = command.split()
+        if not words or not shutil.which(words[0]) or name in ("", "cohort", "native"):
+            raise Failure("--emulator '%s': want NAME=COMMAND with a command that exists" % text)
+        side = Emulator(name, shutil.which(words[0]), "")
+        side.command = [shutil.which(words[0])] + words[1:] + ["-display", "none", "-serial", "stdio", "-no-reboot"]
+        sides.append(side)
+    return sides
 
 
 def read_console(process, limit, until=None):

@@ -5,7 +5,7 @@
  * runs in both emulators and natively.
  *
  * Environment: BENCH_MS, how long one measurement should take (default 250 ms); BENCH_ONLY, a substring of the names to
- * run.
+ * run; BENCH_SYNC, see bench_mark().
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -54,6 +54,23 @@ static inline _Noreturn void bench_fail(const char *what)
 {
 	perror(what);
 	exit(1);
+}
+
+/*
+ * Tells who reads the console that a phase begins or ends. With BENCH_SYNC set it waits for a line from there, so that the emulator's
+ * counters can be read just then.
+ */
+static inline void bench_mark(const char *what, const char *name)
+{
+	int c;
+
+	printf("%s %s\n", what, name);
+	fflush(stdout);
+	if (!getenv("BENCH_SYNC"))
+		return;
+	do
+		c = getchar();
+	while (c != '\n' && c != EOF);
 }
 
 static inline void bench_run(const char *name, void (*body)(uint64_t n))

@@ -303,6 +303,7 @@ static void run_work(const struct work *work, uint64_t ms)
 	}
 	while (__atomic_load_n(&shared->arrived, __ATOMIC_ACQUIRE) < (uint32_t)workers)
 		sched_yield();
+	bench_mark("BEGIN", work->name);
 	start = bench_now();
 	__atomic_add_fetch(&shared->arrived, 1, __ATOMIC_SEQ_CST);
 	nanosleep(&length, NULL);
@@ -313,7 +314,7 @@ static void run_work(const struct work *work, uint64_t ms)
 	for (int i = 0; i < workers; i++)
 		total += shared->worker[i].done;
 	printf("BENCH %s %llu %llu\n", work->name, (unsigned long long)total, (unsigned long long)took);
-	fflush(stdout);
+	bench_mark("END", work->name);
 }
 
 int main(int argc, char **argv)

@@ -140,8 +140,10 @@ void code_blocks_gone(struct code_segment *seg, uint32_t n)
 		return;
 	lock_acquire(&code_lock);
 	list_remove(&seg->link); /* from the full list */
-	free_blocks(seg);
+	lock_release(&code_lock);
+	free_blocks(seg); /* takes its time: nobody else knows the segment now */
 	seg->used = 0;
+	lock_acquire(&code_lock);
 	if (atomic_exchange(&seg->evicting, false))
 		atomic_fetch_sub(&nr_evicting, 1);
 	list_push_front(&free_list, &seg->link); /* the next to be used: its memory is there and warm, and others need not be touched */

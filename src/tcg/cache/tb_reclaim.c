@@ -21,7 +21,7 @@
 #define BATCH_BLOCKS 512     /* at least... */
 #define BATCH_BLOCKS_VCPU 64 /* ...and so many for each vCPU */
 #define CHUNK_BLOCKS 64
-#define EVICT_VCPUS 8        /* for each so many vCPUs one more segment is emptied at a time */
+#define EVICT_VCPUS 4        /* for each so many vCPUs one more segment is emptied at a time */
 
 struct batch {
 	struct rcu_head rcu;
@@ -261,7 +261,7 @@ bool tb_evict(void)
 {
 	unsigned n = 0;
 
-	while (n < evict_segments && (n == 0 || code_is_short()) && evict_oldest())
+	while (n < evict_segments && evict_oldest())
 		n++;
 	return n > 0;
 }
