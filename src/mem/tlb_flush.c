@@ -101,6 +101,7 @@ static void l1_wipe(struct tcg_env *env, unsigned mode)
 static void jc_wipe(struct tcg_env *env)
 {
 	memset(env->jc_tag, 0xff, sizeof(env->jc_tag));
+	memset(env->jx, 0xff, sizeof(env->jx));
 	tlb_bloom_clear(&env->tlb.book->jc_pages);
 }
 
@@ -251,12 +252,15 @@ static void jc_flush_page(struct tcg_env *env, gva_t page)
 {
 	struct tlb_book *book = env->tlb.book;
 
-	if (tlb_bloom_test(&book->jc_pages, page >> GUEST_PAGE_BITS))
+	if (tlb_bloom_test(&book->jc_pages, page >> GUEST_PAGE_BITS)) {
 		memset(&env->jc_tag[page & (TCG_JC_SIZE - 1)], 0xff, GUEST_PAGE_SIZE * sizeof(env->jc_tag[0]));
+		memset(&env->jx[tcg_jx_index(page) & ~(TCG_JX_PAGE - 1)], 0xff, TCG_JX_PAGE * sizeof(env->jx[0]));
+	}
 	/* A block that starts on the page before may reach into this one. */
-	env->jc_tag[(page - 1) & (TCG_JC_SIZE - 1)] = TLB_TAG_INVALID;
-	for (unsigned i = 2; i < 15; i++)
+	for (unsigned i = 1; i < 15; i++) {
 		env->jc_tag[(page - i) & (TCG_JC_SIZE - 1)] = TLB_TAG_INVALID;
+		env->jx[tcg_jx_index(page - i)].tag = TLB_TAG_INVALID;
+	}
 }
 
 void tlb_flush_page(struct tcg_env *env, gva_t va)
@@ -317,11 +321,13 @@ void tlb_jc_insert(struct tcg_env *env, gva_t pc, void *code, bool global)
 		return;
 	env->jc_tag[index] = pc + env->jc_salt;
 	env->jc_code[index] = code;
+	env->jx[tcg_jx_index(pc)] = (struct tcg_jx_entry){ pc + env->jc_salt, code };
 	tlb_bloom_set(&book->jc_pages, pc >> GUEST_PAGE_BITS);
 }
 
 void tlb_jc_purge(struct tcg_env *env, gva_t pc, const void *code)
 {
+	struct tcg_jx_entry *x = &env->jx[tcg_jx_index(pc)];
 	unsigned index = pc & (TCG_JC_SIZE - 1);
 
 	if (!code) {
@@ -332,6 +338,8 @@ void tlb_jc_purge(struct tcg_env *env, gva_t pc, const void *code)
 		env->jc_tag[index] = TLB_TAG_INVALID;
 		env->jc_code[index] = NULL;
 	}
+	if (x->code == code)
+		*x = (struct tcg_jx_entry){ TLB_TAG_INVALID, NULL };
 }
 
 /* ---- Writer sets */

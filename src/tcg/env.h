@@ -28,6 +28,26 @@
 #define TCG_JC_BITS 16
 #define TCG_JC_SIZE (1u << TCG_JC_BITS)
 
+/*
+ * The second jump cache: a hash that is too dear for the inline probe of an indirect jump, but costs nothing where the PC is a constant. Functions
+ * start at multiples of 16, in kernels of many times 64 KiB: the bits above are folded in. Within a page that is a permutation, so a page's entries are
+ * TCG_JX_PAGE ones in a row.
+ */
+#define TCG_JX_BITS 15
+#define TCG_JX_SIZE (1u << TCG_JX_BITS)
+#define TCG_JX_PAGE (GUEST_PAGE_SIZE / 2)
+
+struct tcg_jx_entry {
+	uint64_t tag;
+	void *code;
+};
+_Static_assert(sizeof(struct tcg_jx_entry) == 16, "generated code scales the index");
+
+static inline unsigned tcg_jx_index(gva_t pc)
+{
+	return ((pc ^ pc >> 4) >> 1) & (TCG_JX_SIZE - 1);
+}
+
 /* What generated code returns to the run loop, env.exit_code. */
 enum tcg_exit {
 	TCG_EXIT_LOOKUP,  /* find the block at env.pc and go on (jump-cache miss, dead block, poll) */
@@ -99,6 +119,8 @@ struct tcg_env {
 	/* [owner] jump cache: tag = PC + jc_salt of the block's mode; indexed by the PC's low 16 bits */
 	uint64_t jc_tag[TCG_JC_SIZE] __attribute__((aligned(64)));
 	void *jc_code[TCG_JC_SIZE];
+	/* [owner] the second one, by tcg_jx_index(): direct jumps to other pages use it, and indirect ones that miss in the first */
+	struct tcg_jx_entry jx[TCG_JX_SIZE];
 };
 
 #endif

@@ -103,6 +103,7 @@ static int setup(void **state)
 		return -1;
 	memset(env, 0, sizeof(*env));
 	memset(env->jc_tag, 0xff, sizeof(env->jc_tag));
+	memset(env->jx, 0xff, sizeof(env->jx));
 	env->mxcsr = 0x1f80;
 	slots_clear();
 	use_bounce = fault_next = false;

@@ -68,6 +68,7 @@ static void to_jump_cache(gva_t pc, const struct made *m)
 {
 	fx.env->jc_tag[pc & (TCG_JC_SIZE - 1)] = pc + fx.env->jc_salt;
 	fx.env->jc_code[pc & (TCG_JC_SIZE - 1)] = (void *)(uintptr_t)m->rx;
+	fx.env->jx[tcg_jx_index(pc)] = (struct tcg_jx_entry){ pc + fx.env->jc_salt, (void *)(uintptr_t)m->rx };
 }
 
 static void go(const struct made *m)
@@ -169,6 +170,7 @@ static void other_pages_are_reached_through_the_jump_cache(void **state)
 	for (unsigned taken = 0; taken < 2; taken++) {
 		fx.env->flags = taken ? F_C : 0;
 		memset(fx.env->jc_tag, 0xff, sizeof(fx.env->jc_tag));
+		memset(fx.env->jx, 0xff, sizeof(fx.env->jx));
 		go(a);
 		assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
 		assert_int_equal(fx.env->pc, far);
@@ -179,6 +181,26 @@ static void other_pages_are_reached_through_the_jump_cache(void **state)
 		assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
 		assert_int_equal(fx.env->greg[1], 10);
 	}
+}
+
+/* What flushing a page relies on, and what the hash is for. */
+static void second_jump_cache_keeps_pages_together(void **state)
+{
+	static bool seen[TCG_JX_PAGE];
+	gva_t page = 0xffffffff812c9000ull;
+	unsigned first = tcg_jx_index(page) & ~(TCG_JX_PAGE - 1);
+
+	(void)state;
+	memset(seen, 0, sizeof(seen));
+	for (unsigned i = 0; i < GUEST_PAGE_SIZE; i++) {
+		unsigned at = tcg_jx_index(page + i);
+
+		assert_int_equal(at & ~(TCG_JX_PAGE - 1), first);
+		seen[at - first] = true;
+	}
+	for (unsigned i = 0; i < TCG_JX_PAGE; i++)
+		assert_true(seen[i]);
+	assert_int_not_equal(tcg_jx_index(0x812c9fa0), tcg_jx_index(0x81319fa0));
 }
 
 static void indirect_jump_asks_the_jump_cache_and_polls(void **state)
@@ -207,8 +229,12 @@ static void indirect_jump_asks_the_jump_cache_and_polls(void **state)
 	go(a);
 	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
 	assert_int_equal(fx.env->greg[1], 10);
-	fx.env->jc_salt = 4ull << 48;
 	fx.env->request = 0;
+	fx.env->jc_tag[(FX_PC + 0x5000) & (TCG_JC_SIZE - 1)] = ~0ull; /* the second one still knows it */
+	go(a);
+	assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+	assert_int_equal(fx.env->greg[1], 20);
+	fx.env->jc_salt = 4ull << 48;
 	go(a);
 	assert_int_equal(fx.env->exit_code, TCG_EXIT_LOOKUP);
 }
@@ -706,6 +732,7 @@ int main(void)
 		cmocka_unit_test_setup(chained_exit_goes_straight_and_back_when_unpatched, reset),
 		cmocka_unit_test_setup(killed_block_leaves_with_its_pc, reset),
 		cmocka_unit_test_setup(other_pages_are_reached_through_the_jump_cache, reset),
+		cmocka_unit_test(second_jump_cache_keeps_pages_together),
 		cmocka_unit_test_setup(indirect_jump_asks_the_jump_cache_and_polls, reset),
 		cmocka_unit_test_setup(poll_leaves_on_request, reset),
 		cmocka_unit_test_setup(loop_to_itself_keeps_vectors_in_registers, reset),

@@ -298,6 +298,7 @@ void fx_reset_state(uint64_t seed)
 	if (!fx.keep_tlb)
 		reset_tlb(env);
 	memset(env->jc_tag, 0xff, sizeof(env->jc_tag));
+	memset(env->jx, 0xff, sizeof(env->jx));
 	env->jc_salt = 0;
 	fx.slow = fx.commits = fx.trap = fx.rt_calls = fx.c_mxcsr = 0;
 }

@@ -38,14 +38,17 @@ static const struct iop *follow(struct tcg_env *env, const struct iop *op, gva_t
 	return leave(env, TCG_EXIT_CHAIN);
 }
 
-/* To the block at env.pc, through the jump cache. */
+/* To the block at env.pc, through the jump caches. */
 static const struct iop *find(struct tcg_env *env)
 {
-	uint64_t slot = env->pc & (TCG_JC_SIZE - 1);
+	uint64_t slot = env->pc & (TCG_JC_SIZE - 1), tag = env->pc + env->jc_salt;
+	const struct tcg_jx_entry *x = &env->jx[tcg_jx_index(env->pc)];
 
-	if (atomic_load_explicit(&env->request, memory_order_relaxed) || env->jc_tag[slot] != env->pc + env->jc_salt)
+	if (atomic_load_explicit(&env->request, memory_order_relaxed))
 		return leave(env, TCG_EXIT_LOOKUP);
-	return interp_enter(env, env->jc_code[slot]);
+	if (env->jc_tag[slot] == tag)
+		return interp_enter(env, env->jc_code[slot]);
+	return x->tag == tag ? interp_enter(env, x->code) : leave(env, TCG_EXIT_LOOKUP);
 }
 
 /* A store of this block may have killed it: then the rest is stale. Otherwise the PC for whatever may fault. */

@@ -132,7 +132,6 @@ static void exit_with(struct as *s, enum tcg_exit code)
 static void emit_exits(struct as *s)
 {
 	stubs.exit_lookup = begin(s);
-	stubs.jump_miss = stubs.exit_lookup;
 	as_store(s, RM_ENV(pc), R_13);
 	stubs.exit_lookup_pc_set = here(s);
 	exit_with(s, TCG_EXIT_LOOKUP);
@@ -145,6 +144,23 @@ static void emit_exits(struct as *s)
 }
 
 /* ---- Indirect jumps: the PC is in r13. */
+
+/* The second jump cache; r15 is the tag. An index of it times 16 is 8 times (x ^ x >> 4) without bit 0. */
+static void emit_jump_miss(struct as *s)
+{
+	struct rm m = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_14, .scale = 3 };
+
+	stubs.jump_miss = begin(s);
+	as_mov(s, R_14, R_13);
+	as_op_imm8(s, 0xc1, 5, rm_reg(R_14), 4); /* shr, of the low half */
+	as_alu(s, ALU_XOR, R_14, rm_reg(R_13));
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_14), 2 * TCG_JX_SIZE - 2);
+	m.disp = offsetof(struct tcg_env, jx) + offsetof(struct tcg_jx_entry, tag);
+	as_alu(s, ALU_CMP, R_15, m);
+	as_jcc_abs(s, 5, stubs.exit_lookup);
+	m.disp = offsetof(struct tcg_env, jx) + offsetof(struct tcg_jx_entry, code);
+	as_op(s, 0xff, 4, m);
+}
 
 static void emit_jump(struct as *s)
 {
@@ -249,6 +265,7 @@ long stubs_init(const struct guest_isa *isa, bool evex, uint8_t *rw, const uint8
 	emit_enter(&s);
 	emit_leave(&s);
 	emit_exits(&s);
+	emit_jump_miss(&s);
 	emit_jump(&s);
 	for (unsigned level = 0; level < VEC_LEVELS; level++)
 		emit_rt(&s, isa, (enum vec_level)level);

@@ -213,12 +213,12 @@ void lower_poll(struct gen *g)
 	c->pc = (gva_t)g->i->imm;
 }
 
-static struct rm jc_const(size_t table, gva_t pc)
+static struct rm jx_const(size_t field, gva_t pc)
 {
-	return rm_gs(table + (pc & (TCG_JC_SIZE - 1)) * 8);
+	return rm_gs(offsetof(struct tcg_env, jx) + tcg_jx_index(pc) * sizeof(struct tcg_jx_entry) + field);
 }
 
-/* r13 = pc; falls through if the jump cache knows it. */
+/* r13 = pc; falls through if the second jump cache knows it. */
 static void probe_const(struct gen *g, gva_t pc)
 {
 	struct as *s = &g->s;
@@ -226,14 +226,14 @@ static void probe_const(struct gen *g, gva_t pc)
 	as_mov_imm(s, R_13, (int64_t)pc);
 	as_mov(s, R_14, R_13);
 	as_alu(s, ALU_ADD, R_14, RM_ENV(jc_salt));
-	as_alu(s, ALU_CMP, R_14, jc_const(offsetof(struct tcg_env, jc_tag), pc));
-	as_jcc_abs(s, IR_CC_NZ, stubs.jump_miss);
+	as_alu(s, ALU_CMP, R_14, jx_const(offsetof(struct tcg_jx_entry, tag), pc));
+	as_jcc_abs(s, IR_CC_NZ, stubs.exit_lookup);
 }
 
 static void exit_far(struct gen *g, gva_t pc)
 {
 	probe_const(g, pc);
-	as_op(&g->s, 0xff, 4, jc_const(offsetof(struct tcg_env, jc_code), pc));
+	as_op(&g->s, 0xff, 4, jx_const(offsetof(struct tcg_jx_entry, code), pc));
 }
 
 void exit_to(struct gen *g, gva_t pc, enum backend_exit_kind kind)
@@ -365,7 +365,7 @@ void lower_call(struct gen *g)
 		chained(g, pc, BACKEND_EXIT_CALL, "\xe8", 1);
 	} else {
 		probe_const(g, pc);
-		as_op(&g->s, 0xff, 2, jc_const(offsetof(struct tcg_env, jc_code), pc));
+		as_op(&g->s, 0xff, 2, jx_const(offsetof(struct tcg_jx_entry, code), pc));
 	}
 	return_site(g, (gva_t)g->i->imm2);
 }
