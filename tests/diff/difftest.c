@@ -237,13 +237,21 @@ static void corpus(struct runner *r)
 	runner_batch(r, programs, n);
 }
 
+/* Far apart in the generator's cycle: its states are multiples of one constant, so that sums of it would be streams that overlap. */
+static struct rng seeds_of_job(uint64_t seed, unsigned job)
+{
+	struct rng r = { seed ^ (uint64_t)job << 32 };
+
+	return (struct rng){ rng_u64(&r) };
+}
+
 static void run(struct runner *r, const struct options *o, unsigned job)
 {
 	static struct program programs[BATCH];
 	static struct generator g;
 	double end = now() + o->seconds;
 
-	g = (struct generator){ .r = r, .o = o, .seeds = { o->seed + job * 0x9e3779b97f4a7c15ull }, .job = job };
+	g = (struct generator){ .r = r, .o = o, .seeds = seeds_of_job(o->seed, job), .job = job };
 	g.nr = chosen_forms(r, o->only, g.chosen);
 	if (!g.nr) {
 		fprintf(stderr, "difftest: no form is called %s\n", o->only);
@@ -304,6 +312,8 @@ static bool summary(const struct totals *t, const struct options *o, double seco
 		printf(" %" PRIu64 " %s%s", t->kind[k], kind_names[k], k + 1 < PROGRAM_KINDS ? "," : "");
 	printf("; %.0f%% without a fault\nforms tested / comparable / implemented: %u / %u / %u; failures: %" PRIu64 "\n",
 	       t->cases ? 100.0 * (double)t->ended / (double)t->cases : 0, tested, comparable, nr_forms, t->failures);
+	if (t->disturbed)
+		printf("host runs that an interrupt of the host has changed (runner.c): %" PRIu64 "\n", t->disturbed);
 	return all;
 }
 

@@ -14,6 +14,7 @@ extern const char *const kind_names[PROGRAM_KINDS];
 /* What has been run. Of several jobs, each has its own, in memory shared with the main process (jobs.c). */
 struct totals {
 	uint64_t cases, failures, ended; /* ended: cases that ran to a terminator */
+	uint64_t disturbed;              /* see runner.c */
 	uint64_t kind[PROGRAM_KINDS];
 	uint64_t form_cases[MAX_FORMS], form_failures[MAX_FORMS];
 };

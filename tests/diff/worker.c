@@ -11,13 +11,16 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "diff/engine.h"
 #include "diff/native.h"
 #include "util/err.h"
 
-#define HANG_MS 10000
+#define HANG_MS 10000   /* of processor time */
+#define LOOK_MS 2000
+#define STUCK_MS 600000 /* without any */
 
 const char *const worker_names[WORKER_KINDS] = { "native", "jit", "interp" };
 struct batch *batch;
@@ -132,25 +135,50 @@ void worker_start(struct worker *w, unsigned first)
 		worker_stop(w); /* worker_wait() will see it */
 }
 
+static uint64_t processor_ms(const struct worker *w)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(w->pid, &clock) || clock_gettime(clock, &t))
+		return 0;
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* The worker's answer: 1; 0: it hangs, however busy the host is with other things; -1: it is gone. */
+static int wait_for_answer(struct worker *w)
+{
+	struct pollfd p = { .fd = w->done, .events = POLLIN };
+	uint64_t since = 0, used = 0;
+	uint32_t at = UINT32_MAX;
+	char byte;
+	int n;
+
+	if (!w->pid)
+		return -1;
+	while (!(n = poll(&p, 1, LOOK_MS))) {
+		if (w->s->at != at) {
+			at = w->s->at;
+			used = processor_ms(w);
+			since = 0;
+			continue;
+		}
+		since += LOOK_MS;
+		if (processor_ms(w) - used >= HANG_MS || since >= STUCK_MS)
+			return 0;
+	}
+	return n > 0 && read(w->done, &byte, 1) == 1 ? 1 : -1;
+}
+
 /* Waits for the batch; a case that kills or hangs the worker gets that as its outcome, and the ones behind it still run. */
 void worker_wait(struct worker *w)
 {
 	for (;;) {
-		struct pollfd p = { .fd = w->done, .events = POLLIN };
+		int n = wait_for_answer(w);
 		uint32_t at = w->s->at;
-		char byte;
-		int n;
 
-		if (w->pid) {
-			n = poll(&p, 1, HANG_MS);
-			if (n == 0 && w->s->at != at)
-				continue;
-			if (n > 0 && read(w->done, &byte, 1) == 1)
-				return;
-		} else {
-			n = 1;
-		}
-		at = w->s->at;
+		if (n > 0)
+			return;
 		worker_stop(w);
 		memset(w->s->out[at], 0, sizeof(w->s->out[at]));
 		w->s->out[at][0].vector = n == 0 ? DIFF_HANG : DIFF_CRASH;
