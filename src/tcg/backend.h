@@ -35,6 +35,7 @@ struct backend_trap {
 	uint32_t pc_off;     /* guest PC - block PC */
 	uint16_t vec_out, vec_out_high; /* bit n: bits 127:0, 255:128 of vector n are in env whatever env.vec_live says */
 	uint8_t flags_in_host; /* guest flags are in host EFLAGS at this point, else env.flags (or dead) */
+	uint32_t fpu_note;     /* back end: the stack FPU's last operation, if env does not know it yet */
 };
 
 struct backend_code {

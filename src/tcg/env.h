@@ -66,6 +66,8 @@ union tcg_vreg {
 	double d[TCG_VREG_BYTES / 8];
 } __attribute__((aligned(64)));
 
+#define TCG_FPU_LINEAR 0x80000000u
+
 struct tcg_env {
 	/* First line: what blocks touch most. */
 	_Atomic uint32_t request; /* [atomic] non-zero: leave generated code at the next poll */
@@ -107,6 +109,13 @@ struct tcg_env {
 	uint32_t mxcsr;               /* guest vector control/status while not in the host's register */
 	uint32_t vec_used;            /* TCG_VEC_*: whoever may put something there sets the bits; XSAVE looks what really is there, and clears them */
 	uint32_t fpu_in_host;         /* the host FPU holds the guest's stack-FPU state (this thread runs a native engine) */
+	/*
+	 * [owner] The last operation of the stack FPU that leaves a trace, see ir.h: IR_FPU_NOTES. Generated code brings them up to date at its
+	 * exits and before calls, fpu_data after each operand. No engine keeps the pointers in the host's unit.
+	 */
+	uint64_t fpu_pc;              /* its address, linear if fpu_op says so, or what software has loaded */
+	uint64_t fpu_data;            /* offset of its, or an earlier one's, memory operand */
+	uint32_t fpu_op;              /* opcode as the unit keeps it, 11 bits; TCG_FPU_LINEAR */
 	uint8_t fpu_image[512] __attribute__((aligned(64))); /* FXSAVE-format image of the stack FPU otherwise (x87 part only) */
 	uint8_t vsave[TCG_NR_VSAVE][TCG_VREG_BYTES] __attribute__((aligned(64))); /* back end: vector temporaries */
 

@@ -61,6 +61,10 @@ static void poke_fldenv(struct program *p, const struct x86_insn *in, uint64_t a
 	memcpy(b, &s.fx.fcw, 2);
 	memcpy(b + step, &s.fx.fsw, 2);
 	memcpy(b + 2 * step, &tags, 2);
+	memcpy(b + 3 * step, &s.fx.fip, step);
+	if (step == 4)
+		memcpy(b + 4 * step + 2, &s.fx.fop, 2);
+	memcpy(b + 5 * step, &s.fx.fdp, step);
 	for (unsigned n = 0; n < 8; n++)
 		memcpy(b + head + n * 10, s.fx.st[n], 10);
 	program_poke(p, at, b, in->id == X86_I_FRSTOR ? head + 80u : head);
@@ -90,19 +94,23 @@ void poke_operand(struct program *p, const struct x86_insn *in, uint64_t at, uns
 	}
 }
 
-/* Areas whose contents differ between CPU models or between user and kernel: FIP, FDP, FOP and their selectors. */
+/* Areas whose contents differ between CPU models: the selectors behind FIP and FDP, and MXCSR_MASK. */
 void poke_holes(struct program *p, const struct x86_insn *in, uint64_t at)
 {
 	unsigned step = in->opsize == 2 ? 2 : 4;
 
 	switch (in->id) {
 	case X86_I_FXSAVE:
-		program_hole(p, at + 6, 18);
+		if (in->opsize != 8) {
+			program_hole(p, at + 12, 2);
+			program_hole(p, at + 20, 2);
+		}
 		program_hole(p, at + 28, 4);
 		break;
 	case X86_I_FNSTENV:
 	case X86_I_FNSAVE:
-		program_hole(p, at + 3 * step, 4 * step);
+		program_hole(p, at + 4 * step, 2);
+		program_hole(p, at + 6 * step, 2);
 		break;
 	default:
 		break;

@@ -109,7 +109,7 @@ struct diff_case {
 	uint8_t how;        /* engines: DIFF_* bits below */
 	struct diff_poke poke[DIFF_MAX_POKES];
 	uint8_t poke_bytes[DIFF_POKE_BYTES];
-	struct diff_hole hole[2];
+	struct diff_hole hole[3];
 	struct diff_state in;
 };
 

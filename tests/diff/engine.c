@@ -24,6 +24,7 @@
 #include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_segment.h"
 #include "vcpu/x86/x86_x87.h"
+#include "vcpu/x86/x86_xstate.h"
 
 #define RAM_BYTES (16ull << 20)
 #define CODE_BYTES (64ull << 20)
@@ -288,7 +289,7 @@ static void load_state(const struct diff_case *c)
 	}
 	env->mxcsr = s->fx.mxcsr;
 	memcpy(env->fpu_image, &s->fx, 160);
-	tcg_backend->fpu_load(env);
+	x86_fpu_written(env);
 	cpu->fault = (struct x86_fault){ 0 };
 	cpu->cr2 = 0;
 	cpu->shadow = cpu->single_step_due = false;
@@ -307,7 +308,7 @@ static void store_state(struct diff_outcome *o)
 		s->sel[i] = cpu->seg[i].sel;
 	s->fs_base = cpu->seg[X86_FS].base;
 	s->gs_base = cpu->seg[X86_GS].base;
-	tcg_backend->fpu_save(env);
+	x86_fpu_read(env);
 	memcpy(&s->fx, env->fpu_image, 160);
 	for (unsigned i = 0; i < 16; i++) {
 		memcpy(s->fx.xmm[i], env->vreg[i].b, 16);

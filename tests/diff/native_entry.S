@@ -105,6 +105,7 @@ leave:
 	mov native_xmask(%rip), %eax
 	xor %edx, %edx
 	xsave64 native_out_x(%rip)
+	fnstenv native_out_env(%rip)
 	rdfsbase %rax
 	mov %rax, native_out_fs(%rip)
 	rdgsbase %rax

@@ -39,7 +39,7 @@ void program_hole(struct program *p, uint64_t addr, size_t len)
 		addr = DIFF_DATA;
 	if (end > DIFF_DATA + DIFF_DATA_SIZE)
 		end = DIFF_DATA + DIFF_DATA_SIZE;
-	if (addr >= end || p->c.nr_holes == 2)
+	if (addr >= end || p->c.nr_holes == sizeof(p->c.hole) / sizeof(p->c.hole[0]))
 		return;
 	p->c.hole[p->c.nr_holes++] = (struct diff_hole){ (uint32_t)addr, (uint32_t)(end - addr) };
 }

@@ -82,6 +82,9 @@ void shrink_state(struct runner *r, struct program *p, unsigned kind)
 	PLAIN(fx.fcw);
 	PLAIN(fx.fsw);
 	PLAIN(fx.ftw);
+	PLAIN(fx.fip);
+	PLAIN(fx.fdp);
+	PLAIN(fx.fop);
 	PLAIN(fx.mxcsr);
 	PLAIN(flags);
 	PLAIN(fs_base);

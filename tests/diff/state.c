@@ -26,6 +26,9 @@ static void x87_random(struct diff_fx *fx, struct rng *r)
 	fx->fsw = (uint16_t)(flags | rng_below(r, 8) << 8 | rng_below(r, 8) << 11 | rng_below(r, 2) << 14);
 	if (flags & ~masks & 0x3f)
 		fx->fsw |= FSW_ES | FSW_B;
+	fx->fop = (uint16_t)rng_below(r, 0x800);
+	fx->fip = rng_u64(r) >> 17;
+	fx->fdp = rng_u64(r) >> 17;
 	fx->ftw = rng_percent(r, 60) ? 0xff : (uint8_t)rng_u64(r);
 	for (unsigned i = 0; i < 8; i++)
 		value_f80(r, fx->st[i]);

@@ -88,6 +88,9 @@ static void put_state(FILE *f, const struct diff_state *s, unsigned mode)
 	put_number(f, "fcw", s->fx.fcw, d.fx.fcw);
 	put_number(f, "fsw", s->fx.fsw, 0);
 	put_number(f, "ftw", s->fx.ftw, 0);
+	put_number(f, "fip", s->fx.fip, 0);
+	put_number(f, "fdp", s->fx.fdp, 0);
+	put_number(f, "fop", s->fx.fop, 0);
 	put_number(f, "mxcsr", s->fx.mxcsr, d.fx.mxcsr);
 	put_vectors(f, s);
 }
@@ -204,6 +207,9 @@ static bool get_field(struct program *p, const char *at)
 	NUMBER("fcw", c->in.fx.fcw)
 	NUMBER("fsw", c->in.fx.fsw)
 	NUMBER("ftw", c->in.fx.ftw)
+	NUMBER("fip", c->in.fx.fip)
+	NUMBER("fdp", c->in.fx.fdp)
+	NUMBER("fop", c->in.fx.fop)
 	NUMBER("mxcsr", c->in.fx.mxcsr)
 	NUMBER("image", c->image)
 	NUMBER("how", c->how)

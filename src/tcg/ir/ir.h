@@ -107,6 +107,19 @@ struct ir_mem {
 
 /* Runtime routines: C called from blocks. */
 typedef uint64_t (*ir_rt_fn)(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t c);
+/*
+ * Bits of IR_FPU's imm2, which else is the guest's encoding (tr/x87.c). NOTES: the operation is kept as env.fpu_pc, fpu_op and, if it has a memory
+ * operand, fpu_data; engines may be late with them, but not where somebody looks. FORGETS: it clears them.
+ */
+#define IR_FPU_NOTES (1ull << 45)
+#define IR_FPU_FORGETS (1ull << 46)
+
+/* The opcode as the unit keeps it: the last three bits of the escape byte, and ModRM. */
+static inline uint32_t ir_fpu_opcode(uint64_t w)
+{
+	return (uint32_t)(w >> 16 & 7) << 8 | (uint32_t)(w >> 24 & 0xff);
+}
+
 struct ir_rt {
 	const char *name;
 	ir_rt_fn fn;

@@ -187,6 +187,7 @@ struct x86_cpu {
 	uint32_t debug_due;   /* DR6 bits of traps to be taken behind the instruction */
 	bool bp_fetch, bp_port; /* DR7 enables a breakpoint on instructions, on ports */
 	uint8_t bp_filter[64];  /* 1: an instruction breakpoint's address has these low bits; generated code reads it */
+	gva_t fpu_cs_base;      /* of the code segment, 0 in 64-bit mode: env.fpu_pc counts from it; x86_xstate.h */
 	struct x86_fault fault;
 
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;

@@ -101,6 +101,7 @@ static uint32_t control_flags(const struct x86_cpu *c)
 void x86_mode_update(struct x86_cpu *c)
 {
 	uint32_t mode, f;
+	gva_t base;
 	bool other; /* as generated code changes it, see x86_tr_stac() */
 
 	if (!(c->cr0 & X86_CR0_PE))
@@ -108,6 +109,9 @@ void x86_mode_update(struct x86_cpu *c)
 	else if (c->eflags & X86_FL_VM)
 		c->cpl = 3;
 	mode = mode_of_cs(c);
+	base = mode == X86_MODE_64 ? 0 : c->seg[X86_CS].base;
+	if (unlikely(base != c->fpu_cs_base))
+		x86_fpu_cs_moved(c, base);
 	f = mode | segment_flags(c, mode) | privilege_flags(c) | control_flags(c);
 	f |= bit(c->seg[X86_SS].attr, X86_SA_DB, X86_TB_SS32) | bit(c->eflags, X86_FL_VM, X86_TB_VM) | bit(c->eflags, X86_FL_TF, X86_TB_TF);
 	f |= c->shadow ? X86_TB_SHADOW : 0;

@@ -122,8 +122,7 @@ static void vector_exceptions(struct tcg_env *env, const struct fpu_word_regs *r
 static void image_out(struct tcg_env *env, const struct fpu_word_regs *r, union tcg_vreg *vec)
 {
 	vector_exceptions(env, r);
-	memcpy(env->fpu_image, r->image, X86_FX_FOP);
-	memset(env->fpu_image + X86_FX_FOP, 0, X86_FX_MXCSR - X86_FX_FOP); /* they are this host's, see x86_fpu_read() */
+	memcpy(env->fpu_image, r->image, X86_FX_FOP); /* the pointers behind it are this host's */
 	memcpy(env->fpu_image + X86_FX_ST, r->image + X86_FX_ST, 128);
 	if (vec)
 		memcpy(vec->b, r->image + X86_FX_XMM, 16);

@@ -32,23 +32,54 @@ void x86_fpu_reset(struct x86_cpu *c)
 
 	memset(env->fpu_image, 0, sizeof(env->fpu_image));
 	x86_fx_init(env->fpu_image);
+	x86_fpu_write_pointers(env);
 	env->mxcsr = X86_MXCSR_INIT;
 	c->xcr0 = X86_XS_X87;
 }
 
 /*
- * Instruction and operand pointers of a native engine are addresses of generated code and host memory, not the guest's: they read as zero,
- * as on a CPU that keeps them for unmasked exceptions only and forgets CS and DS.
+ * Instruction and operand pointers live in env, see tcg/env.h; the image shows them. The instruction's is an offset in the code segment of the time
+ * when it ran.
  */
+void x86_fpu_read_pointers(struct tcg_env *env)
+{
+	uint64_t ip = env->fpu_pc;
+
+	if (env->fpu_op & TCG_FPU_LINEAR && x86_cpu(env)->fpu_cs_base)
+		ip = (uint32_t)(ip - x86_cpu(env)->fpu_cs_base);
+	x86_fx_set(env->fpu_image, X86_FX_FOP, env->fpu_op & X86_FOP_MASK);
+	memcpy(env->fpu_image + X86_FX_FIP, &ip, 8);
+	memcpy(env->fpu_image + X86_FX_FDP, &env->fpu_data, 8);
+}
+
+void x86_fpu_write_pointers(struct tcg_env *env)
+{
+	env->fpu_op = x86_fx_get(env->fpu_image, X86_FX_FOP) & X86_FOP_MASK;
+	memcpy(&env->fpu_pc, env->fpu_image + X86_FX_FIP, 8);
+	memcpy(&env->fpu_data, env->fpu_image + X86_FX_FDP, 8);
+}
+
+void x86_fpu_cs_moved(struct x86_cpu *c, gva_t base)
+{
+	struct tcg_env *env = &c->vcpu.env;
+
+	if (env->fpu_op & TCG_FPU_LINEAR) {
+		env->fpu_op &= ~TCG_FPU_LINEAR;
+		if (c->fpu_cs_base)
+			env->fpu_pc = (uint32_t)(env->fpu_pc - c->fpu_cs_base);
+	}
+	c->fpu_cs_base = base;
+}
+
 void x86_fpu_read(struct tcg_env *env)
 {
 	tcg_backend->fpu_save(env);
-	if (tcg_backend->native)
-		memset(env->fpu_image + X86_FX_FOP, 0, X86_FX_MXCSR - X86_FX_FOP);
+	x86_fpu_read_pointers(env);
 }
 
 void x86_fpu_written(struct tcg_env *env)
 {
+	x86_fpu_write_pointers(env);
 	tcg_backend->fpu_load(env);
 }
 

@@ -42,6 +42,7 @@ enum x86_xs_component { X86_XSC_AVX = 2, X86_XSC_OPMASK = 5, X86_XSC_ZMM, X86_XS
 #define X86_FSW_ES 0x80u
 #define X86_FSW_TOP_SHIFT 11
 #define X86_FSW_B 0x8000u
+#define X86_FOP_MASK 0x7ffu
 
 static inline uint16_t x86_fx_get(const uint8_t *image, unsigned offset)
 {
@@ -84,6 +85,11 @@ void x86_fx_init(uint8_t *image);
 /* Makes env.fpu_image and env.mxcsr current, before a runtime routine looks at them; x86_fpu_written() after it changed them. */
 void x86_fpu_read(struct tcg_env *env);
 void x86_fpu_written(struct tcg_env *env);
+/* The same for the last instruction's and operand's pointers and the opcode alone. */
+void x86_fpu_read_pointers(struct tcg_env *env);
+void x86_fpu_write_pointers(struct tcg_env *env);
+/* The code segment's base is another: x86_mode_update() tells. */
+void x86_fpu_cs_moved(struct x86_cpu *c, gva_t base);
 
 /* Bytes of an XSAVE area (standard or compacted form) for these components. */
 uint32_t x86_xsave_size(uint64_t components, bool compact);

@@ -244,7 +244,11 @@ static void stack_fpu_words_carry_the_encoding(void **state)
 {
 	(void)state;
 	expect(M64, BYTES("\xdd\x03"), 1, "fpu.i64 -, [g3 @3]");
-	assert_int_equal(f.ir->insn[1].imm2, 0x03dd0000);
+	assert_int_equal(f.ir->insn[1].imm2, 0x03dd0000 | IR_FPU_NOTES);
+	expect(M64, BYTES("\xdb\xe3"), 1, "fpu.i64"); /* FNINIT */
+	assert_int_equal(f.ir->insn[1].imm2, 0x200e3db0000 | IR_FPU_FORGETS);
+	expect(M64, BYTES("\xd9\x2b"), 1, "fpu.i16 -, [g3 @3]"); /* FLDCW */
+	assert_int_equal(f.ir->insn[1].imm2, 0x2bd90000);
 	expect(M64, BYTES("\xdb\x3b"), 1, "fpu.f80 [g3 @3]");
 	expect(M64, BYTES("\xdf\xe0"), 1, "fpu.i16 g0");
 	expect(M64, BYTES("\xdb\xf1"), 1, "fpu.i64/f");

@@ -91,7 +91,7 @@ static void test_fxsave_32bit_mode(void **state)
 	(void)state;
 	fill_state();
 	cpu->tb_flags = X86_MODE_32;
-	memset(env->fpu_image + X86_FX_FIP, 0x77, 16);
+	env->fpu_pc = env->fpu_data = 0x7777777777777777;
 	assert_runs(x86_rt_fxsave(env, AREA, 4, 0));
 	assert_true(get64(AREA + 8) == 0x77777777 && get64(AREA + 16) == 0x77777777);
 	assert_int_equal(mem[AREA + 160 + 127], env->vreg[7].b[15]);
@@ -100,6 +100,49 @@ static void test_fxsave_32bit_mode(void **state)
 	put64(AREA + 160 + 128, 1);
 	assert_runs(x86_rt_fxrstor(env, AREA, 4, 0));
 	assert_true(env->vreg[8].q[0] == 42);
+}
+
+/* The instruction's pointer is what it was in the code segment of its time. */
+static void pointers_survive_a_new_code_segment(void **state)
+{
+	(void)state;
+	fill_state();
+	cpu->fpu_cs_base = 0x10000;
+	env->fpu_pc = 0x10123;
+	env->fpu_op = 0x5c3 | TCG_FPU_LINEAR;
+	env->fpu_data = 0x4567;
+	for (gva_t base = 0x10000; base <= 0x20000; base += 0x10000) {
+		if (base != 0x10000)
+			x86_fpu_cs_moved(cpu, base);
+		assert_runs(x86_rt_fxsave(env, AREA, 8, 0));
+		assert_int_equal(x86_fx_get(mem + AREA, X86_FX_FOP), 0x5c3);
+		assert_true(get64(AREA + X86_FX_FIP) == 0x123 && get64(AREA + X86_FX_FDP) == 0x4567);
+	}
+	cpu->fpu_cs_base = 0;
+}
+
+static void pointers_of_amd_are_saved_with_a_pending_exception(void **state)
+{
+	const struct x86_cpuid_model *intel = cpu->cpuid;
+	struct x86_cpuid_model amd = *intel;
+
+	(void)state;
+	memcpy(amd.vendor, "AuthenticAMD", 12);
+	cpu->cpuid = &amd;
+	fill_state();
+	x86_fx_set(env->fpu_image, X86_FX_FCW, 0x37b); /* ZE unmasked */
+	for (unsigned pending = 0; pending < 2; pending++) {
+		x86_fx_set(env->fpu_image, X86_FX_FSW, pending ? 0x8084 : 0);
+		env->fpu_pc = env->fpu_data = 0x123456789abc;
+		env->fpu_op = 0x7ff;
+		assert_runs(x86_rt_fxsave(env, AREA, 8, 0));
+		assert_int_equal(x86_fx_get(mem + AREA, X86_FX_FOP), pending ? 0x7ff : 0);
+		assert_true(get64(AREA + X86_FX_FIP) == (pending ? 0x123456789abc : 0));
+		assert_true(get64(AREA + X86_FX_FDP) == (pending ? 0x123456789abc : 0));
+		assert_runs(x86_rt_fxrstor(env, AREA, 8, 0));
+		assert_true(env->fpu_pc == (pending ? 0x123456789abc : 0));
+	}
+	cpu->cpuid = intel;
 }
 
 static void test_fx_faults(void **state)
@@ -387,6 +430,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_fxsave, rt_setup),
 		cmocka_unit_test_setup(test_fxsave_32bit_mode, rt_setup),
+		cmocka_unit_test_setup(pointers_survive_a_new_code_segment, rt_setup),
+		cmocka_unit_test_setup(pointers_of_amd_are_saved_with_a_pending_exception, rt_setup),
 		cmocka_unit_test_setup(test_fx_faults, rt_setup),
 		cmocka_unit_test_setup(test_fxrstor_normalizes, rt_setup),
 		cmocka_unit_test_setup(test_xsave_standard, rt_setup),

@@ -147,6 +147,19 @@ static bool is_register(unsigned kind)
 	return kind != IR_KIND_NONE && kind != IR_KIND_M && kind != IR_KIND_K;
 }
 
+/* See ir.h: IR_FPU_NOTES. */
+static void note(struct tcg_env *env, uint64_t word, const void *mem, uint64_t offset)
+{
+	if (word & IR_FPU_FORGETS)
+		env->fpu_pc = env->fpu_data = env->fpu_op = 0;
+	if (!(word & IR_FPU_NOTES))
+		return;
+	env->fpu_pc = env->pc;
+	env->fpu_op = ir_fpu_opcode(word) | TCG_FPU_LINEAR;
+	if (mem)
+		env->fpu_data = offset;
+}
+
 /* The guest's stack FPU: it sets flags in env.flags itself. `greg` is the container of the one register operand,
  * integer or vector. */
 INTERP_OP(fpu)
@@ -155,8 +168,12 @@ INTERP_OP(fpu)
 	uint64_t *greg = NULL;
 	bool slow = false;
 
-	if (op->mem)
+	uint64_t offset = 0;
+
+	if (op->mem) {
 		mem = interp_ptr(env, op, &slow);
+		offset = interp_addr(env, interp_imem(op));
+	}
 	if (is_register(op->kd))
 		greg = interp_g(env, op->d);
 	else if (is_register(op->ka))
@@ -164,6 +181,7 @@ INTERP_OP(fpu)
 	else if (is_register(op->kb))
 		greg = interp_g(env, op->b);
 	interp_isa->fpu_exec(env, (uint64_t)op->imm2, mem, greg);
+	note(env, (uint64_t)op->imm2, mem, offset);
 	if (op->kd == IR_KIND_M)
 		interp_commit(env, slow);
 	return op + 1;

@@ -13,7 +13,7 @@ struct cold *cold_new(struct gen *g, enum cold_kind kind)
 		g->nr_cold++;
 	else
 		g->failed = true;
-	*c = (struct cold){ .kind = (uint8_t)kind, .pc = g->pc };
+	*c = (struct cold){ .kind = (uint8_t)kind, .pc = g->pc, .fpu_note = g->fpu_note };
 	return c;
 }
 
@@ -47,7 +47,8 @@ static void trap_add(struct gen *g, struct backend_trap t)
 void trap_here(struct gen *g)
 {
 	trap_add(g, (struct backend_trap){ .host_off = as_off(&g->s), .pc_off = (uint32_t)(g->pc - g->ir->pc), .vec_out = g->v_out,
-					   .vec_out_high = g->v_level >= VEC_256 ? g->v_out : 0, .flags_in_host = (g->fl_host & ~g->fl_mem) != 0 });
+					   .vec_out_high = g->v_level >= VEC_256 ? g->v_out : 0, .flags_in_host = (g->fl_host & ~g->fl_mem) != 0,
+					   .fpu_note = g->fpu_note });
 }
 
 /* The copy of the access that runs on a bounce buffer or a code page, and the commit behind it. */
@@ -112,6 +113,8 @@ static void cold_mem(struct gen *g, const struct cold *c)
 	if (c->from2) /* misaligned; the address is in r13 */
 		as_patch(s, c->from2, as_off(s));
 	v_temps_store(g, c->vec_out);
+	if (c->fpu_note)
+		fpu_note_store(g, c->fpu_note);
 	put_pc(g, c->pc, R_14);
 	as_mov_imm(s, R_14, param);
 	as_call_abs(s, stubs.slow[g->ir->mmu_mode][kind][g->v_level]);

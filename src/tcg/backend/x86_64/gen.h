@@ -31,6 +31,7 @@ struct cold {
 	uint16_t vec_out;   /* as gen.v_out, at the access */
 	uint32_t from, from2; /* rel32 that lead here; 0: none */
 	uint32_t back, end; /* the access: start and end of the hot sequence */
+	uint32_t fpu_note;  /* as gen.fpu_note */
 	gva_t pc;
 };
 
@@ -45,6 +46,7 @@ struct tloc {
 struct share_state {
 	uint32_t fl_host, fl_mem;
 	uint16_t v_out;
+	uint32_t fpu_note;
 	gva_t pc;
 };
 
@@ -83,6 +85,8 @@ struct gen {
 	uint8_t v_level;  /* enum vec_level that the block needs, and has from its start to its exits */
 	uint8_t vt_reg[4]; /* host registers of temporaries, R_NONE: does not occur */
 	uint16_t v_out;   /* host registers that hold a temporary: their vectors are in env.vreg */
+
+	uint32_t fpu_note; /* lower_fpu.c: FPU_NOTE() of an operation that env does not know of yet, or 0 */
 
 	int32_t label[IR_MAX_LABELS];
 	struct label_use {
@@ -214,6 +218,12 @@ void vex_flags(struct gen *g, unsigned a, struct rm b);
 bool vop_reads_v0(unsigned vop);
 bool vec_is_wide(const struct ir_insn *i);   /* reads or writes bits 255:128: lowered with VEX, which clears what it does not write */
 unsigned vop_bytes(const struct ir_insn *i); /* bytes of a vector operation's memory operand */
+
+/* ---- The stack FPU's last operation (lower_fpu.c) */
+#define FPU_NOTE(pc_off, op) (0x80000000u | (pc_off) << 11 | (op))
+#define FPU_NOTE_PC(note) ((note) >> 11 & 0xfffff) /* from the block's start */
+#define FPU_NOTE_OP(note) ((note) & 0x7ff)
+void fpu_note_store(struct gen *g, uint32_t note); /* brings env up to date; touches no register and no flags */
 
 /* ---- Lowerings by family */
 #define LOWER(NAME) void lower_##NAME(struct gen *g);

@@ -138,6 +138,7 @@ static void reset(struct gen *g, const struct ir_block *ir, struct tb *tb, struc
 	g->fl_host = 0;
 	g->fl_mem = F_ALL; /* blocks are entered with what lives in env.flags */
 	g->scratch = R_13;
+	g->fpu_note = 0;
 	g->access = NULL;
 	g->jumped = false;
 	g->nr_fixups = g->nr_cold = 0;
@@ -156,9 +157,13 @@ static bool may_leave(const struct ir_insn *i)
 
 void lower_insn_at(struct gen *g)
 {
-	bool hide = g->v_out && may_leave(g->i);
+	bool leaves = may_leave(g->i), hide = g->v_out && leaves;
 	uint32_t out = hide ? v_temps_hide(g) : 0;
 
+	if (g->fpu_note && (leaves || g->i->op == IR_LABEL)) {
+		fpu_note_store(g, g->fpu_note);
+		g->fpu_note = 0;
+	}
 	lower[g->i->op](g);
 	if (hide)
 		v_temps_show(g, out);

@@ -4,13 +4,66 @@
  * it came, with its operands outside that unit put where host code has them. Its faults are the guest's (signals.c).
  *
  * imm2, as the guest's translator packs it: bits 7:0 mandatory prefix, 15:8 opcode map (0: one byte), 23:16 opcode, 31:24 ModRM,
- * 39:32 immediate, 40 has one, 41 register form.
+ * 39:32 immediate, 40 has one, 41 register form; IR_FPU_* of ir.h.
+ *
+ * Which operation was the last is asked for by FNSTENV and its kin only. It is known while compiling: so it is stored where the block is left
+ * (lower.c), in the cold code of accesses that come behind it, and by a trap's handler; where the operand was, behind each operand. The host's
+ * own pointers would be free, but are addresses of generated code, and AMD's CPUs forget them when the host switches threads.
  */
 #include "tcg/backend/x86_64/gen.h"
 #include "tcg/guest.h"
 
 #define FPU_HAS_IMM (1ull << 40)
 #define FPU_REG_FORM (1ull << 41)
+
+static void store_imm32(struct as *s, size_t off, uint32_t v)
+{
+	as_op(s, 0xc7, 0, rm_gs(off));
+	as_u32(s, v);
+}
+
+void fpu_note_store(struct gen *g, uint32_t note)
+{
+	gva_t pc = g->ir->pc + FPU_NOTE_PC(note);
+
+	if (fits32((int64_t)pc)) {
+		as_store_imm(&g->s, RM_ENV(fpu_pc), (int32_t)pc);
+	} else {
+		store_imm32(&g->s, offsetof(struct tcg_env, fpu_pc), (uint32_t)pc);
+		store_imm32(&g->s, offsetof(struct tcg_env, fpu_pc) + 4, (uint32_t)(pc >> 32));
+	}
+	store_imm32(&g->s, offsetof(struct tcg_env, fpu_op), FPU_NOTE_OP(note) | TCG_FPU_LINEAR);
+}
+
+static void forget(struct gen *g)
+{
+	as_store_imm(&g->s, RM_ENV(fpu_pc), 0);
+	as_store_imm(&g->s, RM_ENV(fpu_data), 0);
+	store_imm32(&g->s, offsetof(struct tcg_env, fpu_op), 0);
+	g->fpu_note = 0;
+}
+
+/* Behind the operation. The registers of the address still hold what they did: it writes none of them. */
+static void note(struct gen *g, uint64_t w)
+{
+	const struct ir_insn *i = g->i;
+	ir_ref ref = is_m(i->d) ? i->d : i->a;
+	const struct ir_mem *m = &g->ir->mem[IR_REF_NUM(ref)];
+
+	if (w & IR_FPU_FORGETS)
+		forget(g);
+	if (!(w & IR_FPU_NOTES))
+		return;
+	g->fpu_note = FPU_NOTE((uint32_t)(g->pc - g->ir->pc), ir_fpu_opcode(w));
+	if (!is_m(ref))
+		return;
+	if (m->index == IR_NONE && !m->disp && m->addr_bits == 64 && m->base != IR_NONE && in_reg(g, m->base)) {
+		as_store(&g->s, RM_ENV(fpu_data), loc(g, m->base).base);
+	} else {
+		mem_effective(g, m, R_13);
+		as_store(&g->s, RM_ENV(fpu_data), R_13);
+	}
+}
 
 static unsigned opcode(uint64_t w)
 {
@@ -172,4 +225,5 @@ void lower_fpu(struct gen *g)
 		status_to_ax(g, w);
 	else
 		with_registers(g, w);
+	note(g, w);
 }

@@ -83,12 +83,12 @@ static long native_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t 
 }
 
 /*
- * The FXSAVE area proper: control, status, tag, pointers and the eight registers. The rest (MXCSR, vectors) is not the stack FPU's. XSAVE and
- * XRSTOR of that one component take half the time.
+ * The FXSAVE area proper: control, status, tag and the eight registers. The rest (MXCSR, vectors) is not the stack FPU's, and the pointers are the
+ * host's: the guest's are in env (lower_fpu.c). XSAVE and XRSTOR of that one component take half the time.
  */
-#define FX_STACK_BYTES 160
-#define FX_MXCSR 24
-#define FX_MXCSR_BYTES 8
+#define FX_POINTERS 6
+#define FX_ST 32
+#define FX_ST_BYTES 128
 #define XSAVE_X87 1u
 
 struct fpu_area {
@@ -98,8 +98,8 @@ struct fpu_area {
 
 static void copy_image(uint8_t *to, const uint8_t *from)
 {
-	memcpy(to, from, FX_MXCSR);
-	memcpy(to + FX_MXCSR + FX_MXCSR_BYTES, from + FX_MXCSR + FX_MXCSR_BYTES, FX_STACK_BYTES - FX_MXCSR - FX_MXCSR_BYTES);
+	memcpy(to, from, FX_POINTERS);
+	memcpy(to + FX_ST, from + FX_ST, FX_ST_BYTES);
 }
 
 static void native_fpu_save(struct tcg_env *env)
@@ -122,6 +122,7 @@ static void native_fpu_load(struct tcg_env *env)
 	env->fpu_in_host = 1;
 	if (has_xsave) {
 		copy_image(a.image, env->fpu_image);
+		memset(a.image + FX_POINTERS, 0, FX_ST - FX_POINTERS);
 		memset(a.header, 0, sizeof(a.header));
 		a.header[0] = XSAVE_X87;
 		__asm__ volatile("xrstor64 %0" : : "m"(a), "a"(XSAVE_X87), "d"(0));

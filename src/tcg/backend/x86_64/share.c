@@ -333,7 +333,7 @@ const struct group *share_checked(struct gen *g)
 
 static void snapshot(const struct gen *g, struct share_state *st)
 {
-	*st = (struct share_state){ .fl_host = g->fl_host, .fl_mem = g->fl_mem, .v_out = g->v_out, .pc = g->pc };
+	*st = (struct share_state){ .fl_host = g->fl_host, .fl_mem = g->fl_mem, .v_out = g->v_out, .fpu_note = g->fpu_note, .pc = g->pc };
 }
 
 static uint32_t live_before(const struct gen *g)
@@ -411,6 +411,7 @@ void share_copy(struct gen *g, const struct cold *c)
 	g->fl_host = gr->enter.fl_host;
 	g->fl_mem = gr->enter.fl_mem;
 	g->v_out = gr->enter.v_out;
+	g->fpu_note = gr->enter.fpu_note;
 	g->pc = gr->enter.pc;
 	g->in_copy_of = gr;
 	for (g->n = gr->first; g->n <= gr->stretch && !g->failed && !s->overflow; g->n++) {

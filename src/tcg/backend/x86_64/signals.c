@@ -19,6 +19,7 @@
 
 #include "tcg/backend.h"
 #include "tcg/backend/x86_64/flags.h"
+#include "tcg/backend/x86_64/gen.h"
 #include "tcg/backend/x86_64/regs.h"
 #include "tcg/backend/x86_64/ret_stack.h"
 #include "tcg/backend/x86_64/stubs.h"
@@ -116,6 +117,10 @@ static bool enter_trap(struct tcg_env *env, ucontext_t *uc)
 	if (!guest_trap_of(reg[REG_TRAPNO], &what) || !tb_trap_lookup((const void *)reg[REG_RIP], &t, &pc))
 		return false;
 	env->pc = pc;
+	if (t.fpu_note) {
+		env->fpu_pc = pc - t.pc_off + FPU_NOTE_PC(t.fpu_note);
+		env->fpu_op = FPU_NOTE_OP(t.fpu_note) | TCG_FPU_LINEAR;
+	}
 	for (unsigned n = 0; n < TCG_NR_GREG; n++)
 		if (greg_pin[n] != R_NONE)
 			env->greg[n] = (uint64_t)reg[greg_of_pin[greg_pin[n]]];

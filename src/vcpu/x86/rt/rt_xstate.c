@@ -69,12 +69,23 @@ static void gp_unless(struct tcg_env *env, bool ok)
 
 /* ---- x87: between env.fpu_image and the first 160 bytes of an area */
 
+/*
+ * Intel's CPUs always save the pointers; AMD's only while an exception is pending, and zeros else (AMD64 manual volume 2, 11.4.4, and volume 5,
+ * FXSAVE, for those whose CPUID says XSaveErPtr). Loaded they always are.
+ */
+static bool pointers_count(const struct area *a)
+{
+	return !x86_is_amd(x86_cpu(a->env)) || x86_fx_pending(a->env->fpu_image);
+}
+
 static void x87_pack(const struct area *a, uint8_t *to)
 {
 	const uint8_t *image = a->env->fpu_image;
 
 	memcpy(to, image, X86_FX_MXCSR);
 	to[5] = 0;
+	if (!pointers_count(a))
+		memset(to + X86_FX_FOP, 0, X86_FX_MXCSR - X86_FX_FOP);
 	if (!a->wide) { /* offset and selector; selectors are gone (CPUID.7:EBX.13) */
 		memset(to + X86_FX_FIP + 4, 0, 4);
 		memset(to + X86_FX_FDP + 4, 0, 4);

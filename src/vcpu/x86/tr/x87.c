@@ -26,11 +26,23 @@ static uint64_t word(const struct x86_tr *c)
 	return w;
 }
 
+/* Instructions that leave FIP, FDP and FOP alone: SDM volume 1, 8.1.8 and 8.1.9; the void ones of old are such, too. */
+static bool is_control(const struct x86_insn *in)
+{
+	switch (in->id) {
+	case X86_I_FNINIT: case X86_I_FNCLEX: case X86_I_FLDCW: case X86_I_FNSTCW: case X86_I_FNSTSW: case X86_I_FWAIT:
+	case X86_I_FENI8087_NOP: case X86_I_FDISI8087_NOP: case X86_I_FSETPM287_NOP:
+		return true;
+	default:
+		return !(in->attr & X86_A_FPU);
+	}
+}
+
 struct ir_insn *x86_tr_fpu_op(struct x86_tr *c, enum ir_type type, ir_ref d, ir_ref a)
 {
 	struct ir_insn *i = ir_emit(c->ir, IR_FPU, type, d, a, IR_NONE);
 
-	i->imm2 = (int64_t)word(c);
+	i->imm2 = (int64_t)(word(c) | (is_control(&c->in) ? 0 : IR_FPU_NOTES) | (c->in.id == X86_I_FNINIT ? IR_FPU_FORGETS : 0));
 	return i;
 }
 

@@ -380,6 +380,62 @@ static void xrstor(const void *p, uint32_t mask)
 	asm volatile("xrstor64 (%0)" : : "r"(p), "a"(mask), "d"(0) : "memory");
 }
 
+/*
+ * FIP, FDP and FOP: SDM volume 1, 8.1.8 and 8.1.9. Each piece of code leaves the instruction at its label `_last`; some put block ends, other
+ * instructions and faults in between.
+ */
+asm(".text\n"
+    "ptr_same: fninit; ptr_same_last: fldl ptr_operand; fnstenv ptr_env; ret\n"
+    "ptr_ends: fninit; ptr_ends_last: fldl ptr_operand; jmp 1f; 1: nop; call 2f; fnstcw ptr_word; fnstenv ptr_env; ret; 2: ret\n"
+    "ptr_reg: fninit; fldl ptr_operand; ptr_reg_last: fchs; movl ptr_operand, %eax; fwait; fnstenv ptr_env; ret\n"
+    "ptr_push: fninit; fldl ptr_operand; fldz; push %rbx; lea ptr_operand - 8, %rbx; ptr_push_last: fsubrs 8(%rbx); lea 64(%rbx), %rbx\n"
+    "	fnstenv ptr_env; pop %rbx; ret\n"
+    "ptr_fault: fninit; ptr_fault_last: fldl ptr_operand; ud2; nop; fnstenv ptr_env; ret\n"
+    ".data; .balign 8; ptr_operand: .double 1.5; ptr_word: .quad 0; ptr_env: .skip 32; .text\n");
+extern char ptr_same_last[], ptr_ends_last[], ptr_reg_last[], ptr_push_last[], ptr_fault_last[], ptr_operand[];
+extern uint32_t ptr_env[7];
+void ptr_same(void), ptr_ends(void), ptr_reg(void), ptr_push(void), ptr_fault(void);
+
+static void expect_pointers(void (*code)(void), const char *last, unsigned fop)
+{
+	for (unsigned n = 0; n < 3; n++) {
+		code();
+		CHECK_EQ(ptr_env[3], (uint32_t)(uintptr_t)last);
+		CHECK_EQ(ptr_env[4] >> 16 & 0x7ff, fop);
+		CHECK_EQ(ptr_env[5], (uint32_t)(uintptr_t)ptr_operand);
+	}
+}
+
+static void x87_pointers(void)
+{
+	static uint32_t env[7] = { 0xffff037f, 0xffff0000, 0xffffffff, 0x12345678, 0x02340000, 0x9abcdef0, 0xffff0000 };
+	static uint8_t area[512] __attribute__((aligned(16)));
+
+	trap_set_handler(VEC_UD, on_skip);
+	expect_pointers(ptr_same, ptr_same_last, 0x504);
+	expect_pointers(ptr_ends, ptr_ends_last, 0x504);
+	expect_pointers(ptr_reg, ptr_reg_last, 0x1e0);
+	expect_pointers(ptr_push, ptr_push_last, 0x06b);
+	expect_pointers(ptr_fault, ptr_fault_last, 0x504);
+	trap_set_handler(VEC_UD, NULL);
+	/* What is loaded is what is read. */
+	asm volatile("fldenv %0; fnstenv ptr_env" : : "m"(env) : "memory");
+	CHECK_EQ(ptr_env[3], env[3]);
+	CHECK_EQ(ptr_env[4] >> 16 & 0x7ff, 0x234);
+	CHECK_EQ(ptr_env[5], env[5]);
+	fxsave(area);
+	*(uint64_t *)(area + 8) = 0x123456789abc;
+	*(uint64_t *)(area + 16) = 0x23456789abcd;
+	*(uint16_t *)(area + 6) = 0x765;
+	fxrstor(area);
+	asm volatile("fnstenv ptr_env" : : : "memory");
+	CHECK_EQ(ptr_env[3], 0x56789abc);
+	CHECK_EQ(ptr_env[4] >> 16 & 0x7ff, 0x765);
+	CHECK_EQ(ptr_env[5], 0x6789abcd);
+	asm volatile("fninit; fnstenv ptr_env" : : : "memory");
+	CHECK_EQ(ptr_env[3] | (ptr_env[4] & 0x7ff0000) | ptr_env[5], 0);
+}
+
 asm(".text; xsave_plain: xorl %eax, %eax; xorl %edx, %edx; leaq xsave_area, %rbx; xsave (%rbx); ret\n"
     "xsetbv_zero: xorl %ecx, %ecx; xorl %eax, %eax; xorl %edx, %edx; xsetbv; ret\n"
     ".bss; .balign 64; xsave_area: .skip 4096; .text\n");
@@ -437,6 +493,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(x87_exceptions),
 	RT_TEST(x87_interrupt),
 	RT_TEST(x87_state_ops),
+	RT_TEST(x87_pointers),
 	RT_TEST(extended_state),
 	{0},
 };
