@@ -348,6 +348,8 @@ void tlb_commit(struct tcg_env *env)
 		split_end(env);
 	} else if (kind == TLB_BOUNCE_MMIO) {
 		commit_mmio(env);
+	} else if (kind == TLB_BOUNCE_PARTIAL) {
+		tlb_partial_commit(env);
 	}
 }
 

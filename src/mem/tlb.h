@@ -52,7 +52,8 @@ struct tlb_ops {
 };
 extern const struct tlb_ops *tlb_ops; /* [const] */
 
-enum tlb_bounce { TLB_BOUNCE_NONE, TLB_BOUNCE_SPLIT, TLB_BOUNCE_MMIO, TLB_BOUNCE_CODE /* direct pointer; the code page is locked */ };
+enum tlb_bounce { TLB_BOUNCE_NONE, TLB_BOUNCE_SPLIT, TLB_BOUNCE_MMIO, TLB_BOUNCE_CODE, /* direct pointer; the code page is locked */
+		  TLB_BOUNCE_PARTIAL };
 
 /* In bounce_ram: a guest-physical address instead of a RAM offset. */
 #define TLB_BOUNCE_IS_GPA (1ull << 63)
@@ -64,6 +65,9 @@ enum tlb_bounce { TLB_BOUNCE_NONE, TLB_BOUNCE_SPLIT, TLB_BOUNCE_MMIO, TLB_BOUNCE
  */
 void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode, unsigned slot, bool align);
 void tlb_commit(struct tcg_env *env);
+/* The same for an access of which only some bytes are wanted, bit n of `which` for byte n: no fault comes from the others (tlb_partial.c). */
+void *tlb_access_partial(struct tcg_env *env, gva_t va, unsigned size, uint64_t which, enum tlb_access access, unsigned mode,
+			 bool align);
 /* The access that tlb_access_slow() prepared will not happen: it faulted on the host (x87, alignment). */
 void tlb_abandon(struct tcg_env *env);
 

@@ -58,6 +58,7 @@ void tlb_bloom_set(struct tlb_bloom *b, uint64_t number);
 bool tlb_bloom_test(const struct tlb_bloom *b, uint64_t number);
 void tlb_bloom_clear(struct tlb_bloom *b);
 
+void tlb_partial_commit(struct tcg_env *env); /* tlb_partial.c */
 void tlb_l0_invalidate(struct tcg_env *env, unsigned mode, unsigned kind, uint64_t slots);
 void tlb_l0_invalidate_all(struct tcg_env *env);
 uint16_t tlb_ctx_new(struct tcg_env *env);

@@ -5,6 +5,7 @@ src_tcg_libtcg_a_SOURCES = \
 	src/tcg/backend/interp/interp.c \
 	src/tcg/backend/interp/interp.h \
 	src/tcg/backend/interp/interp_compile.c \
+	src/tcg/backend/interp/interp_evex.c \
 	src/tcg/backend/interp/interp_flow.c \
 	src/tcg/backend/interp/interp_hot.c \
 	src/tcg/backend/interp/interp_int.c \
@@ -20,7 +21,11 @@ src_tcg_libtcg_a_SOURCES = \
 	src/tcg/cache/tb_private.h \
 	src/tcg/cache/tb_reclaim.c \
 	src/tcg/env.h \
+	src/tcg/evex_access.c \
+	src/tcg/evex_access.h \
+	src/tcg/evex_word.h \
 	src/tcg/guest.h \
+	src/tcg/ir/evex.h \
 	src/tcg/ir/ir.h \
 	src/tcg/ir/ir_build.c \
 	src/tcg/ir/ir_eval.c \
@@ -73,6 +78,7 @@ src_tcg_libtcg_a_SOURCES += \
 	src/tcg/backend/x86_64/disasm.c \
 	src/tcg/backend/x86_64/disasm.h \
 	src/tcg/backend/x86_64/entry.c \
+	src/tcg/backend/x86_64/evex_word.c \
 	src/tcg/backend/x86_64/flags.c \
 	src/tcg/backend/x86_64/flags.h \
 	src/tcg/backend/x86_64/fpu_word.c \
@@ -80,6 +86,8 @@ src_tcg_libtcg_a_SOURCES += \
 	src/tcg/backend/x86_64/gen.h \
 	src/tcg/backend/x86_64/lower.c \
 	src/tcg/backend/x86_64/lower.def \
+	src/tcg/backend/x86_64/lower_evex.c \
+	src/tcg/backend/x86_64/lower_evex.h \
 	src/tcg/backend/x86_64/lower_flow.c \
 	src/tcg/backend/x86_64/lower_fpu.c \
 	src/tcg/backend/x86_64/lower_bit.c \

@@ -34,6 +34,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/rt/rt_calls.def \
 	src/vcpu/x86/rt/rt_avx.c \
 	src/vcpu/x86/rt/rt_cr.c \
+	src/vcpu/x86/rt/rt_evex.c \
 	src/vcpu/x86/rt/rt_flags.c \
 	src/vcpu/x86/rt/rt_flow.c \
 	src/vcpu/x86/rt/rt_fpu_env.c \
@@ -51,6 +52,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/tr/block.c \
 	src/vcpu/x86/tr/branch.c \
 	src/vcpu/x86/tr/families.def \
+	src/vcpu/x86/tr/evex.c \
 	src/vcpu/x86/tr/flags.c \
 	src/vcpu/x86/tr/limit.c \
 	src/vcpu/x86/tr/logic.c \

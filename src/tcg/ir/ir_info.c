@@ -3,6 +3,7 @@
  * Facts about the IR's operations, from ir_ops.def: shapes, attributes, and which flags an instruction reads and
  * writes. Threads: any; constant data and pure functions.
  */
+#include "tcg/ir/evex.h"
 #include "tcg/ir/ir.h"
 
 /* The vocabulary of ir_ops.def. */
@@ -53,7 +54,7 @@ enum {
 /* Types with which the whole container of d is written: all but bytes and words, with exceptions. */
 #define FULL(op)                                                                                           \
 	((op) == IR_GETHI8 || (op) == IR_LDENV || (op) == IR_GETFL || (op) == IR_CRC32 || (op) == IR_RT || \
-			 (op) == IR_VTOG || (op) == IR_GETVC                                                                   \
+			 (op) == IR_VTOG || (op) == IR_GETVC || (op) == IR_EVEX                                                                   \
 		 ? 0xffff                                                                                  \
 	 : (op) == IR_PUTHI8 || (op) == IR_SETCC ? 0                                                       \
 						 : 0xffff & ~(1 << IR_I8 | 1 << IR_I16))
@@ -148,6 +149,8 @@ unsigned ir_access_size(const struct ir_insn *i)
 	case IR_VEX:
 	case IR_VEXG:
 		return ir_vex_bytes(i);
+	case IR_EVEX:
+		return ir_evex_bytes(i->imm2);
 	default:
 		return ir_type_bytes(i->type);
 	}

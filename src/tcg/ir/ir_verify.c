@@ -66,7 +66,7 @@ static uint32_t types_of(enum ir_op op)
 	default:
 		break;
 	}
-	if ((ir_op_info[op].attr & IR_AT_V) || op == IR_FPU)
+	if ((ir_op_info[op].attr & IR_AT_V) || op == IR_FPU || op == IR_EVEX)
 		return T_ANY;
 	/* Ops without integer data ignore the type. */
 	return (ir_op_info[op].shape & (IR_SH_D | IR_SH_A | IR_SH_B)) ? T_INT : T_ANY;
@@ -124,6 +124,8 @@ static uint32_t kinds_d(const struct check *c)
 	case IR_MULU: /* only the high half is wanted */
 	case IR_MULS:
 		return REG | NONE;
+	case IR_EVEX:
+		return REG | NONE | KB(M);
 	case IR_FPU: /* moves and conversions between the two units */
 		return REG | VREG | NONE | KB(M);
 	default:
@@ -152,6 +154,8 @@ static uint32_t kinds_a(const struct check *c)
 	case IR_CAS:
 		return REG | KB(M);
 	case IR_RT:
+		return REG | NONE | mem;
+	case IR_EVEX:
 		return REG | NONE | mem;
 	case IR_FPU:
 		return REG | VREG | NONE | mem;
@@ -196,6 +200,8 @@ static uint32_t kinds_b(const struct check *c)
 		return REG | KB(K);
 	case IR_RT:
 		return REG | NONE;
+	case IR_EVEX:
+		return NONE;
 	case IR_FPU:
 		return REG | VREG | NONE | KB(M);
 	default:
@@ -271,7 +277,7 @@ static const char *check_mem(const struct check *c)
 		return "more than one memory operand";
 	if (md && ma && !may_rmw(i->op))
 		return "the op cannot read and write memory";
-	if (md && !ma && i->op != IR_MOV && i->op != IR_VMOV && i->op != IR_SETCC && i->op != IR_FPU)
+	if (md && !ma && i->op != IR_MOV && i->op != IR_VMOV && i->op != IR_SETCC && i->op != IR_FPU && i->op != IR_EVEX)
 		return "memory destination without the same source";
 	if ((i->attr & IR_LOCK) && !is_rmw)
 		return "LOCK without read-modify-write of memory";

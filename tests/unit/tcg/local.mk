@@ -26,11 +26,14 @@ tests_unit_tcg_test_wander_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 # The back end of this host.
 if HOST_X86_64
 unit_tests += \
+	tests/unit/tcg/test_x86_64_evex \
 	tests/unit/tcg/test_x86_64_flow \
 	tests/unit/tcg/test_x86_64_random \
 	tests/unit/tcg/test_x86_64_vec
 
 X86_64_FIXTURE = tests/unit/tcg/x86_64_fixture.c tests/unit/tcg/x86_64_fixture.h
+tests_unit_tcg_test_x86_64_evex_SOURCES = tests/unit/tcg/test_x86_64_evex.c $(X86_64_FIXTURE)
+tests_unit_tcg_test_x86_64_evex_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_x86_64_flow_SOURCES = tests/unit/tcg/test_x86_64_flow.c $(X86_64_FIXTURE)
 tests_unit_tcg_test_x86_64_flow_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_x86_64_random_SOURCES = tests/unit/tcg/test_x86_64_random.c $(X86_64_FIXTURE)

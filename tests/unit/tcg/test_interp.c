@@ -52,6 +52,14 @@ void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acc
 	return memory + off;
 }
 
+/* No operation here has a partial operand. */
+void *tlb_access_partial(struct tcg_env *env, gva_t va, unsigned size, uint64_t which, enum tlb_access access, unsigned mode,
+			 bool align)
+{
+	(void)which;
+	return tlb_access_slow(env, va, size, access, mode, 0, align);
+}
+
 void tlb_commit(struct tcg_env *env)
 {
 	memcpy(memory + env->bounce_addr, env->bounce, env->bounce_size);

@@ -68,6 +68,9 @@ static void fill(struct tcg_env *env, gva_t va, unsigned mode)
 static void spoil_vectors(void)
 {
 	fx.c_mxcsr |= __builtin_ia32_stmxcsr();
+	if (__builtin_cpu_supports("avx512bw"))
+		__asm__ volatile("vpternlogd $255, %zmm16, %zmm16, %zmm16; vpternlogd $255, %zmm31, %zmm31, %zmm31\n"
+				 "kxnorq %k1, %k1, %k1; kxnorq %k7, %k7, %k7");
 #define SPOIL(n) __asm__ volatile("pcmpeqd %%xmm" #n ", %%xmm" #n : : : "xmm" #n)
 	if (__builtin_cpu_supports("avx"))
 		__asm__ volatile("vzeroall" : : : "memory");
@@ -112,10 +115,43 @@ void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acc
 	return place_of(page_of(va)) + (va & ~GUEST_PAGE_MASK);
 }
 
+/* Bytes that are not wanted may be where a fault would come from; in the buffer they are rubbish. */
+void *tlb_access_partial(struct tcg_env *env, gva_t va, unsigned size, uint64_t which, enum tlb_access access, unsigned mode,
+			 bool align)
+{
+	(void)mode;
+	fx.slow++;
+	spoil_vectors();
+	env->bounce_addr = va;
+	env->bounce_size = size;
+	env->bounce_which = which;
+	if (align && which && (va & (size - 1)))
+		fx.backend->unwind(env);
+	memset(env->bounce, 0x99, sizeof(env->bounce));
+	for (unsigned n = 0; n < size; n++) {
+		if (!(which >> n & 1))
+			continue;
+		if (va + n - FX_BASE >= FX_SIZE || page_of(va + n) == FX_PAGE_FAULT)
+			fx.backend->unwind(env);
+		env->bounce[n] = fx.mem[va + n - FX_BASE];
+	}
+	env->bounce_kind = access == TLB_READ ? TLB_BOUNCE_NONE : TLB_BOUNCE_PARTIAL;
+	return env->bounce;
+}
+
+static void commit_partial(struct tcg_env *env)
+{
+	for (unsigned n = 0; n < env->bounce_size; n++)
+		if (env->bounce_which >> n & 1)
+			fx.mem[env->bounce_addr - FX_BASE + n] = env->bounce[n];
+}
+
 void tlb_commit(struct tcg_env *env)
 {
 	fx.commits++;
-	if (env->bounce_kind != TLB_BOUNCE_CODE)
+	if (env->bounce_kind == TLB_BOUNCE_PARTIAL)
+		commit_partial(env);
+	else if (env->bounce_kind != TLB_BOUNCE_CODE)
 		memcpy(fx.mem + (env->bounce_addr - FX_BASE), env->bounce, env->bounce_size);
 	memset(env->bounce, 0xee, sizeof(env->bounce));
 	env->bounce_kind = TLB_BOUNCE_NONE;
@@ -290,6 +326,10 @@ void fx_reset_state(uint64_t seed)
 			env->vreg[n].q[k] = next(&seed);
 	for (unsigned n = 0; n < FX_SIZE / 8; n++)
 		((uint64_t *)(void *)fx.mem)[n] = next(&seed);
+	for (unsigned n = 0; n < TCG_NR_ZREG; n++)
+		memset(env->vreg[n].b + (n < TCG_NR_VREG ? 32 : 0), 0, n < TCG_NR_VREG ? 32 : 64);
+	memset(env->kreg, 0, sizeof(env->kreg));
+	env->vec_used = 0;
 	env->flags = next(&seed) & F_ALL;
 	env->pc = 0;
 	env->request = 0;

@@ -98,6 +98,7 @@ const struct backend backend_interp = {
 	.name = "interp",
 	.native = false,
 	.entry_align = 8,
+	.lacks = interp_lacks,
 	.init = interp_init,
 	.thread_init = interp_thread_init,
 	.thread_fini = interp_thread_fini,

@@ -51,6 +51,7 @@ struct imem {
 	int64_t disp;
 	uint8_t size, mode, slot, access; /* enum tlb_access */
 	uint8_t align;
+	uint8_t beyond; /* bytes of the access beyond those that the limit is for */
 };
 
 /* Block entry. `entry` is the word that kill_entry() overwrites. */
@@ -142,6 +143,8 @@ INTERP_OP(vex);
 INTERP_OP(vexg);
 INTERP_OP(vzero);
 INTERP_OP(fpu);
+INTERP_OP(evex); /* interp_evex.c */
+uint32_t interp_lacks(void);
 
 iop_fn interp_hot(const struct iop *op); /* interp_hot.c: a specialised handler, or NULL */
 

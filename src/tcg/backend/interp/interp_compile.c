@@ -130,6 +130,7 @@ static int32_t make_mem(struct compile *c, const struct iop *op, const struct ir
 		.access = (uint8_t)access,
 		.align = m->align ? (uint8_t)(size - 1) : 0,
 	};
+	im->beyond = size > 1u << (TLB_L0_SIZES - 1) ? (uint8_t)(size - (1u << (TLB_L0_SIZES - 1))) : 0;
 	im->slot_off[1] = slot_offset(mode, access != TLB_READ, m->slot);
 	im->slot_off[0] = m->slot == TLB_SLOT_STACK ? slot_offset(mode, 1, m->slot) : im->slot_off[1];
 	return (int32_t)((char *)im - (const char *)op);

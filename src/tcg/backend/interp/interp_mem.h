@@ -37,24 +37,32 @@ static inline gva_t interp_linear(struct tcg_env *env, const struct imem *m)
 	return m->lin32 ? (uint32_t)va : va;
 }
 
+/* The level-0 slots: NULL if none has the whole access, or it is not aligned as it must. */
+static inline void *interp_hit(struct tcg_env *env, const struct imem *m, gva_t va)
+{
+	if (unlikely(va & m->align))
+		return NULL;
+	for (unsigned n = 0; n < 2; n++) {
+		const struct tlb_slot *s = interp_at(env, (int32_t)m->slot_off[n]);
+
+		if (likely(va - s->lo < s->lim[m->lim]) && likely(va - s->lo + m->beyond < s->lim[m->lim]))
+			return (void *)(uintptr_t)(va + s->disp);
+		if (m->slot_off[0] == m->slot_off[1])
+			break;
+	}
+	return NULL;
+}
+
 /* Host pointer of an access. *slow: it came from the slow path, so that a write must be followed by interp_commit(). */
 static inline void *interp_ptr(struct tcg_env *env, const struct iop *op, bool *slow)
 {
 	const struct imem *m = interp_imem(op);
 	gva_t va = interp_linear(env, m);
+	void *p = interp_hit(env, m, va);
 
-	*slow = false;
-	if (likely(!(va & m->align))) {
-		for (unsigned n = 0; n < 2; n++) {
-			const struct tlb_slot *s = interp_at(env, (int32_t)m->slot_off[n]);
-
-			if (likely(va - s->lo < s->lim[m->lim]))
-				return (void *)(uintptr_t)(va + s->disp);
-			if (m->slot_off[0] == m->slot_off[1])
-				break;
-		}
-	}
-	*slow = true;
+	*slow = !p;
+	if (likely(p))
+		return p;
 	return tlb_access_slow(env, va, m->size, (enum tlb_access)m->access, m->mode, m->slot, m->align != 0);
 }
 

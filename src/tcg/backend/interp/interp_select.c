@@ -15,6 +15,7 @@ static const iop_fn special[IR_OP_COUNT] = {
 	[IR_EXIT] = interp_exit,      [IR_SETPC] = interp_setpc,   [IR_RT] = interp_rt,
 	[IR_VMOV] = interp_vmov,      [IR_VOP] = interp_vop,	   [IR_VTOG] = interp_vtog,
 	[IR_GTOV] = interp_gtov,      [IR_VFL] = interp_vfl,	   [IR_FPU] = interp_fpu,
+	[IR_EVEX] = interp_evex,
 	[IR_GETVC] = interp_getvc,    [IR_PUTVC] = interp_putvc,
 	[IR_VEX] = interp_vex,	      [IR_VEXG] = interp_vexg,	   [IR_VZERO] = interp_vzero,
 };

@@ -105,6 +105,8 @@ static void cold_mem(struct gen *g, const struct cold *c)
 	int64_t param = c->size | m->slot << SLOW_SLOT_SHIFT | (c->align ? SLOW_ALIGN : 0) | (c->access == TLB_RMW ? SLOW_RMW : 0);
 
 	as_patch(s, c->from, as_off(s));
+	if (c->from3)
+		as_patch(s, c->from3, as_off(s));
 	if (!c->addr_in_r13)
 		mem_effective(g, m, R_13); /* form A has no segment */
 	as_mov_imm(s, R_14, param);
@@ -116,8 +118,9 @@ static void cold_mem(struct gen *g, const struct cold *c)
 	if (c->fpu_note)
 		fpu_note_store(g, c->fpu_note);
 	put_pc(g, c->pc, R_14);
-	as_mov_imm(s, R_14, param);
-	as_call_abs(s, stubs.slow[g->ir->mmu_mode][kind][g->v_level]);
+	as_mov_imm(s, R_14, c->partial ? (int64_t)c->partial : param);
+	as_call_abs(s, c->partial ? stubs.partial[g->ir->mmu_mode][kind == SLOW_WRITE][g->v_level] :
+				    stubs.slow[g->ir->mmu_mode][kind][g->v_level]);
 	slow_return(g, c);
 }
 

@@ -12,6 +12,7 @@
 #include "tcg/backend.h"
 #include "tcg/backend/x86_64/asm.h"
 #include "tcg/backend/x86_64/stubs.h"
+#include "tcg/backend/x86_64/vec.h"
 
 #define GEN_MAX_COLD (4 * IR_MAX_MEMS)
 #define GEN_MAX_GROUPS 256
@@ -27,9 +28,10 @@ struct cold {
 	uint8_t size;
 	bool addr_in_r13;   /* the linear address still is in r13 */
 	bool align;
+	uint32_t partial;   /* ir_evex_access() of an access by a mask; 0: a plain one */
 	uint16_t mem;       /* number of the memory operand; COLD_SHARE: of the group */
 	uint16_t vec_out;   /* as gen.v_out, at the access */
-	uint32_t from, from2; /* rel32 that lead here; 0: none */
+	uint32_t from, from2, from3; /* rel32 that lead here; 0: none */
 	uint32_t back, end; /* the access: start and end of the hot sequence */
 	uint32_t fpu_note;  /* as gen.fpu_note */
 	gva_t pc;
@@ -213,10 +215,12 @@ struct vop_enc {
 #define ENC_REV 0x02u   /* the destination (of PEXTRx: the integer) is ModRM.rm */
 #define ENC_SHIFT 0x04u /* opcode group: digit in ModRM.reg */
 struct vop_enc vop_encoding(unsigned vop); /* legacy form of an operation of vec_ops.def */
+enum vec_level evex_level(const struct ir_insn *i);   /* lower_evex.c */
+uint32_t evex_globals(const struct ir_insn *i);       /* vectors below 16 that it may name */
 void vex_to_g(struct gen *g, unsigned r, unsigned b); /* lower_vex.c: VTOG and VFL with operations of vex_ops.def */
 void vex_flags(struct gen *g, unsigned a, struct rm b);
 bool vop_reads_v0(unsigned vop);
-bool vec_is_wide(const struct ir_insn *i);   /* reads or writes bits 255:128: lowered with VEX, which clears what it does not write */
+enum vec_level vec_level_of(const struct ir_insn *i); /* from VEC_256 on: writes all above its width */
 unsigned vop_bytes(const struct ir_insn *i); /* bytes of a vector operation's memory operand */
 
 /* ---- The stack FPU's last operation (lower_fpu.c) */

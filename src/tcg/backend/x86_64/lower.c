@@ -102,6 +102,7 @@ static const lower_fn lower[IR_OP_COUNT] = {
 	[IR_VEX] = lower_vex,
 	[IR_VEXG] = lower_vexg,
 	[IR_VZERO] = lower_vzero,
+	[IR_EVEX] = lower_evex,
 	[IR_FPU] = lower_fpu,
 	[IR_GETVC] = lower_getvc,
 	[IR_PUTVC] = lower_putvc,

@@ -56,10 +56,14 @@ bool vop_reads_v0(unsigned vop)
 	return signature[vop] & SIG_X0;
 }
 
-bool vec_is_wide(const struct ir_insn *i)
+enum vec_level vec_level_of(const struct ir_insn *i)
 {
+	if (i->op == IR_EVEX)
+		return evex_level(i);
 	return i->op == IR_VEX || i->op == IR_VEXG || i->op == IR_VZERO || i->type == IR_V256 ||
-	       (i->op == IR_VTOG && i->imm2 >= IR_VOP_FIRST_VEX);
+			       (i->op == IR_VTOG && i->imm2 >= IR_VOP_FIRST_VEX) ?
+		       VEC_256 :
+		       VEC_128;
 }
 
 static bool is_string_compare(unsigned vop)

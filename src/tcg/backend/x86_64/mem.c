@@ -14,6 +14,7 @@
  * Form A keeps the check off the address's critical path.
  */
 #include "tcg/backend/x86_64/gen.h"
+#include "tcg/ir/evex.h"
 
 unsigned mem_bytes(const struct ir_insn *i)
 {
@@ -27,9 +28,17 @@ unsigned mem_bytes(const struct ir_insn *i)
 		return 2;
 	case IR_SX32:
 		return 4;
+	case IR_EVEX:
+		return ir_evex_bytes(i->imm2);
 	default:
 		return ir_type_bytes(i->type);
 	}
+}
+
+/* Operations on whole vectors check their alignment themselves: the host's fault becomes the guest's. */
+static bool checks_itself(const struct ir_insn *i, unsigned bytes)
+{
+	return bytes >= 16 && ((ir_op_info[i->op].attr & IR_AT_V) || i->op == IR_EVEX);
 }
 
 unsigned access_bytes(const struct ir_insn *i)
@@ -137,7 +146,7 @@ bool mem_can_share(const struct gen *g, const struct ir_mem *m)
 		return false;
 	if ((m->base != IR_NONE && !in_reg(g, m->base)) || (m->index != IR_NONE && !in_reg(g, m->index)))
 		return false;
-	return !m->align || ((ir_op_info[g->i->op].attr & IR_AT_V) && access_bytes(g->i) >= 16);
+	return !m->align || checks_itself(g->i, access_bytes(g->i));
 }
 
 struct rm mem_slot_field(const struct gen *g, unsigned slot, unsigned kind, size_t field)
@@ -229,6 +238,8 @@ static void describe(struct gen *g, struct cold *c, ir_ref ref, unsigned bytes, 
 	c->size = (uint8_t)bytes;
 	c->align = g->ir->mem[IR_REF_NUM(ref)].align;
 	c->mem = (uint16_t)IR_REF_NUM(ref);
+	if (g->i->op == IR_EVEX && ir_evex_unpack(g->i->imm2).partial)
+		c->partial = ir_evex_access(g->i->imm2, c->align);
 	c->vec_out = g->v_out;
 	c->back = as_off(&g->s);
 	g->fl_host = 0;
@@ -257,8 +268,7 @@ struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, 
 		return a ? form_a_operand(g, m) : rm_mem(R_13, R_NONE, 0, 0);
 	}
 
-	/* Operations on whole vectors check their alignment themselves: the host's fault becomes the guest's. */
-	check_align = m->align && bytes > 1 && (bytes < 16 || !(ir_op_info[g->i->op].attr & IR_AT_V));
+	check_align = m->align && bytes > 1 && !checks_itself(g->i, bytes);
 	linear(g, m);
 	if (check_align) {
 		as_op(s, 0xf6 | OP_M8, 0, rm_reg(R_13)); /* test r13b, bytes - 1 */
@@ -270,6 +280,11 @@ struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, 
 	as_alu(s, ALU_SUB, probe, rm_gs(slot + offsetof(struct tlb_slot, lo)));
 	as_alu(s, ALU_CMP, probe, rm_gs(slot + mem_lim_offset(bytes)));
 	c->from = as_jcc(s, IR_CC_NC);
+	if (bytes > 32) { /* the limit is that of 32 bytes; the lowest byte is in the range, so this does not wrap */
+		as_alu_imm(s, ALU_ADD, OP_W, rm_reg(probe), (int32_t)(bytes - 32));
+		as_alu(s, ALU_CMP, probe, rm_gs(slot + mem_lim_offset(bytes)));
+		c->from3 = as_jcc(s, IR_CC_NC);
+	}
 	if (a)
 		as_load(s, R_14, rm_gs(slot + offsetof(struct tlb_slot, disp)));
 	else

@@ -20,6 +20,7 @@
 #include "tcg/backend/x86_64/patch.h"
 #include "tcg/backend/x86_64/ret_stack.h"
 #include "tcg/backend/x86_64/stubs.h"
+#include "tcg/evex_word.h"
 #include "tcg/guest.h"
 #include "util/err.h"
 
@@ -35,15 +36,6 @@ static const struct host_feature {
 	{ BACKEND_VAES, 7, 2, 9 }, { BACKEND_VCLMUL, 7, 2, 10 },
 };
 
-/* Foundation and what comes with it in the host's operating system's care: F, DQ, CD, BW, VL, and XCR0. */
-static bool host_has_evex(void)
-{
-	const uint32_t ebx = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
-	uint32_t r[4];
-
-	return __builtin_cpu_supports("avx512f") && __get_cpuid_count(7, 0, &r[0], &r[1], &r[2], &r[3]) && (r[1] & ebx) == ebx;
-}
-
 /* By CPUID, and what needs wide registers by the operating system as well. */
 static uint32_t native_lacks(void)
 {
@@ -57,7 +49,7 @@ static uint32_t native_lacks(void)
 		if (!__get_cpuid_count(f->leaf, 0, &r[0], &r[1], &r[2], &r[3]) || !(r[f->reg] >> f->bit & 1))
 			lacks |= f->what;
 	}
-	if (!host_has_evex())
+	if (!evex_word_possible())
 		lacks |= BACKEND_EVEX;
 	return lacks;
 }
@@ -79,7 +71,7 @@ static long native_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t 
 	if (signals_init(err))
 		return -1;
 	has_xsave = host_has_xsave();
-	return stubs_init(isa, host_has_evex(), rw, rx, size, err);
+	return stubs_init(isa, evex_word_possible(), rw, rx, size, err);
 }
 
 /*

@@ -12,6 +12,7 @@
  */
 #include "mem/tlb.h"
 #include "tcg/backend/x86_64/slow.h"
+#include "tcg/evex_access.h"
 
 #define OFF_L1(mode, field) (offsetof(struct tcg_env, tlb) + offsetof(struct tlb, l1) + \
 			     (mode) * TLB_L1_SIZE * sizeof(struct tlb_entry) + offsetof(struct tlb_entry, field))
@@ -221,7 +222,21 @@ static void emit_c_call(struct slow *w)
 _Static_assert(TLB_RMW == TLB_WRITE + 2, "computed from SLOW_RMW");
 _Static_assert(SLOW_ALIGN == 1u << 16 && SLOW_RMW == 1u << 17, "shifted out");
 
-static void emit_c(struct slow *w)
+/* evex_access(env, va, access, kind, mode). */
+static void emit_partial_call(struct slow *w)
+{
+	struct as *s = w->s;
+
+	as_load(s, R_DI, RM_ENV(self));
+	as_mov(s, R_SI, R_13);
+	as_mov(s, R_DX, R_14);
+	as_mov_imm(s, R_CX, w->kind == SLOW_WRITE ? TLB_WRITE : TLB_READ);
+	as_mov_imm(s, R_8, w->mode);
+	as_mov_imm(s, R_AX, (int64_t)(uintptr_t)evex_access);
+	stub_call_reg(s, R_AX);
+}
+
+static void emit_c(struct slow *w, void (*call)(struct slow *w))
 {
 	struct as *s = w->s;
 	uint32_t plain;
@@ -230,7 +245,7 @@ static void emit_c(struct slow *w)
 	stub_flags_to_c(s); /* it may fault */
 	stub_to_c_stack(s);
 	stub_vec_spill(s);
-	emit_c_call(w);
+	call(w);
 	stub_vec_fill(s, w->vec);
 	stub_from_c_stack(s);
 	as_mov(s, R_14, R_AX);
@@ -252,7 +267,16 @@ static void emit_slow(struct as *s, unsigned mode, enum slow_kind kind, enum vec
 
 	as_nops(s, (unsigned)-as_off(s) & 15);
 	stubs.slow[mode][kind][vec] = s->rx + as_off(s);
-	emit_c(&w);
+	emit_c(&w, emit_c_call);
+}
+
+static void emit_partial(struct as *s, unsigned mode, enum slow_kind kind, enum vec_level vec)
+{
+	struct slow w = { .s = s, .mode = mode, .kind = kind, .vec = vec };
+
+	as_nops(s, (unsigned)-as_off(s) & 15);
+	stubs.partial[mode][kind == SLOW_WRITE][vec] = s->rx + as_off(s);
+	emit_c(&w, emit_partial_call);
 }
 
 /* tlb_commit(env) behind an access: registers, vectors and EFLAGS are what the access left. */
@@ -283,6 +307,11 @@ void slow_emit(struct as *s)
 			emit_probe_stub(s, mode, (enum slow_kind)kind);
 			for (unsigned vec = 0; vec < VEC_LEVELS; vec++)
 				emit_slow(s, mode, (enum slow_kind)kind, (enum vec_level)vec);
+		}
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
+		for (unsigned vec = VEC_EVEX; vec < VEC_LEVELS; vec++) {
+			emit_partial(s, mode, SLOW_READ, (enum vec_level)vec);
+			emit_partial(s, mode, SLOW_WRITE, (enum vec_level)vec);
 		}
 	for (unsigned vec = 0; vec < VEC_LEVELS; vec++)
 		emit_commit(s, (enum vec_level)vec);

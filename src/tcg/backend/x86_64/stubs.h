@@ -37,6 +37,7 @@ struct stubs {
 	const uint8_t *commit[VEC_LEVELS]; /* index of this and the following: the level at which vectors are live behind it */
 	const uint8_t *probe[TLB_NR_MODES][SLOW_KINDS];
 	const uint8_t *slow[TLB_NR_MODES][SLOW_KINDS][VEC_LEVELS];
+	const uint8_t *partial[TLB_NR_MODES][2][VEC_LEVELS]; /* as slow, with ir_evex_access() in r14d; by read, write */
 	const uint8_t *rt[VEC_LEVELS][STUB_MAX_RT];
 	const uint8_t *vec_spill;     /* vectors to env; only on the C stack */
 	const uint8_t *vec_fill[VEC_LEVELS]; /* vectors to host registers; EFLAGS are lost */

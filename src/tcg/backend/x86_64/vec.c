@@ -355,6 +355,8 @@ static void note_insn(const struct ir_insn *i, uint32_t *globals, uint32_t *temp
 	note(i->a, globals, temps);
 	note(i->b, globals, temps);
 	note(i->c, globals, temps);
+	if (i->op == IR_EVEX)
+		*globals |= evex_globals(i);
 	if (i->op == IR_VFL || (i->op == IR_VOP && vop_reads_v0((unsigned)i->imm2))) /* string compares write it */
 		*globals |= 1;
 }
@@ -363,14 +365,16 @@ void v_setup(struct gen *g)
 {
 	const struct ir_block *b = g->ir;
 	uint32_t globals = 0, temps = 0, taken;
-	bool wide = false, control = false;
+	enum vec_level level = VEC_128;
+	bool control = false;
 
 	for (unsigned n = 0; n < b->nr_insns; n++) {
 		note_insn(&b->insn[n], &globals, &temps);
-		wide |= vec_is_wide(&b->insn[n]);
+		if (vec_level_of(&b->insn[n]) > level)
+			level = vec_level_of(&b->insn[n]);
 		control |= uses_control(&b->insn[n]);
 	}
-	g->v_level = wide ? VEC_256 : (globals || temps || control) ? VEC_128 : VEC_NONE;
+	g->v_level = level > VEC_128 || globals || temps || control ? level : VEC_NONE;
 	g->v_out = 0;
 	taken = globals;
 	for (unsigned k = 0; k < 4; k++) {

@@ -108,6 +108,7 @@ struct x86_insn {
 	uint8_t evex_aaa;       /* write mask; 0: none */
 	uint8_t evex_elem;      /* bytes of a memory element that a mask bit stands for; 0: memory knows no mask */
 	uint8_t evex_lanes;     /* mask bits that count for the memory operand; 0 for gathers and scatters */
+	uint8_t evex_reg, evex_rm; /* ModRM.reg and ModRM.rm as numbers of vectors */
 	bool evex_vl;           /* needs AVX512VL besides the feature */
 	uint8_t feature;   /* enum x86_feature of the row: CPUID bit that must be on */
 	uint16_t attr;     /* X86_A_* */

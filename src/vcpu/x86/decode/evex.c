@@ -131,6 +131,8 @@ void x86_dec_evex_end(struct x86_dec *d)
 {
 	struct x86_insn *in = d->in;
 
+	in->evex_reg = (uint8_t)((in->modrm >> 3 & 7) | (in->rex & X86_REX_R ? 8 : 0) | d->high_reg);
+	in->evex_rm = (uint8_t)((in->modrm & 7) | (in->rex & X86_REX_B ? 8 : 0) | d->high_rm);
 	if (mask_is_ud(d) || vvvv_is_ud(d))
 		d->ud = true;
 	/* a gather's destination must not be its index */

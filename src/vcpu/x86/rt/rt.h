@@ -31,6 +31,14 @@ enum x86_str_op { X86_STR_MOVS, X86_STR_STOS, X86_STR_LODS, X86_STR_CMPS, X86_ST
 #define X86_STR_REP 0x10000     /* REP / REPE */
 #define X86_STR_REPNE 0x20000
 
+/* Descriptor of x86_rt_evex_gather(): registers, logarithms of the sizes of elements, indices and vector. */
+struct x86_rt_evex_gather {
+	uint64_t data : 5, index : 5, mask : 3, log_data : 2, log_index : 2, log_vector : 3, log_scale : 2, seg : 3, addr32 : 1, scatter : 1, : 37;
+};
+
+/* Limit and type of the segment, where it is not flat, for an element of a vector at linear address va. */
+void x86_rt_check_element(struct tcg_env *env, gva_t va, unsigned seg, unsigned bytes, bool write);
+
 /* Argument of x86_rt_seg_check(): the segment register, these, and bytes << SIZE. */
 #define X86_SEG_CHECK_WRITE 0x10u
 #define X86_SEG_CHECK_FLUSH 0x20u /* a read that code segments allow which cannot be read */

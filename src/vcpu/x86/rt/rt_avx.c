@@ -29,8 +29,8 @@ static bool is_chosen(const struct elements *e, unsigned k)
 	return e->mask->b[(k + 1) * e->bytes - 1] & 0x80;
 }
 
-/* Limit and type of the segment, where it is not flat. `at` is linear; sizes are small, so that base and wrap do not matter to the check. */
-static void check_segment(struct tcg_env *env, gva_t at, unsigned seg, unsigned bytes, bool write)
+/* `at` is linear; sizes are small, so that base and wrap do not matter to the check. */
+void x86_rt_check_element(struct tcg_env *env, gva_t at, unsigned seg, unsigned bytes, bool write)
 {
 	struct x86_cpu *c = x86_cpu(env);
 
@@ -74,7 +74,7 @@ static void masked_store(struct tcg_env *env, const struct elements *e, gva_t at
 
 		if (!is_chosen(e, k))
 			continue;
-		check_segment(env, va, seg, e->bytes, true);
+		x86_rt_check_element(env, va, seg, e->bytes, true);
 		probe_store(env, va, e->bytes);
 	}
 	for (unsigned k = 0; k < e->n; k++)
@@ -92,7 +92,7 @@ static void masked_load(struct tcg_env *env, const struct elements *e, gva_t at,
 
 		if (!is_chosen(e, k))
 			continue;
-		check_segment(env, va, seg, e->bytes, false);
+		x86_rt_check_element(env, va, seg, e->bytes, false);
 		tlb_load_bytes(env, va, &r.b[k * e->bytes], e->bytes, x86_mmu_mode(c));
 	}
 	*e->data = r;
@@ -150,7 +150,7 @@ uint64_t x86_rt_gather(struct tcg_env *env, uint64_t base, uint64_t desc, uint64
 		if (is_chosen(&e, k)) {
 			gva_t va = gather_address(env, base, desc, k);
 
-			check_segment(env, va, desc >> 28 & 7, e.bytes, false);
+			x86_rt_check_element(env, va, desc >> 28 & 7, e.bytes, false);
 			tlb_load_bytes(env, va, &v, e.bytes, mode);
 			memcpy(&e.data->b[k * e.bytes], &v, e.bytes);
 		}

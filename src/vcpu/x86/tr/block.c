@@ -184,9 +184,11 @@ static bool check_fp_units(struct x86_tr *c)
 	unsigned attr = c->in.attr, tb = c->flags;
 	bool nm;
 
-	if (attr & X86_A_AVX512)
-		return raise_ud(c);
-	if (attr & X86_A_AVX) {
+	if (attr & X86_A_AVX512) {
+		if (!(tb & X86_TB_OSXSAVE) || !(tb & X86_TB_AVX512))
+			return raise_ud(c);
+		nm = tb & X86_TB_TS;
+	} else if (attr & X86_A_AVX) {
 		if (!(tb & X86_TB_OSXSAVE) || !(tb & X86_TB_AVX))
 			return raise_ud(c);
 		nm = tb & X86_TB_TS;
@@ -315,9 +317,19 @@ static void look_for_breakpoint(struct x86_tr *c)
 	put_label(c, label);
 }
 
+/* By mnemonic; AVX-512 has but two, whatever the VEX forms of the same mnemonics are. */
+static const struct family *family_of(const struct x86_tr *c)
+{
+	static const struct family evex = { x86_tr_evex, 0 }, gather = { x86_tr_evex_gather, 0 };
+
+	if (c->in.attr & X86_A_AVX512)
+		return c->in.evex_elem && !c->in.evex_lanes ? &gather : &evex;
+	return &families[c->in.id < X86_I_COUNT ? c->in.id : X86_I_INVALID];
+}
+
 static void translate_insn(struct x86_tr *c, enum x86_decode_status st)
 {
-	const struct family *f = &families[c->in.id < X86_I_COUNT ? c->in.id : X86_I_INVALID];
+	const struct family *f = family_of(c);
 	struct ir_insn *i = ir_emit(c->ir, IR_INSN, IR_I64, IR_NONE, IR_NONE, IR_NONE);
 
 	c->next = c->pc + c->in.len;

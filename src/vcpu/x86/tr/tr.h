@@ -162,6 +162,11 @@ bool x86_tr_mmx_form(const struct x86_tr *c); /* one of the first two operands i
 
 uint32_t x86_tr_live_at(struct x86_tr *c, gva_t target); /* flag bits that code at target may read; F_ALL if unknown */
 
+/* ---- AVX-512, all of it (evex.c) */
+
+void x86_tr_evex(struct x86_tr *c);
+void x86_tr_evex_gather(struct x86_tr *c);
+
 /* ---- The families */
 #define X86_TR(iid, fn, arg) void x86_tr_##fn(struct x86_tr *c);
 #include "vcpu/x86/tr/families.def"

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * IR_EVEX: the host's own instruction on a copy of the registers (evex_word.h). What this engine proves about AVX-512 is therefore
+ * what surrounds the operation: operands, memory, masks, faults.
+ */
+#include "tcg/backend/interp/interp_mem.h"
+#include "tcg/evex_access.h"
+#include "tcg/ir/evex.h"
+
+#ifdef COHORT_HAVE_BACKEND_NATIVE
+
+#include "tcg/evex_word.h"
+
+#define MXCSR_RAISED 0x3fu
+#define MXCSR_MASK_SHIFT 7
+#define MXCSR_BEFORE 0x07u /* exceptions found before anything is computed: invalid, denormal, divide by zero */
+
+uint32_t interp_lacks(void)
+{
+	return evex_word_possible() ? 0 : BACKEND_EVEX;
+}
+
+static void take(struct evex_word_regs *r, const struct tcg_env *env, const uint64_t *greg)
+{
+	memcpy(r->vreg, env->vreg, sizeof(r->vreg));
+	memcpy(r->kreg, env->kreg, sizeof(r->kreg));
+	r->gpr = greg ? *greg : 0;
+	r->mxcsr = (env->mxcsr | MXCSR_RAISED << MXCSR_MASK_SHIFT) & ~MXCSR_RAISED;
+}
+
+/* An unmasked exception stops the whole operation; those of the result do not come about if there is one before. */
+static void report(struct tcg_env *env, const struct evex_word_regs *r)
+{
+	uint32_t raised = r->mxcsr & MXCSR_RAISED, unmasked = raised & ~(env->mxcsr >> MXCSR_MASK_SHIFT);
+
+	env->mxcsr |= unmasked & MXCSR_BEFORE ? raised & MXCSR_BEFORE : raised;
+	if (unlikely(unmasked))
+		interp_isa->trap(env, GUEST_TRAP_VECTOR_FP);
+}
+
+static void give_back(struct tcg_env *env, const struct evex_word_regs *r, uint64_t *greg)
+{
+	memcpy(env->vreg, r->vreg, sizeof(r->vreg));
+	memcpy(env->kreg, r->kreg, sizeof(r->kreg));
+	env->vec_used |= TCG_VEC_ALL;
+	if (greg)
+		*greg = r->gpr;
+}
+
+/* As interp_ptr(), for an operand that may be partial. */
+static void *pointer(struct tcg_env *env, const struct iop *op, bool partial, bool *slow)
+{
+	const struct imem *m = interp_imem(op);
+	void *p;
+
+	if (!partial)
+		return interp_ptr(env, op, slow);
+	p = interp_hit(env, m, interp_linear(env, m));
+	*slow = !p;
+	return p ? p : evex_access(env, interp_linear(env, m), ir_evex_access(op->imm2, m->align != 0), (enum tlb_access)m->access, m->mode);
+}
+
+static void run(struct tcg_env *env, const struct iop *op, struct evex_word_regs *r, void *mem)
+{
+	if (evex_word_run(op->imm2, (uint8_t)op->imm, r, mem) < 0)
+		interp_isa->trap(env, GUEST_TRAP_VECTOR_FP); /* no executable memory to be had: the only way out there is */
+}
+
+INTERP_OP(evex)
+{
+	uint64_t *greg = op->kd != IR_KIND_NONE && op->kd != IR_KIND_M ? interp_g(env, op->d) :
+			 op->ka != IR_KIND_NONE && op->ka != IR_KIND_M ? interp_g(env, op->a) :
+									 NULL;
+	bool slow = false, store = op->kd == IR_KIND_M;
+	uint8_t scratch[64] __attribute__((aligned(64)));
+	struct evex_word_regs r;
+	void *mem = op->mem ? pointer(env, op, ir_evex_unpack(op->imm2).partial, &slow) : NULL;
+
+	take(&r, env, greg);
+	run(env, op, &r, store ? scratch : mem); /* a store whose operation is stopped writes nothing */
+	report(env, &r);
+	if (store) {
+		take(&r, env, greg);
+		run(env, op, &r, mem);
+		interp_commit(env, slow);
+	}
+	give_back(env, &r, op->kd == IR_KIND_M || op->kd == IR_KIND_NONE ? NULL : greg);
+	if (op->attr & IR_SETF)
+		env->flags = r.flags & F_ALL;
+	return op + 1;
+}
+
+#else
+
+uint32_t interp_lacks(void)
+{
+	return BACKEND_EVEX;
+}
+
+/* Nothing that the guest is offered comes here. */
+INTERP_OP(evex)
+{
+	interp_isa->trap(env, GUEST_TRAP_VECTOR_FP);
+	return op + 1;
+}
+
+#endif
