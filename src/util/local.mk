@@ -18,6 +18,7 @@ src_util_libutil_a_SOURCES = \
 	src/util/rcu.c \
 	src/util/rcu.h \
 	src/util/futex.h \
+	src/util/stat_times.def \
 	src/util/stats.c \
 	src/util/stats.def \
 	src/util/stats.h \

@@ -76,12 +76,14 @@ static unsigned bucket_of(uint64_t ns)
 	return i < STATS_BUCKETS ? i : STATS_BUCKETS - 1;
 }
 
-void stat_ipi_latency(uint64_t ns)
+void stat_time(enum stat_time what, uint64_t ns)
 {
-	uint64_t *n = stats_self ? &stats_self->ipi_latency[bucket_of(ns)] : NULL;
+	struct vcpu_stats *s = stats_self;
 
-	if (n)
-		__atomic_store_n(n, *n + 1, __ATOMIC_RELAXED);
+	if (s)
+		__atomic_store_n(&s->times[what][bucket_of(ns)], s->times[what][bucket_of(ns)] + 1, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_add(&stats_other.times[what][bucket_of(ns)], 1, __ATOMIC_RELAXED);
 }
 
 const char *stat_name(enum stat_id id)
@@ -107,6 +109,14 @@ uint64_t stat_total(enum stat_id id)
 		sum += load(&sets[i], id);
 	return sum;
 }
+
+static const struct {
+	const char *name, *help;
+} times[NR_STAT_TIMES] = {
+#define STAT_TIME(name, help) { #name, help },
+#include "util/stat_times.def"
+#undef STAT_TIME
+};
 
 static uint64_t cost_load(const struct vcpu_stats *s, enum cost_op op, enum cost_metric metric)
 {
@@ -152,25 +162,32 @@ static void print_row(FILE *out, uint64_t total, size_t offset)
 		fprintf(out, " %14" PRIu64 " %14" PRIu64, least, most);
 }
 
-static uint64_t bucket_total(unsigned bucket)
+static uint64_t bucket_load(const struct vcpu_stats *s, enum stat_time what, unsigned bucket)
 {
-	uint64_t sum = 0;
+	return __atomic_load_n(&s->times[what][bucket], __ATOMIC_RELAXED);
+}
+
+static uint64_t bucket_total(enum stat_time what, unsigned bucket)
+{
+	uint64_t sum = bucket_load(&stats_other, what, bucket);
 
 	for (unsigned i = 0; i < nr_sets; i++)
-		sum += __atomic_load_n(&sets[i].ipi_latency[bucket], __ATOMIC_RELAXED);
+		sum += bucket_load(&sets[i], what, bucket);
 	return sum;
 }
 
-static void print_latency(FILE *out)
+static void print_times(FILE *out, enum stat_time what)
 {
 	for (unsigned i = 0; i < STATS_BUCKETS; i++) {
-		uint64_t total = bucket_total(i);
+		uint64_t total = bucket_total(what, i);
+		char name[32];
 
 		if (!total)
 			continue;
-		fprintf(out, "ipi_ns_%-15" PRIu64, (uint64_t)1 << i);
-		print_row(out, total, offsetof(struct vcpu_stats, ipi_latency[0]) + i * sizeof(uint64_t));
-		fprintf(out, "  IPIs that took at least so long, and less than twice that, from send to handler\n");
+		snprintf(name, sizeof(name), "%s_ns_%" PRIu64, times[what].name, (uint64_t)1 << i);
+		fprintf(out, "%-22s", name);
+		print_row(out, total, offsetof(struct vcpu_stats, times[0]) + (what * STATS_BUCKETS + i) * sizeof(uint64_t));
+		fprintf(out, "  %s: so many took at least so long, and less than twice that\n", times[what].help);
 	}
 }
 
@@ -218,7 +235,8 @@ void stats_print_text(FILE *out)
 		print_row(out, total, offsetof(struct vcpu_stats, v[0]) + id * sizeof(uint64_t));
 		fprintf(out, "  %s\n", descs[id].help);
 	}
-	print_latency(out);
+	for (unsigned what = 0; what < NR_STAT_TIMES; what++)
+		print_times(out, (enum stat_time)what);
 	print_costs(out);
 	fflush(out);
 }
@@ -232,16 +250,16 @@ static void print_json_set(FILE *out, const struct vcpu_stats *s)
 }
 
 /* Bucket i: 2^i ns and more. */
-static void print_json_latency(FILE *out)
+static void print_json_times(FILE *out, enum stat_time what)
 {
-	fprintf(out, ",\n \"ipi_latency_log2_ns\": {\"total\": [");
+	fprintf(out, ",\n \"%s_latency_log2_ns\": {\"total\": [", times[what].name);
 	for (unsigned b = 0; b < STATS_BUCKETS; b++)
-		fprintf(out, "%s%" PRIu64, b ? ", " : "", bucket_total(b));
+		fprintf(out, "%s%" PRIu64, b ? ", " : "", bucket_total(what, b));
 	fprintf(out, "],\n  \"vcpus\": [");
 	for (unsigned i = 0; i < nr_sets; i++) {
 		fprintf(out, "%s\n  [", i ? "," : "");
 		for (unsigned b = 0; b < STATS_BUCKETS; b++)
-			fprintf(out, "%s%" PRIu64, b ? ", " : "", __atomic_load_n(&sets[i].ipi_latency[b], __ATOMIC_RELAXED));
+			fprintf(out, "%s%" PRIu64, b ? ", " : "", bucket_load(&sets[i], what, b));
 		fputc(']', out);
 	}
 	fprintf(out, "]}");
@@ -259,7 +277,8 @@ void stats_print_json(FILE *out)
 	}
 	fprintf(out, "],\n \"other\": ");
 	print_json_set(out, &stats_other);
-	print_json_latency(out);
+	for (unsigned what = 0; what < NR_STAT_TIMES; what++)
+		print_json_times(out, (enum stat_time)what);
 	print_json_costs(out);
 	fprintf(out, "}\n");
 	fflush(out);

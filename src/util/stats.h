@@ -34,13 +34,20 @@ enum cost_op {
 
 enum cost_metric { COST_OPS, COST_LINES, COST_KICKS, COST_WAITS, COST_LOOKS, NR_COST_METRICS };
 
-/* Histogram of times: bucket i counts those of 2^i up to 2^(i+1) ns; the first also what is less, the last what is more. */
+/* Histograms of times (stat_times.def): bucket i counts those of 2^i up to 2^(i+1) ns; the first also what is less, the last what is more. */
+enum stat_time {
+#define STAT_TIME(name, help) STAT_TIME_##name,
+#include "util/stat_times.def"
+#undef STAT_TIME
+	NR_STAT_TIMES
+};
+
 #define STATS_BUCKETS 36
 
 struct vcpu_stats {
-	uint64_t v[STAT_COUNT];              /* [owner] writes; others load relaxed */
-	uint64_t ipi_latency[STATS_BUCKETS]; /* [owner] writes; others load relaxed */
-	uint64_t cost[NR_COST_OPS][NR_COST_METRICS]; /* [owner] writes; others load relaxed */
+	uint64_t v[STAT_COUNT];                          /* [owner] writes; others load relaxed */
+	uint64_t times[NR_STAT_TIMES][STATS_BUCKETS];    /* [owner] writes; others load relaxed */
+	uint64_t cost[NR_COST_OPS][NR_COST_METRICS];     /* [owner] writes; others load relaxed */
 } __attribute__((aligned(64)));
 
 extern _Thread_local struct vcpu_stats *stats_self; /* NULL in a thread that is no vCPU */
@@ -64,8 +71,8 @@ static inline void stat_inc(enum stat_id id)
 	stat_add(id, 1);
 }
 
-/* An inter-processor interrupt took so long from the send to the first instruction of its handler. On a vCPU's thread. */
-void stat_ipi_latency(uint64_t ns);
+/* Something took so long. */
+void stat_time(enum stat_time what, uint64_t ns);
 
 /* Makes the sets of nr vCPUs, all zero. Once, before their threads start. 0 or -1 (no memory). */
 int must_check stats_init(unsigned nr);

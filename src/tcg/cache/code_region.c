@@ -6,14 +6,21 @@
 #include "tcg/cache/code_region.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "sched/clock.h"
+#include "sched/timer.h"
 #include "tcg/cache/tb.h"
 #include "util/err.h"
 #include "util/lock.h"
+#include "util/stats.h"
+
+#define GIVE_BACK_AT_ONCE 16 /* segments; the loop thread has other things to do */
+#define GIVE_BACK_PAUSE_NS 10000000
 
 static uint8_t *rx_base, *rw_base;
 static size_t region_size, segment_size;
@@ -24,6 +31,8 @@ static struct list free_list = LIST_INIT(free_list); /* [lock code_lock] */
 static struct list full_list = LIST_INIT(full_list); /* [lock code_lock] oldest first */
 static _Atomic unsigned nr_free;                     /* written under code_lock */
 static _Atomic unsigned nr_evicting;                 /* likewise: full segments whose blocks are dead or dying */
+static struct timer cold_timer;
+static bool cold_armed;                              /* [lock code_lock] */
 
 static int map_region(size_t bytes, struct err *err)
 {
@@ -66,6 +75,15 @@ static void free_blocks(struct code_segment *seg)
 	}
 }
 
+static void look_for_cold(void *opaque)
+{
+	vclock_ns_t next = code_give_back(clock_now());
+
+	(void)opaque;
+	if (next != VCLOCK_NEVER)
+		timer_arm(&cold_timer, next);
+}
+
 int code_region_init(size_t bytes, unsigned nr_vcpus, struct err *err)
 {
 	unsigned stub_segments;
@@ -85,11 +103,14 @@ int code_region_init(size_t bytes, unsigned nr_vcpus, struct err *err)
 	for (unsigned i = stub_segments; i < nr_segments; i++)
 		list_push_back(&free_list, &segments[i].link);
 	atomic_store(&nr_free, nr_segments - stub_segments);
+	timer_init(&cold_timer, look_for_cold, NULL);
+	cold_armed = false;
 	return 0;
 }
 
 void code_region_fini(void)
 {
+	timer_fini(&cold_timer);
 	for (unsigned i = 0; i < nr_segments; i++)
 		free_blocks(&segments[i]);
 	nr_segments = 0;
@@ -148,6 +169,11 @@ void code_blocks_gone(struct code_segment *seg, uint32_t n)
 		atomic_fetch_sub(&nr_evicting, 1);
 	list_push_front(&free_list, &seg->link); /* the next to be used: its memory is there and warm, and others need not be touched */
 	atomic_fetch_add(&nr_free, 1);
+	seg->freed = clock_now();
+	if (!cold_armed) {
+		cold_armed = true;
+		timer_arm(&cold_timer, seg->freed + CODE_COLD_NS);
+	}
 	lock_release(&code_lock);
 }
 
@@ -172,6 +198,9 @@ static struct code_segment *segment_get(void)
 		atomic_fetch_sub(&nr_free, 1);
 		seg->committed = 0;
 		atomic_store(&seg->live, CODE_SEGMENT_OWNED);
+		if (!seg->resident)
+			stat_add(STAT_code_memory_taken, segment_size);
+		seg->resident = true;
 	}
 	lock_release(&code_lock);
 	return seg;
@@ -202,6 +231,65 @@ struct code_segment *code_segment_oldest(void)
 	}
 	lock_release(&code_lock);
 	return found;
+}
+
+/* A free segment that is cold, off the list; NULL: none, and *next says when to look again. */
+static struct code_segment *cold_take(vclock_ns_t now, vclock_ns_t *next)
+{
+	struct code_segment *seg, *found = NULL;
+
+	*next = VCLOCK_NEVER;
+	lock_acquire(&code_lock);
+	list_for_each_entry(seg, &free_list, link) {
+		if (!seg->resident)
+			continue;
+		if (seg->freed + CODE_COLD_NS <= now) {
+			found = seg;
+			break;
+		}
+		if (seg->freed + CODE_COLD_NS < *next)
+			*next = seg->freed + CODE_COLD_NS;
+	}
+	if (found) {
+		list_remove(&found->link);
+		atomic_fetch_sub(&nr_free, 1);
+	} else if (*next == VCLOCK_NEVER) {
+		cold_armed = false;
+	}
+	lock_release(&code_lock);
+	return found;
+}
+
+static void cold_put(struct code_segment *seg)
+{
+	bool gone = !madvise(code_rw(segment_start(seg)), segment_size, MADV_REMOVE);
+
+	if (gone)
+		stat_add(STAT_code_memory_given_back, segment_size);
+	lock_acquire(&code_lock);
+	seg->resident = false; /* if the host does not take it, do not ask again */
+	list_push_back(&free_list, &seg->link);
+	atomic_fetch_add(&nr_free, 1);
+	lock_release(&code_lock);
+}
+
+vclock_ns_t code_give_back(vclock_ns_t now)
+{
+	vclock_ns_t next;
+	bool some = false;
+
+	for (unsigned i = 0; i < GIVE_BACK_AT_ONCE; i++) {
+		struct code_segment *seg = cold_take(now, &next);
+
+		if (!seg) {
+			if (some && next == VCLOCK_NEVER)
+				malloc_trim(0); /* the blocks' structures went before */
+			return next;
+		}
+		cold_put(seg);
+		some = true;
+	}
+	return now + GIVE_BACK_PAUSE_NS;
 }
 
 uint8_t *code_reserve(struct code_segment **seg, size_t min, size_t *room)

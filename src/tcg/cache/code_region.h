@@ -4,7 +4,8 @@
  *
  * Owner:   a segment is filled by one vCPU at a time (its owner); when it is full it stands in the queue of full segments until all its
  *          blocks have been reclaimed, or until it is the oldest and room is needed: then its blocks are killed.
- * Threads: code_alloc() on the owning vCPU's thread. Rule: segment lists under the lock of rank CODE.
+ *          The segment freed last is used next, so those that are free for long are more than is needed: their memory goes back to the host.
+ * Threads: code_reserve() on the owning vCPU's thread. Rule: segment lists under the lock of rank CODE.
  */
 #ifndef COHORT_TCG_CODE_REGION_H
 #define COHORT_TCG_CODE_REGION_H
@@ -24,6 +25,8 @@ struct code_segment {
 	struct list link;            /* [lock CODE] in the free or the full list */
 	_Atomic uint32_t live;       /* [atomic] blocks not yet reclaimed; while owned: CODE_SEGMENT_OWNED less those reclaimed */
 	_Atomic bool evicting;       /* [atomic] its blocks are being killed */
+	bool resident;               /* [lock CODE] used since the host last had its memory */
+	vclock_ns_t freed;           /* [lock CODE] when it became free */
 	/* The owner's line: written for each block, while reclaim takes older ones off `live`. */
 	struct tb *_Atomic blocks __attribute__((aligned(64))); /* [atomic] newest first; pushed by the owner, emptied when the segment is free again */
 	uint32_t used;               /* [owner] */
@@ -56,5 +59,12 @@ struct code_segment *code_segment_of(const void *rx);
 /* The oldest full segment, marked as being evicted, or NULL; for tb_evict(). */
 struct code_segment *code_segment_oldest(void);
 bool code_is_short(void); /* few segments are free: evict */
+
+/*
+ * Memory of segments that nobody has used for CODE_COLD_NS goes back to the host, a few at a time. Returns when to look again, VCLOCK_NEVER if
+ * there is nothing to look for. Called by a timer of its own on the loop thread; no locks.
+ */
+#define CODE_COLD_NS 2000000000ll
+vclock_ns_t code_give_back(vclock_ns_t now);
 
 #endif

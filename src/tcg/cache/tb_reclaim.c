@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 
+#include "sched/clock.h"
 #include "tcg/cache/code_region.h"
 #include "util/cost.h"
 #include "util/jitter.h"
@@ -26,6 +27,7 @@
 struct batch {
 	struct rcu_head rcu;
 	struct batch *next;  /* [rcu QUEUE lock] newer batch */
+	vclock_ns_t born;    /* [const] */
 	uint64_t seq;        /* [const] */
 	unsigned nr;         /* [const] */
 	struct {
@@ -116,6 +118,7 @@ static void batch_done(struct rcu_head *head)
 		code_blocks_gone(b->dead[i].segment, n);
 	}
 	stat_add(STAT_blocks_reclaimed, b->nr);
+	stat_time(STAT_TIME_reclaim, (uint64_t)(clock_now() - b->born));
 	lock_acquire(&batch_lock);
 	for (struct batch **p = &oldest, *prev = NULL; *p; prev = *p, p = &(*p)->next) {
 		if (*p != b)
@@ -141,6 +144,7 @@ static struct batch *batch_make(struct tb *list)
 		return NULL;
 	b->nr = 0;
 	b->next = NULL;
+	b->born = clock_now();
 	for (struct tb *tb = list; tb; tb = tb->retired_next) {
 		b->dead[b->nr].pc = tb->pc;
 		b->dead[b->nr].code = tb->code;

@@ -282,7 +282,7 @@ static void take_intr(struct x86_cpu *c)
 	v->run_state = VCPU_RUNNING;
 	x86_int_deliver_external(c, (uint8_t)vector);
 	if (unlikely(v->intr_sent))
-		stat_ipi_latency((uint64_t)((__uint128_t)(clock_tsc() - v->intr_sent) * 1000000000u / clock_tsc_hz()));
+		stat_time(STAT_TIME_ipi, (uint64_t)((__uint128_t)(clock_tsc() - v->intr_sent) * 1000000000u / clock_tsc_hz()));
 }
 
 /* Delivers one interrupt if one is deliverable. */

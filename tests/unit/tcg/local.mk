@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 unit_tests += \
+	tests/unit/tcg/test_code_region \
 	tests/unit/tcg/test_interp \
 	tests/unit/tcg/test_ir \
 	tests/unit/tcg/test_ir_eval \
@@ -13,6 +14,7 @@ EXTRA_DIST += \
 	tests/unit/tcg/vec_cases.def
 
 IR_FUZZ = tests/unit/tcg/ir_fuzz.c tests/unit/tcg/ir_fuzz.h
+tests_unit_tcg_test_code_region_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_interp_SOURCES = tests/unit/tcg/test_interp.c $(IR_FUZZ)
 tests_unit_tcg_test_interp_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_ir_SOURCES = tests/unit/tcg/test_ir.c $(IR_FUZZ)

@@ -85,16 +85,17 @@ static void latencies_are_counted_by_powers_of_two(void **state)
 	assert_int_equal(stats_init(2), 0);
 	stats_attach(1);
 	for (unsigned i = 0; i < 8; i++)
-		stat_ipi_latency(times[i]);
+		stat_time(STAT_TIME_ipi, times[i]);
 	stats_self = NULL;
-	stat_ipi_latency(5); /* no vCPU: nowhere */
-	assert_int_equal(stats_of(1)->ipi_latency[0], 2);
-	assert_int_equal(stats_of(1)->ipi_latency[1], 1);
-	assert_int_equal(stats_of(1)->ipi_latency[9], 1);
-	assert_int_equal(stats_of(1)->ipi_latency[10], 2);
-	assert_int_equal(stats_of(1)->ipi_latency[11], 1);
-	assert_int_equal(stats_of(1)->ipi_latency[STATS_BUCKETS - 1], 1);
-	assert_int_equal(stats_of(0)->ipi_latency[10], 0);
+	stat_time(STAT_TIME_reclaim, 5); /* no vCPU: in the common set */
+	assert_int_equal(stats_other.times[STAT_TIME_reclaim][2], 1);
+	assert_int_equal(stats_of(1)->times[STAT_TIME_ipi][0], 2);
+	assert_int_equal(stats_of(1)->times[STAT_TIME_ipi][1], 1);
+	assert_int_equal(stats_of(1)->times[STAT_TIME_ipi][9], 1);
+	assert_int_equal(stats_of(1)->times[STAT_TIME_ipi][10], 2);
+	assert_int_equal(stats_of(1)->times[STAT_TIME_ipi][11], 1);
+	assert_int_equal(stats_of(1)->times[STAT_TIME_ipi][STATS_BUCKETS - 1], 1);
+	assert_int_equal(stats_of(0)->times[STAT_TIME_ipi][10], 0);
 	text = print(stats_print_text);
 	assert_non_null(strstr(text, "\nipi_ns_1024                         2             0             2  "));
 	assert_null(strstr(text, "ipi_ns_4096"));

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* src/tcg/cache/code_region.c: segments, their counts, and memory that goes back. */
+#include "support/test.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "sched/clock.h"
+#include "tcg/cache/code_region.h"
+#include "tcg/cache/tb.h"
+#include "util/err.h"
+
+#define REGION (1u << 20)
+#define BLOCK 1000u
+
+static int make_region(void **state)
+{
+	struct err err;
+
+	(void)state;
+	return code_region_init(REGION, 2, &err);
+}
+
+static int drop_region(void **state)
+{
+	(void)state;
+	code_region_fini();
+	return 0;
+}
+
+/* A block of BLOCK bytes in the caller's segment; NULL when there is no room at all. */
+static uint8_t *put_block(struct code_segment **seg)
+{
+	size_t room;
+	uint8_t *rx = code_reserve(seg, BLOCK, &room);
+
+	if (!rx)
+		return NULL;
+	memset(code_rw(rx), 0xcc, BLOCK);
+	code_commit(*seg, calloc(1, sizeof(struct tb)), BLOCK);
+	return rx;
+}
+
+/* Fills a segment and gives it away; returns how many blocks it holds. */
+static unsigned fill_one(struct code_segment **seg, struct code_segment **filled)
+{
+	unsigned n = 0;
+
+	put_block(seg);
+	for (*filled = *seg; *seg == *filled; n++)
+		put_block(seg);
+	return n;
+}
+
+/* Pages of the segment that the host has memory for. */
+static unsigned resident(const uint8_t *rx)
+{
+	unsigned char in[CODE_SEGMENT_MIN / 4096];
+	unsigned n = 0;
+
+	assert_int_equal(mincore(code_rw(rx), CODE_SEGMENT_MIN, in), 0);
+	for (size_t i = 0; i < sizeof(in); i++)
+		n += in[i] & 1;
+	return n;
+}
+
+static void a_segment_is_free_when_its_last_block_went(void **state)
+{
+	struct code_segment *seg = NULL, *filled, *next;
+	unsigned n = fill_one(&seg, &filled);
+
+	(void)state;
+	assert_int_equal(atomic_load(&filled->live), n);
+	code_blocks_gone(filled, n - 1);
+	assert_int_equal(atomic_load(&filled->live), 1);
+	code_blocks_gone(filled, 1);
+	assert_null(atomic_load(&filled->blocks));
+	/* Freed last, used next. */
+	next = seg;
+	fill_one(&next, &seg);
+	assert_ptr_equal(next, filled);
+	code_segment_put(next);
+}
+
+static void blocks_may_go_while_their_segment_is_filled(void **state)
+{
+	struct code_segment *seg = NULL, *mine;
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++)
+		put_block(&seg);
+	mine = seg;
+	code_blocks_gone(seg, 8);
+	put_block(&seg);
+	assert_ptr_equal(seg, mine);
+	code_segment_put(seg);
+	assert_int_equal(atomic_load(&mine->live), 1);
+	code_blocks_gone(mine, 1);
+	assert_int_equal(atomic_load(&mine->live), 0);
+}
+
+static void an_evicted_segment_waits_for_its_evictor(void **state)
+{
+	struct code_segment *seg = NULL, *filled;
+	unsigned n = fill_one(&seg, &filled);
+
+	(void)state;
+	assert_ptr_equal(code_segment_oldest(), filled);
+	assert_null(code_segment_oldest()); /* the other is still owned */
+	code_blocks_gone(filled, n);
+	assert_int_equal(atomic_load(&filled->live), 1);
+	assert_non_null(atomic_load(&filled->blocks));
+	code_blocks_gone(filled, 1);
+	assert_null(atomic_load(&filled->blocks));
+	code_segment_put(seg);
+}
+
+static void memory_of_cold_segments_goes_back(void **state)
+{
+	struct code_segment *seg = NULL, *filled;
+	uint8_t *first = put_block(&seg), *again;
+	unsigned n = 1 + fill_one(&seg, &filled);
+	vclock_ns_t now, next;
+
+	(void)state;
+	assert_int_equal(atomic_load(&filled->live), n);
+	assert_int_equal(resident(first), CODE_SEGMENT_MIN / 4096);
+	code_blocks_gone(filled, atomic_load(&filled->live));
+	now = clock_now();
+	next = code_give_back(now); /* not yet */
+	assert_int_equal(resident(first), CODE_SEGMENT_MIN / 4096);
+	assert_in_range(next, now, now + CODE_COLD_NS);
+	assert_true(code_give_back(next) == VCLOCK_NEVER);
+	assert_int_equal(resident(first), 0);
+	/* It can be used like any other, and is not asked for twice. */
+	assert_true(code_give_back(next + CODE_COLD_NS) == VCLOCK_NEVER);
+	while ((again = put_block(&seg)))
+		if (again == first)
+			break;
+	assert_ptr_equal(again, first);
+	assert_int_equal(code_rw(first)[0], 0xcc);
+	code_segment_put(seg);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_segment_is_free_when_its_last_block_went, make_region, drop_region),
+		cmocka_unit_test_setup_teardown(blocks_may_go_while_their_segment_is_filled, make_region, drop_region),
+		cmocka_unit_test_setup_teardown(an_evicted_segment_waits_for_its_evictor, make_region, drop_region),
+		cmocka_unit_test_setup_teardown(memory_of_cold_segments_goes_back, make_region, drop_region),
+	};
+
+	return RUN_TESTS(tests);
+}
