@@ -28,6 +28,12 @@ struct vcpu_arch {
 	bool (*events)(struct vcpu *v, uint32_t req);
 	/* Is there anything that would let a waiting CPU go on? Looked at before parking. */
 	bool (*wakeable)(struct vcpu *v);
+	/*
+	 * The CPU stands still (parked, paused) between the two: it uses neither its TLB nor the guest's memory. go_on() comes before whatever ends
+	 * the halt is delivered, and may flush the TLB.
+	 */
+	void (*stand)(struct vcpu *v);
+	void (*go_on)(struct vcpu *v);
 	void (*dump)(const struct vcpu *v, FILE *out);
 };
 extern const struct vcpu_arch vcpu_arch;

@@ -90,12 +90,14 @@ void vcpu_access_wanders(struct tcg_env *env)
 static void wait_while_paused(struct vcpu *v)
 {
 	tcg_backend->fpu_save(&v->env); /* who looks at the paused CPU, or resets it, finds all state in env */
+	vcpu_arch.stand(v);
 	mailbox_leave(v);
 	rcu_offline();
 	vcpu_pause_wait(v);
 	rcu_online();
 	tcg_backend->fpu_load(&v->env);
 	mailbox_enter(v);
+	vcpu_arch.go_on(v);
 }
 
 static void timer_check(struct vcpu *v)
@@ -110,10 +112,12 @@ static void park(struct vcpu *v, vclock_ns_t limit)
 {
 	vclock_ns_t deadline = v->intc ? v->intc->timer_deadline(v) : INT64_MAX;
 
+	vcpu_arch.stand(v);
 	mailbox_leave(v);
 	if (!atomic_load(&v->env.request) && !cpu_thread_park(v->thread, deadline < limit ? deadline : limit) && deadline <= limit)
 		atomic_fetch_or(&v->env.request, VCPU_REQ_TIMER);
 	mailbox_enter(v);
+	vcpu_arch.go_on(v);
 }
 
 #define REST_NS 50000

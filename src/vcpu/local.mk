@@ -91,6 +91,8 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/x86_smm.c \
 	src/vcpu/x86/x86_smm.h \
 	src/vcpu/x86/x86_stack.h \
+	src/vcpu/x86/x86_steal.c \
+	src/vcpu/x86/x86_steal.h \
 	src/vcpu/x86/x86_task.c \
 	src/vcpu/x86/x86_task.h \
 	src/vcpu/x86/x86_vme.c \

@@ -35,6 +35,13 @@ cases() {
 		caught code_page "$m"
 	done
 
+	# A note for a vCPU that stands still, in place of a flush IPI.
+	pass pv_flush
+	full pv_flush OPS=4
+	for m in CLEAR_PLAIN FLUSH_FIRST NO_FLUSH CLEAR_LATE MARK_EARLY NOTE_BLINDLY NOTE_FIRST RELAXED_IPI; do
+		caught pv_flush "$m"
+	done
+
 	# Life of a block: a store to either page; two killers of one two-page block; two translators of one block.
 	pass tb_life
 	pass tb_life FIRST_PAGE=1

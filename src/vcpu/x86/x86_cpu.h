@@ -166,6 +166,15 @@ struct x86_fault {
 /* What kind of instruction has run with TF set: DEBUGCTL.BTF makes only branches count. */
 enum x86_step { X86_STEP_NONE, X86_STEP_PLAIN, X86_STEP_BRANCH, X86_STEP_MAYBE };
 
+/* Steal time; x86_steal.c. [owner] */
+struct x86_steal {
+	uint64_t msr;             /* bit 0: on; the guest-physical address of the area */
+	vclock_ns_t since;        /* when the guest was told last, the thread's time then, ... */
+	int64_t ran;
+	int64_t stood;            /* ...and how long it stood still since */
+	vclock_ns_t stands_since; /* 0: it does not */
+};
+
 struct x86_cpu {
 	struct vcpu vcpu; /* first */
 
@@ -197,6 +206,7 @@ struct x86_cpu {
 	uint64_t monitor_va;      /* MONITOR's line, and what was in it */
 	uint8_t monitor_line[64];
 	bool monitor_on;
+	struct x86_steal steal;
 	uint32_t pkru, pkrs; /* protection keys: two bits each, access disable and write disable, of user and supervisor pages */
 	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[2 * X86_NR_MTRR_VAR];
 

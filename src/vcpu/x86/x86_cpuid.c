@@ -278,5 +278,7 @@ struct x86_cpuid_regs x86_cpuid(struct x86_cpu *c, uint32_t leaf, uint32_t suble
 		leaf_extended(c, leaf, &r);
 	else if (leaf == HV_LEAF && x86_offers(c, X86_CPUID_HYPERVISOR))
 		r = hypervisor_leaf(c);
+	else if (leaf == KVM_FEATURES_LEAF && x86_offers(c, X86_CPUID_HYPERVISOR) && x86_offers(c, X86_CPUID_KVM))
+		r.eax = c->cpuid->word[X86_CW_KVM];
 	return r;
 }

@@ -17,7 +17,7 @@ struct err;
 
 /* Words of feature bits, by leaf and register; CAPS and CAPSH are IA32_ARCH_CAPABILITIES; HV our own. */
 enum x86_cpuid_word { X86_CW_1D, X86_CW_1C, X86_CW_7B, X86_CW_7C, X86_CW_7D, X86_CW_72D, X86_CW_D1A, X86_CW_81D, X86_CW_81C, X86_CW_87D,
-		      X86_CW_88B, X86_CW_6A, X86_CW_CAPS, X86_CW_CAPSH, X86_CW_HV, X86_CW_COUNT };
+		      X86_CW_88B, X86_CW_6A, X86_CW_CAPS, X86_CW_CAPSH, X86_CW_HV, X86_CW_KVM, X86_CW_COUNT };
 
 /* X86_CPUID_<ID of cpuid_bits.def>: word * 32 + bit. */
 enum x86_cpuid_bit {

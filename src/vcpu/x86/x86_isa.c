@@ -26,6 +26,7 @@
 #include "vcpu/x86/x86_msr.h"
 #include "vcpu/x86/x86_segment.h"
 #include "vcpu/x86/x86_smm.h"
+#include "vcpu/x86/x86_steal.h"
 #include "vcpu/x86/x86_x87.h"
 #include "vcpu/x86/x86_xstate.h"
 
@@ -322,6 +323,7 @@ static bool events(struct vcpu *v, uint32_t req)
 		take_sipi(c);
 	if (v->run_state == VCPU_WAIT_SIPI)
 		return false;
+	x86_steal_report(c);
 	if (v->exec->one_shot)
 		instruction_restarts(c);
 	/* The instruction that the shadow, or RF, was for has run: its block cleared the field. */
@@ -341,6 +343,16 @@ static bool events(struct vcpu *v, uint32_t req)
 	if (c->debug_due && x86_debug_due(c)) /* of a task that an event switched to */
 		x86_debug_trap(c);
 	return v->run_state == VCPU_RUNNING;
+}
+
+static void stand(struct vcpu *v)
+{
+	x86_steal_stand(x86_cpu(&v->env));
+}
+
+static void go_on(struct vcpu *v)
+{
+	x86_steal_go_on(x86_cpu(&v->env));
 }
 
 static bool wakeable(struct vcpu *v)
@@ -444,6 +456,8 @@ const struct vcpu_arch vcpu_arch = {
 	.reset = reset,
 	.events = events,
 	.wakeable = wakeable,
+	.stand = stand,
+	.go_on = go_on,
 	.dump = x86_dump,
 };
 

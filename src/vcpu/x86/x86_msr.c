@@ -10,6 +10,7 @@
 #include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_mmu.h"
 #include "vcpu/x86/x86_segment.h"
+#include "vcpu/x86/x86_steal.h"
 
 #define MC_BANKS 10
 
@@ -148,6 +149,21 @@ static int msr_arch_caps_read(struct x86_cpu *c, uint32_t n, uint64_t *v)
 	(void)n;
 	*v = c->cpuid->word[X86_CW_CAPS] | (uint64_t)c->cpuid->word[X86_CW_CAPSH] << 32;
 	return x86_offers(c, X86_CPUID_ARCH_CAPS) ? 0 : -1;
+}
+
+/* ---- KVM's */
+
+static int msr_steal_time_read(struct x86_cpu *c, uint32_t n, uint64_t *v)
+{
+	(void)n;
+	*v = c->steal.msr;
+	return x86_offers(c, X86_CPUID_KVM_STEAL_TIME) ? 0 : -1;
+}
+
+static int msr_steal_time_write(struct x86_cpu *c, uint32_t n, uint64_t v)
+{
+	(void)n;
+	return x86_offers(c, X86_CPUID_KVM_STEAL_TIME) ? x86_steal_msr_write(c, v) : -1;
 }
 
 /* ---- Memory types: kept, without effect */
@@ -436,6 +452,7 @@ void x86_msr_reset(struct x86_cpu *c)
 	c->pat = 0x0007040600070406ull;
 	c->misc_enable = 0x1801 | X86_MISC_MONITOR; /* fast strings; no BTS, no PEBS */
 	c->monitor_on = false;
+	c->steal = (struct x86_steal){ 0 };
 	c->spec_ctrl = c->debugctl = c->mcg_status = c->xss = 0;
 	c->smbase = 0x30000;
 	c->tsc_aux = 0;

@@ -6,6 +6,7 @@ unit_tests += \
 	tests/unit/vcpu/test_misc \
 	tests/unit/vcpu/test_msr \
 	tests/unit/vcpu/test_spin_wait \
+	tests/unit/vcpu/test_steal \
 	tests/unit/vcpu/test_tr \
 	tests/unit/vcpu/test_tr_random \
 	tests/unit/vcpu/test_x87 \
@@ -22,6 +23,7 @@ tests_unit_vcpu_test_decode_oracle_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_misc_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_msr_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_spin_wait_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
+tests_unit_vcpu_test_steal_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_tr_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_tr_random_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_x87_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
