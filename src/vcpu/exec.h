@@ -20,6 +20,8 @@ struct vcpu_exec {
 	bool stop;
 	uint64_t last_spin;    /* host ticks of the last hint that the guest spins, and how many of one wait so far */
 	unsigned spins;
+	unsigned late;         /* the vCPU that was late with a request at the last look while spinning, ... */
+	uint64_t late_safepoints, late_since; /* ... its safepoints and the host ticks then */
 };
 
 /* Body of a vCPU thread between start and stop. */

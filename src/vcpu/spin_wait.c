@@ -11,12 +11,17 @@
  * So a wait yields first, and rests when that did not help. The one waited for may be kept out by a third that computes on another
  * host CPU. User space cannot yield to a thread, but it can tell who is late: a running vCPU takes its requests within microseconds.
  * When one has not, all that are not late rest with the one that waits.
+ *
+ * As many host CPUs as vCPUs need not be enough: the host has other work, and its scheduler may put two of us on one CPU for as long as it
+ * likes. That shows by a vCPU that stays late: it has a request and passes no safepoint for longer than any block or translation takes.
+ * Then the same is done as with too few.
  */
 #include <sched.h>
 
 #include "sched/clock.h"
 #include "sched/placement.h"
 #include "util/futex.h"
+#include "util/stats.h"
 #include "vcpu/exec.h"
 
 #define SAME_WAIT_TICKS 100000u   /* hints closer than this belong to one wait */
@@ -24,12 +29,39 @@
 #define GIVE_AWAY_EVERY 64u       /* hints between two times */
 #define REST_AFTER 16384u         /* hints after which yielding has not helped */
 #define LONG_YIELD_TICKS 1500000u /* others computed meanwhile: yielding is not the way */
+#define STAYS_LATE_TICKS 100000u  /* on the way to a safepoint no longer than this, or without a host CPU */
 
 /* Has not taken a request yet, though it is not parked. */
 static bool is_late(struct vcpu *v)
 {
 	return atomic_load_explicit(&v->inside, memory_order_relaxed) &&
 	       atomic_load_explicit(&v->env.request, memory_order_relaxed) & ~VCPU_REQ_REST;
+}
+
+static uint64_t safepoints(const struct vcpu *v)
+{
+	return __atomic_load_n(&v->stats->v[STAT_safepoints], __ATOMIC_RELAXED);
+}
+
+/* Is one late, and has it been so, without any progress, for a while? The one found first is watched until it makes some. */
+static bool one_stays_late(struct vcpu *self, uint64_t now)
+{
+	struct vcpu_exec *x = self->exec;
+
+	for (unsigned i = 0; i < nr_vcpus; i++) {
+		unsigned n = (x->late + i) % nr_vcpus;
+		struct vcpu *v = vcpus[n];
+
+		if (v == self || !is_late(v))
+			continue;
+		if (n == x->late && safepoints(v) == x->late_safepoints)
+			return now - x->late_since > STAYS_LATE_TICKS;
+		x->late = n;
+		x->late_safepoints = safepoints(v);
+		x->late_since = now;
+		return false;
+	}
+	return false;
 }
 
 /* Lets late ones have the host CPUs of those that compute. One scan and at most one shared write for each of them. */
@@ -55,7 +87,7 @@ void vcpu_spin_wait(struct vcpu *v)
 
 	x->spins = now - x->last_spin < SAME_WAIT_TICKS ? x->spins + 1 : 0;
 	x->last_spin = now;
-	if (x->spins < PATIENCE || x->spins % GIVE_AWAY_EVERY || nr_vcpus <= placement_host_cpus()) {
+	if (x->spins < PATIENCE || x->spins % GIVE_AWAY_EVERY || !(nr_vcpus > placement_host_cpus() || one_stays_late(v, now))) {
 		cpu_relax();
 		return;
 	}

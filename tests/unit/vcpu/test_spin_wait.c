@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/support/test.h"
+#include "util/stats.h"
 #include "vcpu/exec.h"
 
 enum { NR = 3, MANY = 40000 };
@@ -13,6 +14,7 @@ unsigned nr_vcpus;
 
 static unsigned host_cpus;
 static struct vcpu_exec exec;
+static struct vcpu_stats stats[NR];
 
 unsigned placement_host_cpus(void)
 {
@@ -32,6 +34,7 @@ static int setup(void **state)
 		vcpus[i] = aligned_alloc(64, (sizeof(struct vcpu) + 63) & ~63ul);
 		memset(vcpus[i], 0, sizeof(struct vcpu));
 		atomic_store(&vcpus[i]->inside, 1);
+		vcpus[i]->stats = &stats[i];
 	}
 	nr_vcpus = NR;
 	memset(&exec, 0, sizeof(exec));
@@ -60,6 +63,32 @@ static void test_enough_cpus(void **state)
 	host_cpus = NR;
 	spin(MANY);
 	assert_int_equal(requests(0), 0);
+}
+
+/* One that does not take its request, though there are host CPUs enough, has none: as with too few. */
+static void test_enough_cpus_but_one_is_late(void **state)
+{
+	(void)state;
+	host_cpus = NR;
+	atomic_store(&vcpus[1]->env.request, VCPU_REQ_INTR);
+	spin(MANY * 100);
+	assert_int_equal(requests(0), VCPU_REQ_REST);
+	assert_int_equal(requests(1), VCPU_REQ_INTR);
+	assert_int_equal(requests(2), VCPU_REQ_REST);
+}
+
+/* One that always has a new request is not late: it passes safepoints. */
+static void test_enough_cpus_and_all_answer(void **state)
+{
+	(void)state;
+	host_cpus = NR;
+	atomic_store(&vcpus[1]->env.request, VCPU_REQ_INTR);
+	for (unsigned i = 0; i < MANY; i++) {
+		spin(50);
+		stats[1].v[STAT_safepoints]++;
+	}
+	assert_int_equal(requests(0), 0);
+	assert_int_equal(requests(2), 0);
 }
 
 static void test_short_wait(void **state)
@@ -112,6 +141,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_enough_cpus, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_enough_cpus_but_one_is_late, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_enough_cpus_and_all_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_short_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_make_way, setup, teardown),
