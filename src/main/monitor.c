@@ -218,7 +218,7 @@ static void info_cpus(FILE *out, const char *args)
 	(void)args;
 	for (unsigned i = 0; i < nr_vcpus; i++)
 		fprintf(out, "CPU #%u: apic id %u, %s\n", i, vcpus[i]->apic_id,
-			states[atomic_load_explicit(&vcpus[i]->run_state, memory_order_relaxed)]);
+			states[vcpu_run_state(vcpus[i])]);
 }
 
 /* All CPUs, or the one whose number is given. */

@@ -61,16 +61,27 @@ struct vcpu {
 	const struct intc_ops *intc;   /* [const] */
 	void *intc_opaque;             /* [const] the local APIC */
 	uint8_t sipi_vector;           /* [atomic] written by the sender before VCPU_REQ_SIPI */
-	_Atomic int run_state;         /* enum vcpu_run_state; [owner] writes, others may read for statistics */
-	struct vcpu_stats *stats;      /* [owner] */
-	uint64_t intr_sent;            /* [owner] clock_tsc() when the IPI just accepted was sent; 0: none, or no matter (stats_timed) */
+	struct vcpu_stats *stats;      /* [const] the counters, which the owner writes */
+	struct vcpu_exec *exec;        /* [const] run-loop state, the owner's; vcpu/exec.h */
 
-	struct vcpu_exec *exec;        /* [owner] run-loop state, vcpu/exec.h */
+	/* Apart from the above, which senders of interrupts read. */
+	_Alignas(64) _Atomic int run_state; /* enum vcpu_run_state; [owner] writes, others may read for statistics; relaxed */
+	uint64_t intr_sent;            /* [owner] clock_tsc() when the IPI just accepted was sent; 0: none, or no matter (stats_timed) */
 	_Atomic uint32_t inside;       /* [atomic] 1: may touch guest memory through its TLB; see vcpu/mailbox.h */
 	_Atomic uint32_t paused;       /* [atomic] futex word: stands still for vcpus_pause_all() */
 	struct mail *_Atomic mailbox;  /* [atomic] stack of revocations from other vCPUs */
 	struct vcpu_boot_state boot;   /* [const] while running; word_bits 0: none */
 };
+
+static inline enum vcpu_run_state vcpu_run_state(const struct vcpu *v)
+{
+	return (enum vcpu_run_state)atomic_load_explicit(&v->run_state, memory_order_relaxed);
+}
+
+static inline void vcpu_set_run_state(struct vcpu *v, enum vcpu_run_state s) /* owner, or v does not run */
+{
+	atomic_store_explicit(&v->run_state, s, memory_order_relaxed);
+}
 
 extern struct vcpu **vcpus; /* [const] after machine construction */
 extern unsigned nr_vcpus;

@@ -80,6 +80,9 @@ bool lapic_deliver(struct lapic *l, const struct apic_msg *msg)
 {
 	struct vcpu *v = l->vcpu;
 
+	/* Both lines that will be written, at the same time: most likely the target had them last. */
+	__builtin_prefetch(&l->irr, 1);
+	__builtin_prefetch(&v->env.request, 1);
 	if (lapic_mode(l) == LAPIC_DISABLED)
 		return false;
 	switch (msg->mode) {

@@ -66,7 +66,8 @@ struct lapic {
 	_Atomic uint32_t svr;        /* [atomic] */
 	_Atomic uint32_t tpr;        /* [atomic] */
 
-	uint64_t isr[4];             /* [owner] */
+	/* The owner's alone, apart from what senders read for each interrupt. */
+	_Alignas(64) uint64_t isr[4]; /* [owner] */
 	uint32_t lvt[LAPIC_NR_LVT];  /* [owner] */
 	uint32_t icr_lo, icr_hi;     /* [owner] */
 	uint32_t esr;                /* [owner] */

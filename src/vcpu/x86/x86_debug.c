@@ -159,7 +159,7 @@ void x86_debug_trap(struct x86_cpu *c)
 	c->dr[7] &= ~(uint64_t)X86_DR7_GD;
 	c->single_step_due = X86_STEP_NONE;
 	c->debug_due = 0;
-	c->vcpu.run_state = VCPU_RUNNING; /* the trap behind HLT ends it */
+	vcpu_set_run_state(&c->vcpu, VCPU_RUNNING); /* the trap behind HLT ends it */
 	c->fault.raised = (struct x86_event){ .vector = X86_DB };
 	c->fault.pending = true;
 	x86_int_deliver_fault(c);

@@ -30,7 +30,7 @@ static void dump_flags(const struct x86_cpu *c, FILE *out)
 	fprintf(out, "RIP=%016" PRIx64 " RFL=%08x [", c->vcpu.env.pc - (x86_code64(c) ? 0 : c->seg[X86_CS].base), v);
 	for (unsigned i = 0; i < ARRAY_LEN(flags); i++)
 		fputc(v & flags[i].bit ? flags[i].letter : '-', out);
-	fprintf(out, "] CPL=%u II=%d A20=1 SMM=%d HLT=%d\n", c->cpl, c->shadow, c->smm, c->vcpu.run_state == VCPU_HALTED);
+	fprintf(out, "] CPL=%u II=%d A20=1 SMM=%d HLT=%d\n", c->cpl, c->shadow, c->smm, vcpu_run_state(&c->vcpu) == VCPU_HALTED);
 }
 
 static void dump_seg(const char *name, const struct x86_seg *s, FILE *out)

@@ -273,7 +273,7 @@ void x86_shutdown(struct x86_cpu *c, const char *why)
 {
 	c->fault.pending = false;
 	c->fault.delivering = false;
-	c->vcpu.run_state = VCPU_WAIT_SIPI;
+	vcpu_set_run_state(&c->vcpu, VCPU_WAIT_SIPI);
 	machine_request_reset(why);
 }
 

@@ -180,7 +180,7 @@ static void init_reset(struct x86_cpu *c)
 	reset_common(c);
 	if (c->vcpu.intc)
 		c->vcpu.intc->reset(&c->vcpu, false);
-	c->vcpu.run_state = c->vcpu.index ? VCPU_WAIT_SIPI : VCPU_RUNNING;
+	vcpu_set_run_state(&c->vcpu, c->vcpu.index ? VCPU_WAIT_SIPI : VCPU_RUNNING);
 }
 
 /* Flat protected or long mode, as a boot loader left it. */
@@ -229,7 +229,7 @@ static void reset(struct vcpu *v)
 	v->exec->one_shot = false;
 	if (v->intc)
 		v->intc->reset(v, true);
-	v->run_state = v->index ? VCPU_WAIT_SIPI : VCPU_RUNNING;
+	vcpu_set_run_state(v, v->index ? VCPU_WAIT_SIPI : VCPU_RUNNING);
 	if (v->index == 0 && v->boot.word_bits)
 		apply_boot_state(c, &v->boot);
 }
@@ -240,11 +240,11 @@ static void take_sipi(struct x86_cpu *c)
 {
 	struct vcpu *v = &c->vcpu;
 
-	if (v->run_state != VCPU_WAIT_SIPI)
+	if (vcpu_run_state(v) != VCPU_WAIT_SIPI)
 		return;
 	x86_seg_set_real(c, X86_CS, (uint16_t)(__atomic_load_n(&v->sipi_vector, __ATOMIC_RELAXED) << 8));
 	x86_set_ip(c, 0);
-	v->run_state = VCPU_RUNNING;
+	vcpu_set_run_state(v, VCPU_RUNNING);
 	x86_mode_update(c);
 }
 
@@ -268,7 +268,7 @@ static void take_nmi(struct x86_cpu *c)
 {
 	c->nmi_pending = false;
 	c->nmi_blocked = true;
-	c->vcpu.run_state = VCPU_RUNNING;
+	vcpu_set_run_state(&c->vcpu, VCPU_RUNNING);
 	x86_int_deliver_external(c, X86_NMI);
 }
 
@@ -280,7 +280,7 @@ static void take_intr(struct x86_cpu *c)
 	if (vector < 0)
 		return;
 	stat_inc(STAT_interrupts);
-	v->run_state = VCPU_RUNNING;
+	vcpu_set_run_state(v, VCPU_RUNNING);
 	x86_int_deliver_external(c, (uint8_t)vector);
 	if (unlikely(v->intr_sent))
 		stat_time(STAT_TIME_ipi, (uint64_t)((__uint128_t)(clock_tsc() - v->intr_sent) * 1000000000u / clock_tsc_hz()));
@@ -321,7 +321,7 @@ static bool events(struct vcpu *v, uint32_t req)
 		init_reset(c);
 	if (req & VCPU_REQ_SIPI)
 		take_sipi(c);
-	if (v->run_state == VCPU_WAIT_SIPI)
+	if (vcpu_run_state(v) == VCPU_WAIT_SIPI)
 		return false;
 	x86_steal_report(c);
 	if (v->exec->one_shot)
@@ -334,15 +334,15 @@ static bool events(struct vcpu *v, uint32_t req)
 	x86_debug_steps(c);
 	if (x86_debug_due(c))
 		x86_debug_trap(c);
-	if (c->smi_pending && !c->smm && !c->shadow && v->run_state != VCPU_WAIT_SIPI) {
+	if (c->smi_pending && !c->smm && !c->shadow && vcpu_run_state(v) != VCPU_WAIT_SIPI) {
 		c->smi_pending = false;
 		x86_smm_enter(c);
 	}
-	if (v->run_state != VCPU_WAIT_SIPI)
+	if (vcpu_run_state(v) != VCPU_WAIT_SIPI)
 		take_interrupt(c);
 	if (c->debug_due && x86_debug_due(c)) /* of a task that an event switched to */
 		x86_debug_trap(c);
-	return v->run_state == VCPU_RUNNING;
+	return vcpu_run_state(v) == VCPU_RUNNING;
 }
 
 static void stand(struct vcpu *v)
@@ -361,7 +361,7 @@ static bool wakeable(struct vcpu *v)
 
 	if (atomic_load(&v->env.request))
 		return true;
-	if (v->run_state != VCPU_HALTED)
+	if (vcpu_run_state(v) != VCPU_HALTED)
 		return false;
 	return (c->nmi_pending && !c->nmi_blocked) || (interruptible(c) && v->intc && v->intc->pending(v) >= 0);
 }

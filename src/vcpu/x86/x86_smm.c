@@ -68,7 +68,7 @@ static void save(const struct x86_cpu *c, uint8_t *area)
 	put(area, A_GDTR + 8, c->gdt.base, 8);
 	put(area, A_IDTR + 4, c->idt.limit, 2);
 	put(area, A_IDTR + 8, c->idt.base, 8);
-	put(area, A_HALT_RESTART, c->vcpu.run_state == VCPU_HALTED, 1);
+	put(area, A_HALT_RESTART, vcpu_run_state(&c->vcpu) == VCPU_HALTED, 1);
 	put(area, A_NMI_BLOCKED, c->nmi_blocked, 1);
 	put(area, A_EFER, c->efer, 8);
 	put(area, A_REVISION, REVISION, 4);
@@ -121,7 +121,7 @@ void x86_smm_enter(struct x86_cpu *c)
 	(void)!dma_write(c->smbase + AREA_START, area, sizeof(area)); /* SMBASE outside RAM: the bus drops it */
 	c->smm = true;
 	c->nmi_blocked = true;
-	c->vcpu.run_state = VCPU_RUNNING;
+	vcpu_set_run_state(&c->vcpu, VCPU_RUNNING);
 	handler_state(c);
 	changed(c);
 }
@@ -171,7 +171,7 @@ bool x86_smm_leave(struct x86_cpu *c)
 	c->nmi_blocked = get(area, A_NMI_BLOCKED, 1) & 1;
 	c->single_step_due = X86_STEP_NONE;
 	if (get(area, A_HALT_RESTART, 1) & 1)
-		c->vcpu.run_state = VCPU_HALTED;
+		vcpu_set_run_state(&c->vcpu, VCPU_HALTED);
 	changed(c);
 	return true;
 }

@@ -32,7 +32,7 @@ void x86_x87_error(struct x86_cpu *c)
 		ignore_error(c);
 	} else {
 		vcpu_ferr();
-		c->vcpu.run_state = VCPU_HALTED;
+		vcpu_set_run_state(&c->vcpu, VCPU_HALTED);
 	}
 	vcpu_unwind(&c->vcpu.env);
 }

@@ -125,7 +125,7 @@ uint64_t x86_rt_hlt(struct tcg_env *env, uint64_t next, uint64_t b, uint64_t unu
 	UNUSED(b, unused);
 	gp_unless(env, c->cpl == 0);
 	env->pc = next;
-	c->vcpu.run_state = VCPU_HALTED;
+	vcpu_set_run_state(&c->vcpu, VCPU_HALTED);
 	return 0;
 }
 
