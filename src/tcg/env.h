@@ -2,12 +2,14 @@
 /*
  * The prefix of a vCPU's state that generated code addresses, through the thread's GS base on x86-64 hosts.
  *
- * Owner:   the vCPU thread. Other threads write `request` only (atomic OR).
+ * Owner:   the vCPU thread. Other threads write `request` (atomic OR) and `inbox` only.
  * Rule:    the layout is read by back ends with offsetof(); guests put their own state behind it. No pointer chasing on hot paths:
  *          level-0 TLB slots and the jump cache are part of the structure.
  */
 #ifndef COHORT_TCG_ENV_H
 #define COHORT_TCG_ENV_H
+
+#include <stdatomic.h>
 
 #include "mem/tlb_layout.h"
 #include "util/types.h"
@@ -68,11 +70,21 @@ union tcg_vreg {
 
 #define TCG_FPU_LINEAR 0x80000000u
 
+/* What senders of interrupts write for the CPU's interrupt controller, whose rules it obeys (hw/intc). */
+struct irq_inbox {
+	_Atomic uint64_t vectors[4];
+	_Atomic uint32_t events;
+	_Atomic bool outstanding;
+};
+
 struct tcg_env {
-	/* First line: what blocks touch most. */
+	/* First line: all that a send of an interrupt writes, and little else. */
 	_Atomic uint32_t request; /* [atomic] non-zero: leave generated code at the next poll */
 	uint32_t irq_waiting;     /* [owner] an interrupt waits until the guest enables it; behind `request`, so that one load reads both */
-	uint32_t exit_code;       /* enum tcg_exit */
+	struct irq_inbox inbox;   /* [atomic] seq_cst */
+
+	/* Second line: what blocks touch most. */
+	uint32_t exit_code __attribute__((aligned(64)));       /* enum tcg_exit */
 	uint32_t vec_live;        /* [owner] back end: which part of vreg lives in host registers instead, mxcsr too; 0 outside generated code */
 	uint64_t pc;              /* guest PC: valid outside generated code, and where generated code stored it before a call */
 	uint64_t flags;           /* guest arithmetic flags as an EFLAGS image (bits 0 2 4 6 7 11 only, others 0) when not in host flags */

@@ -24,13 +24,13 @@ static struct lapic *lapic_of(struct vcpu *v)
 static void notify(struct lapic *l)
 {
 	jitter();
-	if (!atomic_load(&l->outstanding) && !atomic_exchange(&l->outstanding, true))
+	if (!atomic_load(&l->in->outstanding) && !atomic_exchange(&l->in->outstanding, true))
 		vcpu_request(l->vcpu, VCPU_REQ_INTR);
 }
 
 static void post_event(struct lapic *l, uint32_t ev)
 {
-	atomic_fetch_or(&l->events, ev);
+	atomic_fetch_or(&l->in->events, ev);
 	notify(l);
 }
 
@@ -60,7 +60,7 @@ bool lapic_set_irr(struct lapic *l, uint8_t vector, bool level)
 		else
 			atomic_fetch_and(&l->tmr[word], ~bit);
 	}
-	if (!(atomic_fetch_or(&l->irr[word], bit) & bit))
+	if (!(atomic_fetch_or(&l->in->vectors[word], bit) & bit))
 		notify(l);
 	return true;
 }
@@ -72,7 +72,7 @@ bool lapic_set_irr(struct lapic *l, uint8_t vector, bool level)
 static void note_sent(struct lapic *l, const struct apic_msg *msg)
 {
 	cost_lines(1);
-	if (!(atomic_load(&l->irr[msg->vector >> 6]) >> (msg->vector & 63) & 1))
+	if (!(atomic_load(&l->in->vectors[msg->vector >> 6]) >> (msg->vector & 63) & 1))
 		atomic_store_explicit(&l->ipi_sent[msg->vector], msg->sent, memory_order_relaxed);
 }
 
@@ -80,16 +80,13 @@ bool lapic_deliver(struct lapic *l, const struct apic_msg *msg)
 {
 	struct vcpu *v = l->vcpu;
 
-	/* Both lines that will be written, at the same time: most likely the target had them last. */
-	__builtin_prefetch(&l->irr, 1);
-	__builtin_prefetch(&v->env.request, 1);
 	if (lapic_mode(l) == LAPIC_DISABLED)
 		return false;
 	switch (msg->mode) {
 	case APIC_DM_FIXED:
 	case APIC_DM_LOWEST:
 		cost_add(COST_OPS, 1);
-		cost_lines(1); /* IRR and `outstanding` */
+		cost_lines(1); /* IRR and `outstanding`; the request word is on the same line and counts once more if it is written */
 		if (unlikely(msg->sent))
 			note_sent(l, msg);
 		return lapic_accepts_fixed(l) && lapic_set_irr(l, msg->vector, msg->level);
@@ -142,7 +139,7 @@ static int highest_bit(const uint64_t map[4])
 static int highest_irr(struct lapic *l)
 {
 	for (int i = 3; i >= 0; i--) {
-		uint64_t w = atomic_load(&l->irr[i]);
+		uint64_t w = atomic_load(&l->in->vectors[i]);
 
 		if (w)
 			return i * 64 + 63 - __builtin_clzll(w);
@@ -172,9 +169,9 @@ int lapic_pending(struct lapic *l)
 {
 	int vector;
 
-	if (atomic_load(&l->outstanding))
-		atomic_exchange(&l->outstanding, false);
-	if (atomic_load(&l->events) & ~LAPIC_EV_EXTINT)
+	if (atomic_load(&l->in->outstanding))
+		atomic_exchange(&l->in->outstanding, false);
+	if (atomic_load(&l->in->events) & ~LAPIC_EV_EXTINT)
 		lapic_handle_events(l);
 	vector = lapic_mode(l) == LAPIC_DISABLED ? -1 : deliverable(l);
 	if (vector < 0 && lapic_extint_pending(l))
@@ -191,7 +188,7 @@ void lapic_recheck(struct lapic *l)
 static int accept_extint(struct lapic *l)
 {
 	/* The message is used up by this cycle, whoever asked for it. */
-	atomic_fetch_and(&l->events, ~LAPIC_EV_EXTINT);
+	atomic_fetch_and(&l->in->events, ~LAPIC_EV_EXTINT);
 	return l->bus->inta ? l->bus->inta(l->bus->inta_opaque) : -1;
 }
 
@@ -208,7 +205,7 @@ static int op_accept(struct vcpu *v)
 		vector = accept_extint(l);
 	} else {
 		bit = 1ull << (vector & 63);
-		atomic_fetch_and(&l->irr[vector >> 6], ~bit);
+		atomic_fetch_and(&l->in->vectors[vector >> 6], ~bit);
 		l->isr[vector >> 6] |= bit;
 		if (unlikely(stats_timed))
 			v->intr_sent = atomic_exchange_explicit(&l->ipi_sent[vector], 0, memory_order_relaxed);
@@ -242,7 +239,7 @@ static uint32_t initial_ldr(const struct lapic *l)
 static void clear_vectors(struct lapic *l)
 {
 	for (unsigned i = 0; i < 4; i++) {
-		atomic_store(&l->irr[i], 0);
+		atomic_store(&l->in->vectors[i], 0);
 		atomic_store(&l->tmr[i], 0);
 	}
 	memset(l->isr, 0, sizeof(l->isr));
@@ -254,9 +251,9 @@ void lapic_reset(struct lapic *l, bool power_on)
 	if (power_on)
 		atomic_store(&l->base, LAPIC_DEFAULT_BASE | LAPIC_BASE_EN | (l->bsp ? LAPIC_BASE_BSP : 0));
 	clear_vectors(l);
-	atomic_store(&l->events, 0);
+	atomic_store(&l->in->events, 0);
 	atomic_store(&l->errors, 0);
-	atomic_store(&l->outstanding, false);
+	atomic_store(&l->in->outstanding, false);
 	atomic_store(&l->ldr, initial_ldr(l));
 	atomic_store(&l->dfr, 0xffffffffu);
 	atomic_store(&l->svr, 0xff);
@@ -276,6 +273,7 @@ void lapic_init(struct lapic *l, struct apic_bus *bus, struct vcpu *v, uint32_t 
 {
 	l->bus = bus;
 	l->vcpu = v;
+	l->in = &v->env.inbox;
 	l->id = id;
 	l->bsp = bsp;
 	l->timer_due = VCLOCK_NEVER;

@@ -38,11 +38,13 @@ enum lapic_lvt { LAPIC_LVT_TIMER, LAPIC_LVT_THERMAL, LAPIC_LVT_PERF, LAPIC_LVT_L
 /* What intc_ops.pending() answers when only the 8259 pair has an interrupt: its vector is known at accept() only. */
 #define LAPIC_VECTOR_EXTINT 256
 
-/* [atomic] bits of lapic.events */
+/* [atomic] bits of lapic.in->events */
 #define LAPIC_EV_LINT0 0x01u  /* rising edge of LINT0 */
 #define LAPIC_EV_LINT1 0x02u
 #define LAPIC_EV_ERROR 0x04u  /* an error was added to `errors` */
 #define LAPIC_EV_EXTINT 0x08u /* an ExtINT message arrived (not cleared until accepted) */
+
+struct irq_inbox;
 
 struct lapic {
 	struct vcpu *vcpu;    /* [const] */
@@ -51,11 +53,14 @@ struct lapic {
 	bool bsp;             /* [const] */
 	bool virtual_wire;    /* [const] power-on leaves LINT0 as ExtINT and LINT1 as NMI, as firmware would */
 
-	/* Written by senders. */
-	_Alignas(64) _Atomic uint64_t irr[4]; /* [atomic] seq_cst; see above */
-	_Atomic uint64_t tmr[4];     /* [atomic] set before the IRR bit: trigger mode of the vector, 1 = level */
-	_Atomic bool outstanding;    /* [atomic] seq_cst; the vCPU owes a look */
-	_Atomic uint32_t events;     /* [atomic] LAPIC_EV_* */
+	/*
+	 * Written by senders for each interrupt, on the line of the vCPU's request word: IRR (`vectors`), `outstanding`: the vCPU owes a
+	 * look, and `events`: LAPIC_EV_*.
+	 */
+	struct irq_inbox *in;        /* [const] */
+
+	/* Written by senders now and then. */
+	_Alignas(64) _Atomic uint64_t tmr[4]; /* [atomic] set before the IRR bit: trigger mode of the vector, 1 = level */
 	_Atomic uint32_t lint_level; /* [atomic] bit n: level of pin LINTn */
 	_Atomic uint32_t errors;     /* [atomic] errors not yet latched into ESR */
 

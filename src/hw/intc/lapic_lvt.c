@@ -92,7 +92,7 @@ static void lint_edge(struct lapic *l, unsigned pin)
 
 void lapic_handle_events(struct lapic *l)
 {
-	uint32_t ev = atomic_fetch_and(&l->events, LAPIC_EV_EXTINT);
+	uint32_t ev = atomic_fetch_and(&l->in->events, LAPIC_EV_EXTINT);
 
 	if (ev & LAPIC_EV_LINT0)
 		lint_edge(l, 0);
@@ -118,7 +118,7 @@ void lapic_lvt_eoi(struct lapic *l, uint8_t vector)
  */
 bool lapic_extint_pending(const struct lapic *l)
 {
-	if (atomic_load(&l->events) & LAPIC_EV_EXTINT)
+	if (atomic_load(&l->in->events) & LAPIC_EV_EXTINT)
 		return true;
 	if (!(atomic_load(&l->lint_level) & 1))
 		return false;

@@ -94,7 +94,7 @@ static uint32_t read_apr(struct lapic *l, unsigned reg)
 		if (l->isr[i])
 			isr = (uint32_t)(i * 64 + 63 - __builtin_clzll(l->isr[i]));
 	for (int i = 3; i >= 0 && !irr; i--) {
-		uint64_t w = atomic_load(&l->irr[i]);
+		uint64_t w = atomic_load(&l->in->vectors[i]);
 
 		if (w)
 			irr = (uint32_t)(i * 64 + 63 - __builtin_clzll(w));
@@ -166,7 +166,7 @@ static uint32_t read_tmr(struct lapic *l, unsigned reg)
 
 static uint32_t read_irr(struct lapic *l, unsigned reg)
 {
-	return (uint32_t)(atomic_load(&l->irr[(reg & 7) >> 1]) >> (reg & 1) * 32);
+	return (uint32_t)(atomic_load(&l->in->vectors[(reg & 7) >> 1]) >> (reg & 1) * 32);
 }
 
 static uint32_t read_esr(struct lapic *l, unsigned reg)
