@@ -327,6 +327,7 @@ void cpu_thread_timer_set(struct cpu_thread *t, vclock_ns_t deadline)
 	its = (struct itimerspec){ .it_value = clock_to_host(deadline) };
 	if (!its.it_value.tv_sec && !its.it_value.tv_nsec)
 		its.it_value.tv_nsec = 1; /* 0 would disarm */
+	stat_inc(STAT_host_calls);
 	if (timer_settime(t->timer, TIMER_ABSTIME, &its, NULL))
 		emu_bug("timer_settime: errno %d", errno);
 }

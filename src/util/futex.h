@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/stats.h"
 #include "util/tsan.h"
 
 /*
@@ -37,6 +38,7 @@ static inline int futex_wait(const uint32_t *word, uint32_t value, const struct 
 	errno = error;
 	return ret;
 #else
+	stat_inc(STAT_host_calls);
 	return (int)syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, deadline, NULL,
 			    FUTEX_BITSET_MATCH_ANY);
 #endif
@@ -44,6 +46,7 @@ static inline int futex_wait(const uint32_t *word, uint32_t value, const struct 
 
 static inline void futex_wake(const uint32_t *word, int nr)
 {
+	stat_inc(STAT_host_calls);
 	syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, nr, NULL, NULL, 0);
 }
 

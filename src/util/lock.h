@@ -12,6 +12,7 @@
 #ifndef COHORT_UTIL_LOCK_H
 #define COHORT_UTIL_LOCK_H
 
+#include "util/stats.h"
 #include "util/types.h"
 
 enum lock_rank {
@@ -77,6 +78,7 @@ static inline void small_lock_acquire(struct small_lock *l, enum lock_rank rank)
 
 	if (LOCK_CHECKS)
 		lock_check_acquire(l, rank, true);
+	stat_inc(STAT_locks_taken);
 	if (!__atomic_compare_exchange_n(&l->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		small_lock_wait(l, rank);
 }
@@ -87,6 +89,7 @@ static inline bool small_lock_try(struct small_lock *l, enum lock_rank rank)
 
 	if (!__atomic_compare_exchange_n(&l->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return false;
+	stat_inc(STAT_locks_taken);
 	if (LOCK_CHECKS)
 		lock_check_acquire(l, rank, false);
 	return true;

@@ -96,6 +96,7 @@ void vcpu_spin_wait(struct vcpu *v)
 		atomic_fetch_or(&v->env.request, VCPU_REQ_REST);
 		return;
 	}
+	stat_inc(STAT_host_calls);
 	sched_yield();
 	x->last_spin = clock_tsc();
 	if (x->last_spin - now > LONG_YIELD_TICKS)
