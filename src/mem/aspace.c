@@ -8,6 +8,7 @@
 #include "mem/aspace.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,34 @@ struct hint {
 	unsigned index;
 };
 static _Thread_local struct hint hints[2]; /* memory, ports */
+
+static struct aspace_range hidden;                      /* [const] once the machine runs */
+static _Atomic enum aspace_viewers hidden_shown_to;   /* [atomic] */
+static _Thread_local bool sees_hidden;
+
+void aspace_set_hidden(gpa_t gpa, uint64_t size, ram_off_t off)
+{
+	hidden = (struct aspace_range){ .start = gpa, .last = gpa + (size - 1), .origin = gpa, .ram_off = off, .name = "hidden ram" };
+}
+
+void aspace_show_hidden(enum aspace_viewers who)
+{
+	atomic_store(&hidden_shown_to, who);
+	if (listener)
+		listener();
+}
+
+void aspace_see_hidden(bool on)
+{
+	sees_hidden = on;
+}
+
+static bool is_hidden(gpa_t addr)
+{
+	enum aspace_viewers who = atomic_load_explicit(&hidden_shown_to, memory_order_relaxed);
+
+	return unlikely(who != ASPACE_NOBODY) && (who == ASPACE_EVERYBODY || sees_hidden) && addr - hidden.start <= hidden.last - hidden.start;
+}
 
 static const struct aspace_range *search(const struct aspace_view *view, gpa_t addr)
 {
@@ -50,6 +79,8 @@ const struct aspace_range *aspace_find_rcu(struct aspace *as, gpa_t addr)
 	const struct aspace_range *r;
 
 	assert_rcu_reader();
+	if (as == &aspace_mem && is_hidden(addr))
+		return &hidden;
 	if (!view)
 		return NULL;
 	if (hint->serial == view->serial) {

@@ -37,6 +37,19 @@ int must_check aspace_add_mmio(struct aspace *as, gpa_t gpa, uint64_t size, cons
 void aspace_remove(struct aspace *as, gpa_t gpa, uint64_t size);
 
 /*
+ * RAM that lies behind other ranges of aspace_mem and takes their place for those who may see it: nobody, the CPUs that are in a mode of their
+ * firmware's own, or everybody.
+ *   aspace_set_hidden()    once, before the machine starts
+ *   aspace_show_hidden()   any thread; the listener runs
+ *   aspace_see_hidden()    a vCPU's own thread: whether its CPU is in that mode. Its TLB is the caller's to flush.
+ * Device callbacks that the thread runs meanwhile see what its CPU sees.
+ */
+enum aspace_viewers { ASPACE_NOBODY, ASPACE_SOME, ASPACE_EVERYBODY };
+void aspace_set_hidden(gpa_t gpa, uint64_t size, ram_off_t off);
+void aspace_show_hidden(enum aspace_viewers who);
+void aspace_see_hidden(bool on);
+
+/*
  * RAM lookup, RCU reader. Returns the RAM offset of gpa, with the bytes up to the end of that RAM range in *avail and
  * its first byte's gpa in *start; or ASPACE_NOT_RAM. *rom tells ROM.
  */

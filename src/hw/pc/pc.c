@@ -270,6 +270,8 @@ static void create_pci(struct pc *pc)
 		pc->pci.isa_irq[i] = isa_line(pc, i);
 	memcpy(pc->i440fx.pirq, pirqs, sizeof(pirqs));
 	pc->i440fx.pm_base = PC_PORT_PM;
+	aspace_set_hidden(PC_VGA_HOLE, PC_VGA_HOLE_END - PC_VGA_HOLE, PC_VGA_HOLE); /* RAM that the map leaves out */
+	pc->i440fx.smram_changed = aspace_show_hidden;
 	i440fx_init(&pc->i440fx, &pc->pci);
 	add_device(pc, &pci_bus_device, &pc->pci);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * i440FX, PIIX3 and PIIX4 (Intel 82441FX, 82371SB and 82371AB datasheets), as far as software looks: identity, PIRQ
- * routing registers, base of the power management ports. The memory-attribute and decode registers keep what is written
- * and change nothing.
+ * routing registers, base of the power management ports, system-management RAM. The memory-attribute and other decode
+ * registers keep what is written and change nothing.
  */
 #include "hw/pci/i440fx.h"
 
@@ -11,6 +11,34 @@
 enum { ISA_PIRQ_ROUTE = 0x60, PM_BASE = 0x40, PM_DEVACTB_3 = 0x5b, PM_REGMISC = 0x80, HOST_PAM_FIRST = 0x59, HOST_SMRAM = 0x72 };
 
 #define PM_APMC_EN 0x02 /* bit 25 of DEVACTB */
+
+/* 82441FX datasheet, 3.2.20: where management code lives, A0000-BFFFF, in front of which there is a PCI window for all others. D_CLS is kept. */
+enum { SMRAM_BASE = 0x02, SMRAM_ENABLE = 0x08, SMRAM_LOCK = 0x10, SMRAM_CLOSED = 0x20, SMRAM_OPEN = 0x40 };
+
+static void smram_set(struct i440fx *x, uint8_t v)
+{
+	if (v & SMRAM_LOCK)
+		v &= (uint8_t)~SMRAM_OPEN;
+	x->smram = x->host.config[HOST_SMRAM] = v;
+	if (x->smram_changed)
+		x->smram_changed(!(v & SMRAM_ENABLE) ? ASPACE_NOBODY : v & SMRAM_OPEN ? ASPACE_EVERYBODY : ASPACE_SOME);
+}
+
+static void host_config_written(struct pci_device *d, unsigned off, unsigned size)
+{
+	struct i440fx *x = container_of(d, struct i440fx, host);
+
+	if (off > HOST_SMRAM || off + size <= HOST_SMRAM || d->config[HOST_SMRAM] == x->smram)
+		return;
+	if (x->smram & SMRAM_LOCK) /* until reset; all but D_CLS */
+		d->config[HOST_SMRAM] = (uint8_t)((x->smram & ~SMRAM_CLOSED) | (d->config[HOST_SMRAM] & SMRAM_CLOSED));
+	smram_set(x, d->config[HOST_SMRAM]);
+}
+
+static void host_reset(struct pci_device *d)
+{
+	smram_set(container_of(d, struct i440fx, host), SMRAM_BASE);
+}
 
 static void isa_config_written(struct pci_device *d, unsigned off, unsigned size)
 {
@@ -39,6 +67,7 @@ static void pm_reset(struct pci_device *d)
 
 static const struct pci_device_type host_type = {
 	.name = "i440fx", .vendor = 0x8086, .device = 0x1237, .revision = 2, .class_code = 0x060000,
+	.config_written = host_config_written, .reset = host_reset,
 };
 
 static const struct pci_device_type isa_type = {
@@ -58,8 +87,9 @@ bool i440fx_apm_enabled(const struct i440fx *x)
 void i440fx_init(struct i440fx *x, struct pci_bus *bus)
 {
 	pci_device_add(bus, &x->host, &host_type, PCI_DEVFN(0, 0));
-	for (unsigned i = HOST_PAM_FIRST; i <= HOST_SMRAM; i++)
+	for (unsigned i = HOST_PAM_FIRST; i < HOST_SMRAM; i++)
 		x->host.writable[i] = 0xff;
+	x->host.writable[HOST_SMRAM] = SMRAM_ENABLE | SMRAM_LOCK | SMRAM_CLOSED | SMRAM_OPEN;
 	pci_device_add(bus, &x->isa, &isa_type, PCI_DEVFN(1, 0));
 	for (unsigned i = 0; i < PCI_PIRQS; i++)
 		x->isa.writable[ISA_PIRQ_ROUTE + i] = 0x8f;

@@ -7,10 +7,13 @@
 #define COHORT_HW_PCI_I440FX_H
 
 #include "hw/pci/pci.h"
+#include "mem/aspace.h"
 
 struct i440fx {
 	struct pci_device host, isa, pm;
 	uint8_t pirq[PCI_PIRQS]; /* [const] where firmware would route PIRQA-D */
+	uint8_t smram;           /* [lock of the bus] the register's value */
+	void (*smram_changed)(enum aspace_viewers who); /* [const] who sees system-management RAM now; or NULL */
 	uint16_t pm_base;        /* [const] the board's PM port block, reported in the configuration space */
 };
 

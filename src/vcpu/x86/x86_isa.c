@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mem/aspace.h"
 #include "mem/tlb.h"
 #include "sched/clock.h"
 #include "util/err.h"
@@ -311,6 +312,7 @@ static bool events(struct vcpu *v, uint32_t req)
 {
 	struct x86_cpu *c = x86_cpu(&v->env);
 
+	aspace_see_hidden(c->smm); /* a reset by another thread may have ended the mode */
 	if (req & VCPU_REQ_NMI)
 		c->nmi_pending = true;
 	if (req & VCPU_REQ_SMI)

@@ -3,7 +3,7 @@
  * System-management mode: SMI, the state save area, RSM. AMD64 manual volume 2, chapter 10 (layout of the 64-bit save area, table 10-2); SDM
  * volume 3C, chapter 33. The save area is SMBASE + FE00..FFFF in physical memory. Revision 0x20064: 64-bit layout, SMBASE relocation.
  *
- * The memory behind SMBASE is what the physical map says: a host bridge that hides it outside of this mode changes the map.
+ * The memory behind SMBASE is what the physical map shows in this mode: a host bridge may hide it from the others (aspace_see_hidden()).
  */
 #include "vcpu/x86/x86_smm.h"
 
@@ -118,6 +118,7 @@ void x86_smm_enter(struct x86_cpu *c)
 	uint8_t area[AREA_BYTES] = { 0 };
 
 	save(c, area);
+	aspace_see_hidden(true);
 	(void)!dma_write(c->smbase + AREA_START, area, sizeof(area)); /* SMBASE outside RAM: the bus drops it */
 	c->smm = true;
 	c->nmi_blocked = true;
@@ -168,6 +169,7 @@ bool x86_smm_leave(struct x86_cpu *c)
 	if ((c->cr0 & X86_CR0_PG) && (c->cr4 & X86_CR4_PAE) && !(c->efer & X86_EFER_LMA) && !x86_mmu_pdptes_load(c, c->cr3))
 		return false;
 	c->smm = false;
+	aspace_see_hidden(false);
 	c->nmi_blocked = get(area, A_NMI_BLOCKED, 1) & 1;
 	c->single_step_due = X86_STEP_NONE;
 	if (get(area, A_HALT_RESTART, 1) & 1)

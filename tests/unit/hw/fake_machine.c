@@ -268,6 +268,18 @@ int aspace_add_ram(struct aspace *as, gpa_t gpa, uint64_t size, ram_off_t off, b
 	return 0;
 }
 
+void aspace_set_hidden(gpa_t gpa, uint64_t size, ram_off_t off)
+{
+	(void)gpa;
+	(void)size;
+	(void)off;
+}
+
+void aspace_show_hidden(enum aspace_viewers who)
+{
+	(void)who;
+}
+
 void aspace_remove(struct aspace *as, gpa_t gpa, uint64_t size)
 {
 	(void)as;

@@ -122,6 +122,39 @@ static void listener_hears_of_memory_changes_only(void **state)
 	aspace_set_listener(NULL);
 }
 
+static void hidden_ram_is_seen_by_whom_it_is_shown_to(void **state)
+{
+	gpa_t start;
+	uint64_t avail;
+	bool rom;
+
+	(void)state;
+	add_dev(0xa0000, 0x20000, "window");
+	aspace_set_hidden(0xa0000, 0x20000, 0x1000);
+	assert_string_equal(name_at(0xa0000), "window");
+	aspace_see_hidden(true);
+	assert_string_equal(name_at(0xa0000), "window");
+	aspace_set_listener(changed);
+	changes = 0;
+	aspace_show_hidden(ASPACE_SOME);
+	assert_int_equal(changes, 1);
+	aspace_set_listener(NULL);
+	assert_string_equal(name_at(0xa0000), "hidden ram");
+	assert_string_equal(name_at(0xbffff), "hidden ram");
+	assert_string_equal(name_at(0x9ffff), "-");
+	assert_string_equal(name_at(0xc0000), "-");
+	assert_int_equal(aspace_find_ram_rcu(0xa1234, &start, &avail, &rom), 0x2234);
+	assert_int_equal(start, 0xa0000);
+	assert_int_equal(avail, 0x20000 - 0x1234);
+	assert_false(rom);
+	aspace_see_hidden(false);
+	assert_string_equal(name_at(0xa0000), "window");
+	aspace_show_hidden(ASPACE_EVERYBODY);
+	assert_string_equal(name_at(0xb0000), "hidden ram");
+	aspace_show_hidden(ASPACE_NOBODY);
+	assert_string_equal(name_at(0xb0000), "window");
+}
+
 static void dma_copies_across_ranges(void **state)
 {
 	uint8_t buf[0x200], back[0x200];
@@ -194,6 +227,7 @@ int main(void)
 		cmocka_unit_test_setup(ram_lookup_tells_offset_and_extent, clear),
 		cmocka_unit_test_setup(empty_and_wrapping_ranges_are_refused, clear),
 		cmocka_unit_test_setup(listener_hears_of_memory_changes_only, clear),
+		cmocka_unit_test_setup(hidden_ram_is_seen_by_whom_it_is_shown_to, clear),
 		cmocka_unit_test_setup(dma_copies_across_ranges, clear),
 		cmocka_unit_test_setup(lookups_see_one_view_or_the_other, clear),
 	};

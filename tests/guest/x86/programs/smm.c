@@ -216,6 +216,67 @@ static uint32_t pci_address(unsigned devfn, unsigned reg)
 	return 0x80000000u | devfn << 8 | (reg & ~3u);
 }
 
+/*
+ * The host bridge hides A0000-BFFFF from all but the management mode, until it is opened; locked, it stays hidden until reset.
+ */
+#define SMRAM	   0xa0000ul
+#define SMRAM_ON   0x0au
+#define SMRAM_OPEN 0x4au
+#define SMRAM_LOCK 0x1au
+
+static void smram(unsigned how)
+{
+	outl(0xcf8, pci_address(0, 0x72));
+	outb(0xcfc + 2, (uint8_t)how);
+}
+
+static void hidden_memory(void)
+{
+	size_t size = (size_t)(smi_handler_end - smi_handler);
+	volatile uint64_t *p = (volatile uint64_t *)SMRAM;
+
+	outl(0xcf8, pci_address(0, 0));
+	if (inl(0xcfc) != 0x12378086)
+		return test_skip("no 440FX");
+	prepare();
+	smram(SMRAM_OPEN);
+	p[0] = 0x1122334455667788;
+	CHECK_EQ(p[0], 0x1122334455667788);
+	memset((void *)(SMRAM + 0x8000), 0, 0x8000);
+	memcpy((void *)(SMRAM + 0x8000), smi_handler, size);
+	smram(SMRAM_ON);
+	CHECK(p[0] != 0x1122334455667788);
+	CHECK(memcmp((void *)(SMRAM + 0x8000), smi_handler, size));
+	p[0] = 0;
+	memset((void *)(SMRAM + 0x8000), 0, size);
+	smram(SMRAM_OPEN);
+	CHECK_EQ(p[0], 0x1122334455667788);
+	smram(SMRAM_ON);
+	/* The handler there. */
+	out->new_smbase = SMRAM;
+	send();
+	out->new_smbase = 0;
+	out->smbase = SMRAM;
+	send();
+	CHECK_EQ(out->cs, SMRAM >> 4);
+	smram(SMRAM_OPEN);
+	CHECK_EQ(area(SMRAM, 0xff00, 4), SMRAM);
+	CHECK_EQ(area(SMRAM, 0xfefc, 4), 0x20064);
+	smram(0x02); /* off: the handler would not be there */
+	CHECK(p[0] != 0x1122334455667788);
+	smram(SMRAM_LOCK | 0x40);
+	CHECK_EQ(inb(0xcfc + 2), SMRAM_LOCK);
+	smram(SMRAM_OPEN);
+	CHECK_EQ(inb(0xcfc + 2), SMRAM_LOCK);
+	CHECK(p[0] != 0x1122334455667788);
+	out->new_smbase = SMBASE;
+	send();
+	out->new_smbase = 0;
+	prepare();
+	send();
+	CHECK_EQ(out->cs, SMBASE >> 4);
+}
+
 static void apm_port(void)
 {
 	uint32_t id, old;
@@ -260,5 +321,6 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(init_waits),
 	RT_TEST(apm_port),
 	RT_TEST(outside),
+	RT_TEST(hidden_memory),
 	{0},
 };
