@@ -88,7 +88,9 @@ struct source {
 	uint32_t flags;
 	ram_off_t phys, page2;
 	uint64_t gen, gen2;
-	uint8_t mmio[16]; /* copy of code outside RAM */
+	uint8_t mmio[16];  /* copy of code outside RAM */
+	uint8_t mmio2[16]; /* of the second page's start */
+	bool unkept;       /* the second page is no RAM: the block runs once */
 };
 
 static _Thread_local struct source *current_source;
@@ -101,9 +103,10 @@ static const uint8_t *fetch_next(struct tcg_env *env, gva_t page)
 	ram_off_t off = tlb_fetch(env, page, &global);
 
 	if (off == ASPACE_NOT_RAM) {
-		static const uint8_t nothing[16] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-
-		return nothing;
+		for (unsigned i = 0; i < 15; i++)
+			s->mmio2[i] = tlb_fetch_byte(env, page + i);
+		s->unkept = true;
+		return s->mmio2;
 	}
 	if (s->phys != ASPACE_NOT_RAM) {
 		s->page2 = off;
@@ -229,6 +232,14 @@ static struct tb *compile(struct tcg_env *env, struct tcg_thread *t, struct sour
 	}
 }
 
+/* Never published: nobody else can find it. Its exits cannot be chained because it is not LIVE. */
+static void retire_unpublished(struct tb *tb)
+{
+	atomic_store_explicit(&tb->state, TB_DEAD, memory_order_relaxed);
+	tb_retire(tb);
+	tb_reclaim_poll(false);
+}
+
 static struct tb *build(struct tcg_env *env, struct tcg_thread *t, ram_off_t phys)
 {
 	bool full;
@@ -245,6 +256,10 @@ static struct tb *build(struct tcg_env *env, struct tcg_thread *t, ram_off_t phy
 		tb = compile(env, t, &s, MAX_INSNS, &full);
 		if (full)
 			return NULL;
+		if (unlikely(s.unkept)) {
+			retire_unpublished(tb);
+			return tb;
+		}
 		jitter();
 		tb = tb_publish(tb, s.gen, s.gen2);
 		if (tb)
@@ -323,8 +338,8 @@ struct tb *tcg_find_block(struct tcg_thread *t, struct tcg_env *env)
 		tb = build(env, t, phys);
 		tb_reclaim_poll(false); /* a guest that rewrites code with interrupts off need not come to a safepoint */
 	}
-	if (!tb)
-		return NULL;
+	if (!tb || unlikely(atomic_load_explicit(&tb->state, memory_order_relaxed) == TB_DEAD))
+		return tb; /* none, or one that runs once */
 	*recent_slot(t, tb->pc) = tb;
 	if (jump_cache_may_hold(env, tb, global))
 		tlb_jc_insert(env, tb->pc, tb->code, global);
@@ -352,12 +367,8 @@ struct tb *tcg_one_shot_block(struct tcg_thread *t, struct tcg_env *env)
 	else
 		s.code.bytes = ram_ptr(phys);
 	tb = compile(env, t, &s, 1, &full);
-	if (tb) {
-		/* Never published: nobody else can find it. Its exits cannot be chained because it is not LIVE. */
-		atomic_store_explicit(&tb->state, TB_DEAD, memory_order_relaxed);
-		tb_retire(tb);
-		tb_reclaim_poll(false);
-	}
+	if (tb)
+		retire_unpublished(tb);
 	return tb;
 }
 

@@ -209,12 +209,42 @@ static void firmware_configuration(void)
 	CHECK_EQ(fw_cfg(0x3fff, 4), 0);
 }
 
+/* A loop in the device's memory; its body changes, and each fetch sees it. Then code of which the device has the second half. */
+static void code_in_memory(void)
+{
+	static const uint8_t loop[] = {0x31, 0xc0, 0xb9, 5, 0, 0, 0, 0x83, 0xc0, 1, 0xff, 0xc9, 0x75, 0xf9, 0xc3}; /* five times ADD $1, %eax */
+	static const uint8_t load[] = {0xb8, 1, 2, 3, 4, 0xc3};
+	volatile uint8_t *p = (volatile uint8_t *)MEMORY + 0x100;
+	uint8_t *area = free_area(2 * PAGE);
+	uint32_t eax;
+
+	for (unsigned i = 0; i < sizeof(loop); i++)
+		p[i] = loop[i];
+	for (unsigned n = 1; n < 40; n++) {
+		p[9] = (uint8_t)n;
+		asm volatile("call *%1" : "=a"(eax) : "r"(p) : "rcx", "memory", "cc");
+		CHECK_EQ(eax, 5 * n);
+	}
+	map_page(area, page_alloc(), PTE_P | PTE_W);
+	map_page(area + PAGE, MEMORY, PTE_P | PTE_W);
+	for (unsigned off = 1; off < 5; off++) {
+		for (unsigned n = 1; n < 10; n++) {
+			for (unsigned i = 0; i < sizeof(load); i++)
+				((volatile uint8_t *)area)[PAGE - off + i] = load[i];
+			((volatile uint8_t *)area)[PAGE - off + 4] = (uint8_t)n;
+			asm volatile("call *%1" : "=a"(eax) : "r"(area + PAGE - off) : "memory");
+			CHECK_EQ(eax, 0x030201 | n << 24);
+		}
+	}
+}
+
 /* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(ports),
 	RT_TEST(string_ports),
 	RT_TEST(memory),
 	RT_TEST(memory_strings),
+	RT_TEST(code_in_memory),
 	RT_TEST(interrupt_lines),
 	RT_TEST(flush),
 	RT_TEST(firmware_configuration),
