@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 check_scripts += \
+	tests/meta/check-guest-table \
 	tests/meta/check-headers \
 	tests/meta/check-includes \
 	tests/meta/check-ir \

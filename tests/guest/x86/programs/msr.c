@@ -65,7 +65,7 @@ static struct seg_outcome run(enum seg_what what, unsigned access, unsigned sel,
 
 static void segment_rules(void)
 {
-	seg_all_cases(run, SEL_TEST);
+	seg_all_cases(run, SEL_TEST, true);
 }
 
 /* A null SS: in 64-bit code below CPL 3 it loads, with RPL = CPL. */

@@ -69,7 +69,7 @@ static struct seg_outcome run(enum seg_what what, unsigned access, unsigned sel,
 
 static void segment_rules(void)
 {
-	seg_all_cases(run, SEL32_TEST);
+	seg_all_cases(run, SEL32_TEST, false);
 }
 
 static void null_selectors(void)
