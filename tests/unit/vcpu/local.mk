@@ -13,6 +13,7 @@ unit_tests += \
 	tests/unit/vcpu/test_xstate
 
 EXTRA_DIST += \
+	tests/unit/vcpu/cpuid_proof.def \
 	tests/unit/vcpu/decode_cases.def \
 	tests/unit/vcpu/rt_fixture.h \
 	tests/unit/vcpu/tr_fixture.h

@@ -198,6 +198,45 @@ static void test_extended(void **state)
 	assert_string_equal((char *)&r, "Mine");
 }
 
+/* A bit that is announced is implemented: its instructions are under test on the host, or it is on the list, which has no others. */
+static void test_announced_bits_are_proven(void **state)
+{
+	static const struct {
+		unsigned bit;
+		const char *name;
+		bool has_instructions;
+	} bits[] = {
+#define X86_CPUID_BIT(id, word, at, names, feature, models) { X86_CPUID_##id, #id, X86_F_##feature != X86_F_BASE },
+#include "vcpu/x86/cpuid_bits.def"
+#undef X86_CPUID_BIT
+	};
+	enum { TESTED, STORED, STATED };
+	static const struct {
+		unsigned bit;
+		int how;
+		const char *where;
+	} proofs[] = {
+#define PROOF(id, how, where) { X86_CPUID_##id, how, where },
+#include "unit/vcpu/cpuid_proof.def"
+#undef PROOF
+	};
+
+	(void)state;
+	assert_int_equal(cpu_model("max,+la57,+pks,+monitor,+mmxext,+wbnoinvd,enforce"), 0);
+	for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
+		unsigned found = 0;
+
+		for (size_t k = 0; k < sizeof(proofs) / sizeof(proofs[0]); k++) {
+			found += proofs[k].bit == bits[i].bit;
+			assert_true(*proofs[k].where);
+		}
+		if (offers((enum x86_cpuid_bit)bits[i].bit) && !bits[i].has_instructions && found != 1)
+			fail_msg("%s is announced and stands %u times in cpuid_proof.def", bits[i].name, found);
+		if (found && !offers((enum x86_cpuid_bit)bits[i].bit))
+			fail_msg("%s stands in cpuid_proof.def and is not announced", bits[i].name);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +249,7 @@ int main(void)
 		cmocka_unit_test_setup(test_xsave_leaf, rt_setup),
 		cmocka_unit_test_setup(test_tsc_frequency, rt_setup),
 		cmocka_unit_test_setup(test_extended, rt_setup),
+		cmocka_unit_test_setup(test_announced_bits_are_proven, rt_setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, rt_end);
