@@ -165,6 +165,7 @@ static void reset_common(struct x86_cpu *c)
 	c->smm = c->smi_pending = false;
 	c->shadow = X86_SHADOW_NONE;
 	c->nmi_blocked = c->init_pending = false;
+	c->x87_ignored = 0;
 	c->single_step_due = X86_STEP_NONE;
 	c->debug_due = 0;
 	c->fault = (struct x86_fault){ 0 };
@@ -331,6 +332,8 @@ static bool events(struct vcpu *v, uint32_t req)
 	/* The instruction that the shadow, or RF, was for has run: its block cleared the field. */
 	if (((c->tb_flags & X86_TB_SHADOW) && !c->shadow) || ((c->tb_flags & X86_TB_RF) && !(c->eflags & X86_FL_RF)))
 		x86_mode_update(c);
+	if (unlikely(c->x87_ignored) && !c->shadow)
+		x86_x87_ignored_return(c);
 	if (c->fault.pending)
 		x86_int_deliver_fault(c);
 	x86_debug_steps(c);

@@ -14,14 +14,33 @@
 #include "vcpu/exec.h"
 #include "vcpu/x86/x86_xstate.h"
 
-/* IGNNE: the error is let pass. There is no way to go on with it pending, so it is dropped. */
+/*
+ * IGNNE: the error is let pass. The host's unit goes on with none pending only, so the flags are taken out for this one instruction, which runs
+ * alone, as behind STI.
+ */
 static void ignore_error(struct x86_cpu *c)
+{
+	uint8_t *image = c->vcpu.env.fpu_image;
+	uint16_t fsw;
+
+	x86_fpu_read(&c->vcpu.env);
+	fsw = x86_fx_get(image, X86_FX_FSW);
+	c->x87_ignored |= fsw & X86_FSW_EXCEPTIONS;
+	x86_fx_set(image, X86_FX_FSW, fsw & (uint16_t)~(X86_FSW_EXCEPTIONS | X86_FSW_ES | X86_FSW_B));
+	x86_fpu_written(&c->vcpu.env);
+	if (!c->shadow)
+		c->shadow = X86_SHADOW_STI;
+	x86_mode_update(c);
+}
+
+void x86_x87_ignored_return(struct x86_cpu *c)
 {
 	uint8_t *image = c->vcpu.env.fpu_image;
 
 	x86_fpu_read(&c->vcpu.env);
-	x86_fx_set(image, X86_FX_FSW, x86_fx_get(image, X86_FX_FSW) & (uint16_t)~(X86_FSW_EXCEPTIONS | X86_FSW_ES | X86_FSW_B));
+	x86_fx_set(image, X86_FX_FSW, x86_fsw_of(x86_fx_get(image, X86_FX_FSW) | c->x87_ignored, x86_fx_get(image, X86_FX_FCW)));
 	x86_fpu_written(&c->vcpu.env);
+	c->x87_ignored = 0;
 }
 
 void x86_x87_error(struct x86_cpu *c)

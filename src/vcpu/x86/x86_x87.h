@@ -17,6 +17,8 @@ void x86_x87_error(struct x86_cpu *c) __attribute__((noreturn));
  * handler returns.
  */
 void x86_x87_ignne_check(struct x86_cpu *c);
+/* Behind an instruction that IGNNE has let run: c->x87_ignored is pending again. */
+void x86_x87_ignored_return(struct x86_cpu *c);
 void x86_fpu_reset(struct x86_cpu *c); /* FNINIT state, empty registers, MXCSR 1F80 */
 /* guest_isa.fpu_exec: executes one FPU/MMX operation word on env.fpu_image (and vregs/gregs where the form has them). */
 void x86_fpu_exec(struct tcg_env *env, uint64_t word, void *mem, uint64_t *greg);

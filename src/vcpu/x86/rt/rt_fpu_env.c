@@ -183,6 +183,7 @@ uint64_t x86_rt_fldenv(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 	tlb_load_bytes(env, va, buf, env_size(opsize != 2), x86_mmu_mode(c));
 	e = env_unpack(buf, opsize != 2, real_format(c));
 	env_to_image(&e, env->fpu_image);
+	c->x87_ignored = 0;
 	x86_fpu_written(env);
 	return 0;
 }
@@ -220,6 +221,7 @@ uint64_t x86_rt_frstor(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 	env_to_image(&e, env->fpu_image);
 	for (unsigned i = 0; i < 8; i++)
 		memcpy(env->fpu_image + X86_FX_ST + 16 * i, buf + size + 10 * i, 10);
+	c->x87_ignored = 0;
 	x86_fpu_written(env);
 	return 0;
 }
