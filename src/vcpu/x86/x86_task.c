@@ -228,6 +228,7 @@ static void switch_to(struct x86_cpu *c, struct task *t, enum x86_task_source so
 	const struct layout *old = &layouts[old_is_wide(c)];
 	bool nested = source == X86_TASK_CALL || source == X86_TASK_INT;
 	struct image m;
+	bool good;
 
 	if (c->tr.limit < old->size - 1u)
 		refuse(c, X86_TS, c->tr.sel);
@@ -237,7 +238,7 @@ static void switch_to(struct x86_cpu *c, struct task *t, enum x86_task_source so
 		probe_write(c, t->base, 0, 1);
 	if (source != X86_TASK_IRET)
 		tlb_page_ptr(&c->vcpu.env, t->desc.where + 5, TLB_WRITE, SYS_MODE);
-	/* From here on nothing faults until the old task is left, save for PAE pointers that are not valid. */
+	/* From here on nothing faults until the old task is left. */
 	if (!nested)
 		clear_busy(c);
 	save_old(c, ip, source == X86_TASK_IRET ? flags & ~X86_FL_NT : flags);
@@ -249,9 +250,10 @@ static void switch_to(struct x86_cpu *c, struct task *t, enum x86_task_source so
 	c->cr0 |= X86_CR0_TS;
 	c->dr[7] &= ~(uint64_t)X86_DR7_LOCALS;
 	x86_debug_update(c);
-	if (t->wide && (c->cr0 & X86_CR0_PG) && m.cr3 != c->cr3)
-		x86_cr3_load(c, m.cr3);
+	good = !t->wide || !(c->cr0 & X86_CR0_PG) || m.cr3 == c->cr3 || x86_cr3_load(c, m.cr3);
 	load_registers(c, t, &m, nested ? m.eflags | X86_FL_NT : m.eflags);
+	if (!good) /* PAE's pointers are not valid: no word on it in chapter 8; a bad TSS, of the new task and in the old address space */
+		refuse(c, X86_TS, t->sel);
 	load_segments(c, &m);
 	x86_mode_update(c);
 	if (m.eip > c->seg[X86_CS].limit)

@@ -19,8 +19,8 @@ enum x86_rt {
 #include "vcpu/x86/rt/rt_calls.def"
 #undef X86_RT
 
-/* A task switch loads CR3 (rt_cr.c); #GP(0) and no change if PAE's pointers are not valid. */
-void x86_cr3_load(struct x86_cpu *c, uint64_t value);
+/* A task switch loads CR3 (rt_cr.c). False, and no change: PAE's pointers are not valid. */
+bool must_check x86_cr3_load(struct x86_cpu *c, uint64_t value);
 
 /* Descriptor of x86_rt_string(): what the instruction is. */
 #define X86_STR_OP(d) ((d) & 7) /* enum x86_str_op */

@@ -58,9 +58,14 @@ static void switch_long_mode(struct x86_cpu *c, uint64_t value)
 }
 
 /* Loads the PDPTEs as PAE paging wants them; before anything has changed. */
+static bool try_pdptes(struct x86_cpu *c, uint64_t cr0, uint64_t cr3, uint64_t cr4)
+{
+	return !(cr0 & X86_CR0_PG) || !(cr4 & X86_CR4_PAE) || (c->efer & X86_EFER_LME) || x86_mmu_pdptes_load(c, cr3);
+}
+
 static void load_pdptes(struct x86_cpu *c, uint64_t cr0, uint64_t cr3, uint64_t cr4)
 {
-	if ((cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(c->efer & X86_EFER_LME) && !x86_mmu_pdptes_load(c, cr3))
+	if (!try_pdptes(c, cr0, cr3, cr4))
 		gp(c);
 }
 
@@ -88,11 +93,13 @@ static uint32_t pcid(const struct x86_cpu *c)
 	return c->cr4 & X86_CR4_PCIDE ? c->cr3 & 0xfff : 0;
 }
 
-void x86_cr3_load(struct x86_cpu *c, uint64_t value)
+bool x86_cr3_load(struct x86_cpu *c, uint64_t value)
 {
-	load_pdptes(c, c->cr0, value, c->cr4);
+	if (!try_pdptes(c, c->cr0, value, c->cr4))
+		return false;
 	c->cr3 = value;
 	tlb_switch(&c->vcpu.env, pcid(c), false);
+	return true;
 }
 
 static void write_cr3(struct x86_cpu *c, uint64_t value)

@@ -387,6 +387,37 @@ static void address_spaces(void)
 	tss.cr3 = 0;
 }
 
+/* Page-directory pointers with reserved bits in the new task's CR3: a bad TSS, in the new task. */
+static void bad_pointers(void)
+{
+	static uint64_t pointers[2][4] __attribute__((aligned(32))), dir64[512] __attribute__((aligned(4096)));
+
+	for (unsigned i = 0; i < 512; i++)
+		dir64[i] = (uint64_t)i << 21 | 0x87;
+	pointers[0][0] = pointers[1][0] = (uint32_t)dir64 | 1;
+	pointers[1][3] = (uint32_t)dir64 | 1 | 0x100; /* reserved */
+	start(0x1111);
+	for (unsigned i = 0; i < 6; i++)
+		other.segs[i] = SEL32_UDATA;
+	other.segs[CS] = SEL32_UCODE;
+	other.regs[EBX] = 0x4444;
+	other.cr3 = (uint32_t)pointers[1];
+	tss.cr3 = (uint32_t)pointers[0];
+	write_cr4(read_cr4() | CR4_PAE);
+	write_cr3((uint32_t)pointers[0]);
+	write_cr0(read_cr0() | CR0_PG);
+	CHECK_EQ(trap_of(CODE(k_call), &t), VEC_TS);
+	CHECK_EQ(t.r.error, SEL_TASK);
+	CHECK_EQ(t.r.eip, 0x1111);
+	CHECK_EQ(t.r.ebx, 0x4444);
+	CHECK_EQ(read_cr3(), (uint32_t)pointers[0]);
+	CHECK(busy(SEL_TASK));
+	CHECK_EQ(other.link, SEL32_TSS);
+	write_cr0(read_cr0() & ~CR0_PG);
+	write_cr4(read_cr4() & ~CR4_PAE);
+	tss.cr3 = 0;
+}
+
 static void trap_bit(void)
 {
 	uint32_t dr6;
@@ -436,6 +467,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(local_table),
 	RT_TEST(sixteen_bit),
 	RT_TEST(address_spaces),
+	RT_TEST(bad_pointers),
 	RT_TEST(trap_bit),
 	RT_TEST(virtual_8086),
 	{0},
