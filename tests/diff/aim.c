@@ -39,7 +39,7 @@ static uint64_t pick_target(struct rng *r, unsigned mode, unsigned size, const s
 	if (insn_is_locked(in)) /* never across cache lines: split locks slow the whole host down */
 		return (what < 4 ? DIFF_DATA_RO + (inside & 0xff0) : what < 6 ? DIFF_DATA - 16 : inside) & ~(uint64_t)(size ? size - 1 : 0);
 	if ((in->attr & X86_A_ALIGN) && what < 75)
-		return (what < 4 ? DIFF_DATA_RO : inside) & (size == 32 ? ~31ull : ~15ull);
+		return (what < 4 ? DIFF_DATA_RO : inside) & ~(uint64_t)(size > 16 ? size - 1 : 15);
 	if (what < 45)
 		return inside;
 	if (what < 70)
@@ -389,15 +389,25 @@ static void short_count(struct program *p, struct insn *i, struct rng *r)
 	insn_redecode(i);
 }
 
+static bool has_wide_index(const struct x86_insn *in)
+{
+	switch (in->id) {
+	case X86_I_VGATHERQPD: case X86_I_VGATHERQPS: case X86_I_VPGATHERQD: case X86_I_VPGATHERQQ:
+	case X86_I_VSCATTERQPD: case X86_I_VSCATTERQPS: case X86_I_VPSCATTERQD: case X86_I_VPSCATTERQQ:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Small indices, now and then a wild one; masks of all kinds. */
 static void gather(struct program *p, const struct x86_insn *in, struct rng *r)
 {
-	bool wide = in->id == X86_I_VGATHERQPD || in->id == X86_I_VGATHERQPS || in->id == X86_I_VPGATHERQD || in->id == X86_I_VPGATHERQQ;
-	unsigned reg = in->mem.index;
+	bool wide = has_wide_index(in);
 
-	for (unsigned i = 0; i < 8; i++) {
+	for (unsigned i = 0; i < (in->pfx & X86_PFX_EVEX ? 16u : 8u); i++) {
 		int32_t v = (int32_t)rng_below(r, 200) - 100;
-		uint8_t *at = (i < 4 ? p->c.in.fx.xmm[reg] : p->c.in.upper[reg]) + i % 4 * 4;
+		uint8_t *at = diff_vector(&p->c.in, in->mem.index, i / 4 * 16) + i % 4 * 4;
 
 		if (wide && i % 2) {
 			memcpy(&v, at - 4, 4);
@@ -487,6 +497,28 @@ static void finish(struct program *p, struct insn *i, uint64_t at, struct rng *r
 		p->c.in.flags &= ~(uint64_t)X86_FL_AC;
 }
 
+/*
+ * Masked memory at the end of what is mapped: half of the time the mask leaves out what is beyond, and perhaps more. Faults of elements
+ * that are left out are suppressed, SDM volume 2, 2.7.8.
+ */
+static void mask_end(struct program *p, const struct x86_insn *in, uint64_t at, struct rng *r)
+{
+	uint64_t end = in->op[0].kind == X86_OPK_MEM ? DIFF_DATA_RO : DIFF_DATA + DIFF_DATA_SIZE, *k = &p->c.in.wide.k[in->evex_aaa];
+	unsigned fit;
+
+	if (!in->evex_aaa || !in->evex_elem || !in->evex_lanes || !rng_percent(r, 50))
+		return;
+	if (at >= end || end - at >= (uint64_t)in->evex_elem * in->evex_lanes) {
+		if (rng_percent(r, 20) && (at >= end || at < DIFF_DATA))
+			*k &= in->evex_lanes < 64 ? ~0ull << in->evex_lanes : 0;
+		return;
+	}
+	fit = (unsigned)((end - at) / in->evex_elem);
+	*k &= (1ull << fit) - 1;
+	if (in->evex_lanes < 64 && rng_percent(r, 50)) /* bits that count for nothing */
+		*k |= ~0ull << in->evex_lanes;
+}
+
 static unsigned memory_bytes(const struct x86_insn *in)
 {
 	int n = insn_mem_operand(in);
@@ -504,6 +536,8 @@ bool aim(struct program *p, struct insn *i, struct rng *r)
 	unsigned size = memory_bytes(&i->in);
 	uint64_t at = 0, skew = 0;
 
+	if (i->in.attr & X86_A_AVX512 && wide_offered && rng_percent(r, 90))
+		state_wide(&p->c.in, r);
 	prepare(p, i, r);
 	if (insn_is_gather(&i->in))
 		gather(p, &i->in, r);
@@ -517,6 +551,7 @@ bool aim(struct program *p, struct insn *i, struct rng *r)
 		if (rng_percent(r, 70) || (i->in.attr & X86_A_FPU) || i->in.id == X86_I_LDMXCSR || i->in.id == X86_I_VLDMXCSR)
 			poke_operand(p, &i->in, at, size, r);
 	}
+	mask_end(p, &i->in, at, r);
 	finish(p, i, at, r);
 	if (insn_is_locked(&i->in) && at % 64 + size > 64)
 		return false;

@@ -26,6 +26,12 @@ static const char *const xmm_names[16] = { "xmm0", "xmm1", "xmm2", "xmm3", "xmm4
 static const char *const upper_names[16] = { "ymm0", "ymm1", "ymm2", "ymm3", "ymm4", "ymm5", "ymm6", "ymm7",
 					     "ymm8", "ymm9", "ymm10", "ymm11", "ymm12", "ymm13", "ymm14", "ymm15" };
 
+static const char *const zmm_names[32] = { "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", "zmm7", "zmm8", "zmm9", "zmm10",
+					   "zmm11", "zmm12", "zmm13", "zmm14", "zmm15", "zmm16", "zmm17", "zmm18", "zmm19", "zmm20",
+					   "zmm21", "zmm22", "zmm23", "zmm24", "zmm25", "zmm26", "zmm27", "zmm28", "zmm29", "zmm30",
+					   "zmm31" };
+static const char *const k_names[8] = { "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7" };
+
 static int insn_at(const struct program *p, uint64_t rip)
 {
 	for (unsigned i = 0; i < p->nr; i++)
@@ -279,6 +285,15 @@ static const char *compare_vectors(const struct program *p, const struct diff_ou
 	for (unsigned i = 0; i < 16; i++)
 		if (memcmp(h->xmm[i], o->xmm[i], 16) || memcmp(host->out.upper[i], ours->out.upper[i], 16))
 			return xmm_names[i];
+	for (unsigned i = 0; i < 16; i++)
+		if (memcmp(host->out.wide.top[i], ours->out.wide.top[i], 32))
+			return zmm_names[i];
+	for (unsigned i = 0; i < 16; i++)
+		if (memcmp(host->out.wide.more[i], ours->out.wide.more[i], 64))
+			return zmm_names[16 + i];
+	for (unsigned i = 0; i < 8; i++)
+		if (host->out.wide.k[i] != ours->out.wide.k[i])
+			return k_names[i];
 	return (h->mxcsr ^ o->mxcsr) & mask ? "mxcsr" : NULL;
 }
 
@@ -423,6 +438,12 @@ void outcome_print(FILE *f, const struct program *p, const struct diff_outcome *
 		pair_bytes(f, xmm_names[i], h->fx.xmm[i], o->fx.xmm[i], 16);
 	for (unsigned i = 0; i < 16; i++)
 		pair_bytes(f, upper_names[i], h->upper[i], o->upper[i], 16);
+	for (unsigned i = 0; i < 16; i++)
+		pair_bytes(f, zmm_names[i], h->wide.top[i], o->wide.top[i], 32);
+	for (unsigned i = 0; i < 16; i++)
+		pair_bytes(f, zmm_names[16 + i], h->wide.more[i], o->wide.more[i], 64);
+	for (unsigned i = 0; i < 8; i++)
+		pair(f, k_names[i], h->wide.k[i], o->wide.k[i]);
 }
 
 void state_print(FILE *f, const struct diff_state *s)

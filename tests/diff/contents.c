@@ -72,7 +72,7 @@ static void poke_fldenv(struct program *p, const struct x86_insn *in, uint64_t a
 
 void poke_operand(struct program *p, const struct x86_insn *in, uint64_t at, unsigned size, struct rng *r)
 {
-	uint8_t b[32];
+	uint8_t b[64];
 	uint64_t q;
 
 	if (in->id == X86_I_FXRSTOR) {
@@ -84,12 +84,12 @@ void poke_operand(struct program *p, const struct x86_insn *in, uint64_t at, uns
 		program_poke(p, at, &q, 4);
 	} else if (in->attr & X86_A_FPU) {
 		poke_x87(p, in, at, r);
-	} else if (size <= 8 && !(in->attr & (X86_A_SSE | X86_A_AVX))) {
+	} else if (size <= 8 && !(in->attr & (X86_A_SSE | X86_A_AVX | X86_A_AVX512))) {
 		q = value_int(r);
 		program_poke(p, at, &q, size);
 	} else {
-		value_vec(r, b);
-		value_vec(r, b + 16);
+		for (unsigned n = 0; n < sizeof(b); n += 16)
+			value_vec(r, b + n);
 		program_poke(p, at, b, size > sizeof(b) ? sizeof(b) : size);
 	}
 }

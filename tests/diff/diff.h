@@ -80,7 +80,20 @@ struct diff_state {
 	uint16_t sel[6]; /* ES CS SS DS FS GS */
 	struct diff_fx fx;
 	uint8_t upper[16][16]; /* bits 255:128 of the vector registers; 0 if the host has no AVX */
+	struct diff_wide {     /* AVX-512; all 0 where it is not compared */
+		uint8_t top[16][32];  /* bits 511:256 of vector registers 15:0 */
+		uint8_t more[16][64]; /* vector registers 31:16 */
+		uint64_t k[8];
+	} wide;
 };
+
+/* The 16 bytes at `off` of vector register `reg`. */
+static inline uint8_t *diff_vector(struct diff_state *s, unsigned reg, unsigned off)
+{
+	if (reg >= 16)
+		return &s->wide.more[reg - 16][off];
+	return off >= 32 ? &s->wide.top[reg][off - 32] : off >= 16 ? s->upper[reg] : s->fx.xmm[reg];
+}
 
 /* Bytes stored to the arena before the run, and parts of it that are not compared afterwards. */
 struct diff_poke {

@@ -46,12 +46,15 @@ const char *form_text(const struct form *f, char *buf, size_t size)
 	static const char *const mem[] = { "", " mem", " reg" };
 	static const char *const maps[] = { "", "0f ", "0f 38 ", "0f 3a " };
 	static const unsigned bits[] = { 16, 32, 64 };
-	char reg[8] = "";
+	static const char *const lengths[] = { " 128", " 256", " 512" };
+	char reg[8] = "", evex[16] = "";
 
 	if (f->reg >= 0)
 		snprintf(reg, sizeof(reg), " /%d", f->reg);
-	snprintf(buf, size, "%u-bit: %s%02x%s %s %u%s", bits[f->mode], maps[f->map], f->opcode, reg, x86_iid_name(f->id), f->opsize * 8,
-		 mem[f->mem]);
+	if (f->evex)
+		snprintf(evex, sizeof(evex), " evex%s%s", lengths[f->vex_l], f->evex_b ? " b" : "");
+	snprintf(buf, size, "%u-bit: %s%02x%s %s %u%s%s", bits[f->mode], maps[f->map], f->opcode, reg, x86_iid_name(f->id), f->opsize * 8,
+		 mem[f->mem], evex);
 	return buf;
 }
 
@@ -393,6 +396,7 @@ int main(int argc, char **argv)
 		printf("skipped: %s\n", why);
 		return SKIPPED;
 	}
+	wide_offered = native_has_avx512 && engine_has(X86_F_AVX512F);
 	if (o.replay)
 		return replay_one(&o);
 	if (o.record)

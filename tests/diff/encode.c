@@ -158,6 +158,42 @@ static void vex(struct enc *e, const struct form *f, const struct mem_choice *m,
 	put(e, f->opcode);
 }
 
+/* The write mask and z, as the row allows. */
+static uint8_t mask_bits(const struct form *f, struct rng *r)
+{
+	unsigned kind = X86_E_MASK(f->row->evex);
+	bool store = f->mem == FORM_MEM && form_oc(f, 0)->method != X86_M_V && form_oc(f, 0)->method != X86_M_H;
+
+	if (kind == X86_MASK_N || (kind != X86_MASK_R && rng_percent(r, 30)))
+		return 0;
+	return (uint8_t)((kind == X86_MASK_Z && !store && rng_percent(r, 40) ? 0x80 : 0) | (1 + rng_below(r, 7)));
+}
+
+/* Prefixes, EVEX and opcode. High registers where the mode has them; the decoder refuses those that are no vectors. */
+static void evex(struct enc *e, const struct form *f, const struct mem_choice *m, struct rng *r)
+{
+	uint8_t pp = f->mandatory == 0x66 ? 1 : f->mandatory == 0xf3 ? 2 : f->mandatory == 0xf2 ? 3 : 0;
+	bool w = f->rexw >= 0 ? f->rexw : f->row->size == X86_S_Y ? f->opsize == 8 : rng_percent(r, 20), wide = f->mode == DIFF_64;
+	uint8_t ll = f->row->evex & X86_E_LIG ? (uint8_t)rng_below(r, 3) : f->vex_l;
+	uint8_t vvvv = f->vvvv ? (uint8_t)rng_below(r, wide ? 32 : 8) : 0;
+
+	if (f->evex_b && f->mem == FORM_REG)
+		ll = (uint8_t)rng_below(r, 4);
+	if (m->vector && wide)
+		vvvv |= (uint8_t)(rng_below(r, 2) << 4);
+	if (wide && f->mem == FORM_REG && rng_percent(r, 50))
+		e->rex |= 2;
+	if (m->seg)
+		put(e, m->seg);
+	if (m->addr != default_addr(f->mode))
+		put(e, 0x67);
+	put(e, 0x62);
+	put(e, (uint8_t)((~e->rex & 7) << 5 | (wide && rng_percent(r, 50) ? 0 : 0x10) | f->map));
+	put(e, (uint8_t)((w ? 0x80 : 0) | (~vvvv & 15) << 3 | 4 | pp));
+	put(e, (uint8_t)(mask_bits(f, r) | ll << 5 | f->evex_b << 4 | (vvvv & 16 ? 0 : 8)));
+	put(e, f->opcode);
+}
+
 static void opcode(struct enc *e, const struct form *f, struct rng *r)
 {
 	uint8_t op = f->opcode;
@@ -238,7 +274,9 @@ bool insn_encode(struct insn *i, unsigned form, const struct mem_choice *choice,
 	i->form = (uint16_t)form;
 	i->mode = f->mode;
 	i->branch = NO_BRANCH;
-	if (f->vex) {
+	if (f->evex) {
+		evex(&e, f, m, r);
+	} else if (f->vex) {
 		vex(&e, f, m, r);
 	} else {
 		legacy_prefixes(&e, f, m, r);

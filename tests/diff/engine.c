@@ -167,7 +167,7 @@ static void enter_user_mode(struct x86_cpu *c)
 	c->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE;
 	if (x86_offers(c, X86_CPUID_AVX)) {
 		c->cr4 |= X86_CR4_OSXSAVE;
-		c->xcr0 = 7;
+		c->xcr0 = x86_xcr0_supported(c) & (X86_XS_X87 | X86_XS_SSE | X86_XS_AVX | X86_XS_AVX512);
 	}
 	c->efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
 	c->cpl = 3;
@@ -286,7 +286,11 @@ static void load_state(const struct diff_case *c)
 	for (unsigned i = 0; i < 16; i++) {
 		memcpy(env->vreg[i].b, s->fx.xmm[i], 16);
 		memcpy(env->vreg[i].b + 16, s->upper[i], 16);
+		memcpy(env->vreg[i].b + 32, s->wide.top[i], 32);
+		memcpy(env->vreg[i + 16].b, s->wide.more[i], 64);
 	}
+	memcpy(env->kreg, s->wide.k, sizeof(env->kreg));
+	env->vec_used = memcmp(&s->wide, &(struct diff_wide){ 0 }, sizeof(s->wide)) ? TCG_VEC_ALL : 0;
 	env->mxcsr = s->fx.mxcsr;
 	memcpy(env->fpu_image, &s->fx, 160);
 	x86_fpu_written(env);
@@ -313,7 +317,10 @@ static void store_state(struct diff_outcome *o)
 	for (unsigned i = 0; i < 16; i++) {
 		memcpy(s->fx.xmm[i], env->vreg[i].b, 16);
 		memcpy(s->upper[i], env->vreg[i].b + 16, 16);
+		memcpy(s->wide.top[i], env->vreg[i].b + 32, 32);
+		memcpy(s->wide.more[i], env->vreg[i + 16].b, 64);
 	}
+	memcpy(s->wide.k, env->kreg, sizeof(env->kreg));
 	s->fx.mxcsr = env->mxcsr;
 }
 

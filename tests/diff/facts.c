@@ -193,6 +193,8 @@ bool insn_checks_alignment(const struct x86_insn *in)
 {
 	int n = insn_mem_operand(in);
 
+	if (in->pfx & X86_PFX_EVEX) /* are elements checked that the mask leaves out? */
+		return false;
 	switch (in->id) {
 	case X86_I_VCVTPS2PH: /* are the flags of MXCSR set by then? */
 	case X86_I_BOUND: case X86_I_MASKMOVQ: case X86_I_MASKMOVDQU: case X86_I_VMASKMOVDQU: case X86_I_ENTER:
@@ -207,5 +209,12 @@ bool insn_checks_alignment(const struct x86_insn *in)
 /* The index is a vector. */
 bool insn_is_gather(const struct x86_insn *in)
 {
+	switch (in->id) {
+	case X86_I_VPSCATTERDD: case X86_I_VPSCATTERDQ: case X86_I_VPSCATTERQD: case X86_I_VPSCATTERQQ:
+	case X86_I_VSCATTERDPD: case X86_I_VSCATTERDPS: case X86_I_VSCATTERQPD: case X86_I_VSCATTERQPS:
+		return true;
+	default:
+		break;
+	}
 	return in->id >= X86_I_VGATHERDPD && in->id <= X86_I_VPGATHERQQ && (in->id <= X86_I_VGATHERQPS || in->id >= X86_I_VPGATHERDD);
 }

@@ -42,6 +42,10 @@ static const struct host_feature host_features[X86_F_COUNT] = {
 	[X86_F_AVX2] = { 7, EBX, 5 }, [X86_F_BMI2] = { 7, EBX, 8 }, [X86_F_GFNI] = { 7, ECX, 8 }, [X86_F_VAES] = { 7, ECX, 9 },
 	[X86_F_VPCLMULQDQ] = { 7, ECX, 10 }, [X86_F_FSGSBASE] = { 7, EBX, 0 }, [X86_F_BMI1] = { 7, EBX, 3 }, [X86_F_ADX] = { 7, EBX, 19 },
 	[X86_F_CLFLUSHOPT] = { 7, EBX, 23 }, [X86_F_CLWB] = { 7, EBX, 24 }, [X86_F_SHA] = { 7, EBX, 29 }, [X86_F_SERIALIZE] = { 7, EDX, 14 },
+	[X86_F_AVX512F] = { 7, EBX, 16 }, [X86_F_AVX512DQ] = { 7, EBX, 17 }, [X86_F_AVX512_IFMA] = { 7, EBX, 21 },
+	[X86_F_AVX512CD] = { 7, EBX, 28 }, [X86_F_AVX512BW] = { 7, EBX, 30 }, [X86_F_AVX512VL] = { 7, EBX, 31 },
+	[X86_F_AVX512_VBMI] = { 7, ECX, 1 }, [X86_F_AVX512_VBMI2] = { 7, ECX, 6 }, [X86_F_AVX512_VNNI] = { 7, ECX, 11 },
+	[X86_F_AVX512_BITALG] = { 7, ECX, 12 }, [X86_F_AVX512_VPOPCNTDQ] = { 7, ECX, 14 },
 	[X86_F_LAHF_LM] = { 0x80000001, ECX, 0 }, [X86_F_LZCNT] = { 0x80000001, ECX, 5 },
 };
 
@@ -64,8 +68,9 @@ struct path {
 	uint8_t flags;
 	bool modrm, free66; /* free66: a 66 prefix means operand size 16 there */
 	int8_t reg, rm, rexw, rexb, mem; /* mem: -1 open, 0 register, 1 memory */
-	bool vex;
-	uint8_t l; /* VEX.L */
+	bool vex, evex;
+	bool b;    /* EVEX.b */
+	uint8_t l; /* VEX.L, EVEX.L'L */
 };
 
 static bool has_method(const struct x86_row *row, unsigned m)
@@ -78,7 +83,7 @@ static bool has_method(const struct x86_row *row, unsigned m)
 
 static bool rm_is_open(const struct x86_row *row)
 {
-	return has_method(row, X86_M_E) || has_method(row, X86_M_Q) || has_method(row, X86_M_W);
+	return has_method(row, X86_M_E) || has_method(row, X86_M_KE) || has_method(row, X86_M_Q) || has_method(row, X86_M_W);
 }
 
 static bool rm_is_memory(const struct x86_row *row)
@@ -146,12 +151,16 @@ static void add_one(const struct path *p, const struct x86_row *row, unsigned op
 	*f = (struct form){ .row = row, .id = row->id, .mode = p->mode, .map = p->map, .opcode = p->opcode, .mandatory = prefix[p->flags & X86_R_MANDATORY],
 			    .opsize = (uint8_t)opsize, .mem = (uint8_t)mem, .modrm = p->modrm || row->modrm, .reg = p->reg, .rm = p->rm,
 			    .rexw = p->rexw, .rexb = p->rexb, .opcode_reg = has_method(row, X86_M_Z), .skip = skipped[row->id],
-			    .vex = p->vex, .vvvv = p->flags & X86_R_VVVV, .vex_l = p->l };
+			    .vex = p->vex, .evex = p->evex, .evex_b = p->b, .vvvv = p->flags & X86_R_VVVV, .vex_l = p->l };
 	if (has_method(row, X86_M_STI))
 		f->rm = -1;
 	feature = (p->flags & X86_R_L_AVX2) && p->l ? X86_F_AVX2 : row->feature;
 	if (!f->skip)
 		f->skip = lacking(feature);
+	if (!f->skip && p->evex)
+		f->skip = lacking(X86_F_AVX512F);
+	if (!f->skip && p->evex && row->evex & X86_E_VL && p->l < 2)
+		f->skip = lacking(X86_F_AVX512VL);
 	if (!f->skip)
 		f->skip = vendors_differ(row->id, p->map == 1 ? p->opcode : 0, opsize, mem == FORM_MEM, has_far_pointer(row));
 }
@@ -168,6 +177,8 @@ const char *insn_skip(const struct x86_insn *in)
 		return "enters the host's kernel";
 	if (!why)
 		why = lacking(in->feature);
+	if (!why && in->pfx & X86_PFX_EVEX)
+		why = lacking(in->evex_vl ? X86_F_AVX512VL : X86_F_AVX512F);
 	return why ? why : vendors_differ(in->id, in->map == 1 ? in->opcode : 0, in->opsize, n >= 0, far);
 }
 
@@ -245,6 +256,33 @@ static void add_wide(const struct path *p, const struct x86_row *row)
 		add_mems(p, row, 8);
 }
 
+/* Each length, with and without EVEX.b; in 16-bit code, which differs from 32-bit code in addresses only, the longest. */
+static void add_evex(struct path p, const struct x86_row *row)
+{
+	uint16_t e = row->evex;
+
+	for (unsigned l = 0; l < 3; l++) {
+		unsigned longer = X86_E_LENGTHS(e) >> (l + 1);
+		bool last = !longer || e & X86_E_LIG;
+
+		if (!(X86_E_LENGTHS(e) >> l & 1) || (e & X86_E_LIG && l) || (p.mode == DIFF_16 && !last))
+			continue;
+		p.l = (uint8_t)l;
+		for (unsigned w = 0; w < 2; w++) {
+			struct path q = p;
+
+			if (row->size == X86_S_Y ? p.rexw == (int)!w || (w && p.mode != DIFF_64) : w)
+				continue;
+			add_mems(&q, row, row->size == X86_S_Y && w ? 8 : 4);
+			q.b = true;
+			if (X86_E_TUPLE(e) == X86_T_BC && p.mem != 0)
+				add_one(&q, row, 4, FORM_MEM);
+			if (X86_E_ROUND(e) && last && p.mem != 1)
+				add_one(&q, row, row->size == X86_S_Y && w ? 8 : 4, FORM_REG);
+		}
+	}
+}
+
 static void add(const struct path *p, const struct x86_row *row)
 {
 	/* Columns that only repeat the row without prefix; X2 columns; registers in the opcode, of which one is enough. */
@@ -252,7 +290,9 @@ static void add(const struct path *p, const struct x86_row *row)
 		return;
 	if (row->legal == (p->mode == DIFF_64 ? X86_L_I64 : X86_L_O64))
 		return;
-	if (p->mode == DIFF_64)
+	if (p->evex)
+		add_evex(*p, row);
+	else if (p->mode == DIFF_64)
 		add_wide(p, row);
 	else
 		add_legacy(p, row);
@@ -351,6 +391,18 @@ static void walk_vex(struct path p, const struct x86_row *row, const struct x86_
 	}
 }
 
+/* Of rows that ignore EVEX.W one. */
+static void walk_evex(struct path p, const struct x86_row *row, const struct x86_row *with_w)
+{
+	bool ignores_w = row->kind == with_w->kind && row->id == with_w->id && row->group == with_w->group;
+
+	p.rexw = ignores_w ? -1 : 0;
+	walk(p, row);
+	p.rexw = 1;
+	if (!ignores_w)
+		walk(p, with_w);
+}
+
 void forms_init(bool (*has)(unsigned feature))
 {
 	nr_forms = 0;
@@ -368,5 +420,8 @@ void forms_init(bool (*has)(unsigned feature))
 				  .reg = -1, .rm = -1, .rexw = -1, .rexb = -1, .mem = -1 };
 
 		walk_vex(p, &x86_vex_rows[map][i], &x86_vex_rows[map][i + 1]);
+		p.vex = false;
+		p.evex = true;
+		walk_evex(p, &x86_evex_rows[map][i], &x86_evex_rows[map][i + 1]);
 	}
 }

@@ -22,11 +22,12 @@ struct form {
 	int8_t rexw, rexb;  /* bits that select the row, or -1 */
 	bool vex, vvvv;     /* VEX-encoded; VEX.vvvv names an operand */
 	uint8_t vex_l;
+	bool evex, evex_b;  /* EVEX-encoded; EVEX.b is 1 */
 	bool opcode_reg;    /* low three bits of the opcode are a register */
 	const char *skip;   /* why it is not compared, or NULL */
 };
 
-#define MAX_FORMS 24576
+#define MAX_FORMS 40960
 extern struct form forms[MAX_FORMS];
 extern unsigned nr_forms;
 

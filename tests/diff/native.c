@@ -31,13 +31,29 @@
 
 #define HWCAP2_FSGSBASE_BIT 2u
 #define XSTATE_YMM 4u
+#define XSTATE_AVX512 0xe0u
+#define XSTATE_FIRST_WIDE 5u
 
-/* The XSAVE area up to the upper halves of the vector registers; SDM volume 1, 13.4: their offset is the same on every CPU. */
+/*
+ * The XSAVE area; SDM volume 1, 13.4: the offset of the upper halves of the vector registers is the same on every CPU, those of AVX-512's
+ * components CPUID tells.
+ */
 struct xarea {
 	struct diff_fx fx;
 	uint64_t xstate_bv, header[7];
-	uint8_t upper[16][16];
+	union {
+		uint8_t upper[16][16];
+		uint8_t rest[4096 - 576];
+	};
 } __attribute__((aligned(64)));
+
+/* AVX-512's components: k, top, more of struct diff_wide. */
+static const struct {
+	uint16_t at, size;
+} wide_parts[3] = {
+	{ offsetof(struct diff_wide, k), 64 }, { offsetof(struct diff_wide, top), 512 }, { offsetof(struct diff_wide, more), 1024 },
+};
+static uint32_t wide_offset[3]; /* in the area */
 
 /* Of native_entry.S. */
 extern uint64_t native_in_gpr[16], native_in_flags, native_in_fs, native_in_gs;
@@ -68,7 +84,7 @@ uint16_t native_in_sel[6], native_out_sel[6];
 struct far_pointer native_far;
 struct xarea native_in_x, native_out_x;
 uint32_t native_out_env[7]; /* FNSTENV: AMD's CPUs save the last instruction's pointers in no other way */
-bool native_has_avx;
+bool native_has_avx, native_has_avx512;
 
 static uint8_t *code_rw;                /* the code pages, writable */
 static struct diff_outcome *current;    /* of the case that runs; NULL otherwise */
@@ -103,6 +119,7 @@ bool native_possible(const char **why)
 	}
 	*why = "the host has no XSAVE";
 	native_has_avx = __builtin_cpu_supports("avx");
+	native_has_avx512 = __builtin_cpu_supports("avx512f");
 	return has_xsave();
 }
 
@@ -191,6 +208,17 @@ static void catch_signals(void)
 			die("sigaction");
 }
 
+static void find_wide(void)
+{
+	uint32_t a, b, c, d;
+
+	for (unsigned i = 0; i < 3; i++)
+		if (__get_cpuid_count(0xd, XSTATE_FIRST_WIDE + i, &a, &b, &c, &d) && b + a <= sizeof(struct xarea))
+			wide_offset[i] = b;
+		else
+			native_xmask &= ~XSTATE_AVX512;
+}
+
 void native_init(void)
 {
 	size_t len = DIFF_CODE_PAGES * DIFF_PAGE;
@@ -208,7 +236,8 @@ void native_init(void)
 	memset(data, 1, DIFF_DATA_SIZE);
 	make_stubs();
 	make_segments();
-	native_xmask = 3 | (xcr0() & XSTATE_YMM);
+	native_xmask = 3 | (xcr0() & (XSTATE_YMM | XSTATE_AVX512));
+	find_wide();
 	__asm__("rdfsbase %0" : "=r"(native_host_fs));
 	catch_signals();
 	confine();
@@ -228,6 +257,10 @@ static void copy_vectors(struct diff_state *s, const struct xarea *x)
 		memcpy(s->upper, x->upper, sizeof(s->upper));
 	else
 		memset(s->upper, 0, sizeof(s->upper));
+	memset(&s->wide, 0, sizeof(s->wide));
+	for (unsigned i = 0; i < 3; i++)
+		if (native_xmask & x->xstate_bv & (1u << (XSTATE_FIRST_WIDE + i)))
+			memcpy((uint8_t *)&s->wide + wide_parts[i].at, (const uint8_t *)x + wide_offset[i], wide_parts[i].size);
 }
 
 static void copy_gregs(struct diff_state *s, const ucontext_t *uc)
@@ -303,6 +336,8 @@ static void load_state(const struct diff_case *c)
 	native_in_x.fx = s->fx;
 	native_in_x.xstate_bv = native_xmask;
 	memcpy(native_in_x.upper, s->upper, sizeof(s->upper));
+	for (unsigned i = 0; native_xmask & XSTATE_AVX512 && i < 3; i++)
+		memcpy((uint8_t *)&native_in_x + wide_offset[i], (const uint8_t *)&s->wide + wide_parts[i].at, wide_parts[i].size);
 	native_far = (struct far_pointer){ (uint32_t)s->rip - (c->mode == DIFF_64 ? 0 : diff_seg_base(s->sel[X86_CS])), s->sel[X86_CS] };
 }
 

@@ -8,7 +8,8 @@
 #include "diff/diff.h"
 
 /* False, with a reason, if this host cannot do it. */
-extern bool native_has_avx; /* [const] after native_possible() */
+extern bool native_has_avx;    /* [const] after native_possible() */
+extern bool native_has_avx512; /* the same; with its state in the operating system's care */
 bool native_possible(const char **why);
 void native_init(void);
 /* after: DIFF_DATA_SIZE bytes, the arena as it was left (holes emptied), or NULL. */

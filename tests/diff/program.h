@@ -96,6 +96,8 @@ int insn_mem_operand(const struct x86_insn *in);     /* number of the memory ope
 
 /* ---- Generation */
 void state_random(struct diff_state *s, unsigned mode, struct rng *r);                     /* state.c */
+void state_wide(struct diff_state *s, struct rng *r); /* fills AVX-512's part */
+extern bool wide_offered; /* host and engines have AVX-512: its state may be something else than 0 */
 uint8_t how_random(struct rng *r);                                            /* DIFF_* bits; state.c */
 bool single_generate(struct program *p, uint64_t seed, unsigned form);        /* single.c; false: no way to encode it */
 void raw_generate(struct program *p, uint64_t seed, const uint16_t *pool, unsigned nr_pool); /* raw.c */

@@ -31,7 +31,7 @@ enum { PROFILE_INT, PROFILE_SSE, PROFILE_X87, PROFILE_MIXED, PROFILES };
 
 static bool profile_allows(unsigned profile, const struct form *f)
 {
-	bool fp = f->row->attr & (X86_A_FPU | X86_A_MMX), sse = (f->row->attr & X86_A_SSE) && !fp;
+	bool fp = f->row->attr & (X86_A_FPU | X86_A_MMX), sse = (f->row->attr & (X86_A_SSE | X86_A_AVX512)) && !fp;
 
 	switch (profile) {
 	case PROFILE_INT:
@@ -113,7 +113,7 @@ static uint64_t known_address(const struct plan *s, const struct insn *i)
 	const struct x86_memref *m = &i->in.mem;
 	uint64_t at;
 
-	if (m->base == X86_RSP || m->base == X86_REG_NONE)
+	if (m->base == X86_RSP || m->base == X86_REG_NONE || insn_is_gather(&i->in))
 		return 0;
 	if (m->base == X86_REG_RIP)
 		return i->rip_target;
@@ -135,7 +135,7 @@ static bool is_aligned_enough(const struct plan *s, const struct insn *i)
 		return true;
 	if (insn_is_locked(&i->in))
 		return at && !(i->in.pfx & X86_PFX_SEG) && at % 64 + i->in.op[n].size <= 64;
-	return !(i->in.attr & X86_A_ALIGN) || (at && at % 16 == 0) || rng_percent(s->r, 2);
+	return !(i->in.attr & X86_A_ALIGN) || (at && at % (i->in.op[n].size > 16 ? i->in.op[n].size : 16u) == 0) || rng_percent(s->r, 2);
 }
 
 static bool keeps_reserved(const struct plan *s, const struct x86_insn *in)

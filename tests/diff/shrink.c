@@ -34,7 +34,7 @@ uint64_t shrink_code(struct runner *r, struct program *p, unsigned kind)
 /* Copies `len` bytes of the plain state; takes it back if the difference goes away. */
 static void plain(struct runner *r, struct program *p, unsigned kind, void *at, const void *usual, size_t len)
 {
-	uint8_t old[16];
+	uint8_t old[64];
 
 	if (!memcmp(at, usual, len))
 		return;
@@ -74,7 +74,11 @@ void shrink_state(struct runner *r, struct program *p, unsigned kind)
 		PLAIN(fx.xmm[i]);
 		PLAIN(upper[i]);
 		PLAIN(gpr[i]);
+		PLAIN(wide.top[i]);
+		PLAIN(wide.more[i]);
 	}
+	for (unsigned i = 0; i < 8; i++)
+		PLAIN(wide.k[i]);
 	for (unsigned i = 0; i < 8; i++)
 		PLAIN(fx.st[i]);
 	for (unsigned i = 0; i < 6; i++)

@@ -10,6 +10,8 @@
 #include "diff/values.h"
 #include "vcpu/x86/x86_cpu.h"
 
+bool wide_offered;
+
 #define FSW_ES 0x0080u
 #define FSW_B 0x8000u
 
@@ -59,6 +61,16 @@ static void upper_random(struct diff_state *s, struct rng *r)
 		return;
 	for (unsigned i = 0; i < 16; i++)
 		value_vec(r, s->upper[i]);
+}
+
+void state_wide(struct diff_state *s, struct rng *r)
+{
+	for (unsigned i = 0; i < 16 * 2; i++)
+		value_vec(r, &s->wide.top[i / 2][i % 2 * 16]);
+	for (unsigned i = 0; i < 16 * 4; i++)
+		value_vec(r, &s->wide.more[i / 4][i % 4 * 16]);
+	for (unsigned i = 0; i < 8; i++)
+		s->wide.k[i] = rng_percent(r, 60) ? rng_u64(r) : value_int(r);
 }
 
 /* ---- Segments: mostly the plain ones of the mode */
@@ -125,6 +137,8 @@ void state_random(struct diff_state *s, unsigned mode, struct rng *r)
 	x87_random(&s->fx, r);
 	sse_random(&s->fx, r);
 	upper_random(s, r);
+	if (wide_offered && rng_percent(r, 15))
+		state_wide(s, r);
 }
 
 uint8_t how_random(struct rng *r)

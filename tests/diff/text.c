@@ -51,6 +51,26 @@ static void put_number(FILE *f, const char *name, uint64_t v, uint64_t usual)
 		fprintf(f, " %s=%" PRIx64, name, v);
 }
 
+/* AVX-512: h for the upper half of a register, z for one of 31:16, k. */
+static void put_wide(FILE *f, const struct diff_wide *w)
+{
+	static const uint8_t zero[64];
+
+	for (unsigned i = 0; i < 16; i++) {
+		if (memcmp(w->top[i], zero, 32)) {
+			fprintf(f, " h%u", i);
+			put_hex(f, "=", w->top[i], 32);
+		}
+		if (memcmp(w->more[i], zero, 64)) {
+			fprintf(f, " z%u", 16 + i);
+			put_hex(f, "=", w->more[i], 64);
+		}
+	}
+	for (unsigned i = 0; i < 8; i++)
+		if (w->k[i])
+			fprintf(f, " k%u=%" PRIx64, i, w->k[i]);
+}
+
 static void put_vectors(FILE *f, const struct diff_state *s)
 {
 	static const uint8_t zero[16];
@@ -66,6 +86,7 @@ static void put_vectors(FILE *f, const struct diff_state *s)
 			put_hex(f, "=", s->fx.xmm[i], 16);
 			put_hex(f, "", s->upper[i], 16);
 		}
+	put_wide(f, &s->wide);
 }
 
 static void put_state(FILE *f, const struct diff_state *s, unsigned mode)
@@ -159,6 +180,12 @@ static bool get_indexed(struct program *p, const char *name, const char *value)
 			return false;
 		memcpy(s->fx.xmm[n], b, 16);
 		memcpy(s->upper[n], b + 16, 16);
+	} else if (sscanf(name, "h%u=", &n) == 1 && n < 16) {
+		return get_hex(value, s->wide.top[n], 32) == 32;
+	} else if (sscanf(name, "z%u=", &n) == 1 && n >= 16 && n < 32) {
+		return get_hex(value, s->wide.more[n - 16], 64) == 64;
+	} else if (sscanf(name, "k%u=", &n) == 1 && n < 8) {
+		s->wide.k[n] = strtoull(value, NULL, 16);
 	} else if (sscanf(name, "r%u=", &n) == 1 && n < 16) {
 		s->gpr[n] = strtoull(value, NULL, 16);
 	} else {
