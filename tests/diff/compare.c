@@ -130,17 +130,19 @@ static bool is_unfinished(const struct program *p, const struct diff_outcome *h,
 }
 
 /*
- * Elements beyond the segment's limit: whether those that the mask leaves out count, and whether 16-bit offsets wrap in the middle of an
- * operand, SDM volume 2, VMASKMOV does not say. CPUs do both.
+ * Elements beyond the segment's limit: whether those that the mask leaves out count, and whether offsets of 16 or 32 bits wrap in the
+ * middle of an operand, SDM volume 2, VMASKMOV and 2.7, does not say. CPUs do both.
  */
 static bool is_masked_out(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
 {
-	bool ours = o->vector == X86_GP || o->vector == X86_SSF;
+	bool ours = o->vector == X86_GP || o->vector == X86_SSF || (p->c.mode == DIFF_64 && o->vector == X86_PF);
 	int i = insn_at(p, ours ? o->out.rip : h->out.rip);
 	unsigned id = i < 0 ? 0 : p->insn[i].in.id;
 
-	if (p->c.mode == DIFF_64 || (!ours && h->vector != X86_GP && h->vector != X86_SSF))
+	if (p->c.mode == DIFF_64 ? i < 0 || p->insn[i].in.addrsize == 8 : !ours && h->vector != X86_GP && h->vector != X86_SSF)
 		return false;
+	if (i >= 0 && p->insn[i].in.evex_aaa)
+		return true;
 	return id == X86_I_VMASKMOVPS || id == X86_I_VMASKMOVPD || id == X86_I_VPMASKMOVD || id == X86_I_VPMASKMOVQ;
 }
 
@@ -277,19 +279,32 @@ static bool adds_up(const struct program *p, uint64_t rip)
 	}
 }
 
+/*
+ * A gather that faults in the middle has written the elements before, SDM volume 2, VPGATHERDD; whether it has cleared what is above the vector
+ * by then, no manual says. The register, or -1.
+ */
+static int half_gathered(const struct program *p, const struct diff_outcome *host)
+{
+	int i = host->vector == DIFF_END ? -1 : insn_at(p, host->out.rip);
+	const struct x86_insn *in = i < 0 ? NULL : &p->insn[i].in;
+
+	return in && insn_is_gather(in) && in->pfx & X86_PFX_EVEX && in->op[0].kind == X86_OPK_XMM ? in->op[0].reg : -1;
+}
+
 static const char *compare_vectors(const struct program *p, const struct diff_outcome *host, const struct diff_outcome *ours, bool portable)
 {
 	const struct diff_fx *h = &host->out.fx, *o = &ours->out.fx;
+	int half = half_gathered(p, host);
 	uint32_t mask = !is_vague(host, portable) ? ~0u : adds_up(p, host->out.rip) ? ~0x3fu : ~0x20u;
 
 	for (unsigned i = 0; i < 16; i++)
-		if (memcmp(h->xmm[i], o->xmm[i], 16) || memcmp(host->out.upper[i], ours->out.upper[i], 16))
+		if (memcmp(h->xmm[i], o->xmm[i], 16) || ((int)i != half && memcmp(host->out.upper[i], ours->out.upper[i], 16)))
 			return xmm_names[i];
 	for (unsigned i = 0; i < 16; i++)
-		if (memcmp(host->out.wide.top[i], ours->out.wide.top[i], 32))
+		if ((int)i != half && memcmp(host->out.wide.top[i], ours->out.wide.top[i], 32))
 			return zmm_names[i];
 	for (unsigned i = 0; i < 16; i++)
-		if (memcmp(host->out.wide.more[i], ours->out.wide.more[i], 64))
+		if (memcmp(host->out.wide.more[i], ours->out.wide.more[i], (int)i + 16 == half ? 16 : 64))
 			return zmm_names[16 + i];
 	for (unsigned i = 0; i < 8; i++)
 		if (host->out.wide.k[i] != ours->out.wide.k[i])

@@ -96,7 +96,10 @@ static unsigned vex_at(const uint8_t *bytes, unsigned len)
 	return n;
 }
 
-/* AVX-512's instructions on mask registers, which Zydis knows with good registers only: VEX.0F 41-4B, 90-99, VEX.0F3A 30-33. */
+/*
+ * Instructions on mask registers, VEX.0F 41-4B, 90-99, VEX.0F3A 30-33: with numbers above 7 they are #UD (Intel SDM volume 2, table 2-62), and
+ * on AMD the fourth bit is ignored.
+ */
 static bool is_mask_register(const uint8_t *bytes, unsigned len)
 {
 	unsigned n = vex_at(bytes, len), map = 0, op = 0;
@@ -125,15 +128,22 @@ static bool ignores_w(unsigned mode, const uint8_t *bytes, unsigned len)
 	return x86_decode(&in, (enum x86_mode)mode, other, len > 15 ? 15 : len) == X86_DECODE_OK;
 }
 
-/* AVX-512, whatever else is wrong with it: in other modes 62 is BOUND unless a register would stand there. */
-static bool is_evex(unsigned mode, const uint8_t *bytes, unsigned len)
+/*
+ * EVEX.b of registers where only memory may be broadcast, and EVEX.z of what knows no mask: #UD (Intel SDM volume 2, tables 2-43 and 2-45), and
+ * ignored on AMD.
+ */
+static bool is_evex_oddity(unsigned mode, const uint8_t *bytes, unsigned len)
 {
-	for (unsigned n = 0; n < len; n++)
-		if (bytes[n] == 0x62)
-			return mode == DIFF_64 || n + 1 == len || bytes[n + 1] >= 0xc0;
-		else if (bytes[n] == 0x0f)
-			return false;
-	return false;
+	uint8_t other[16] = { 0 };
+	struct x86_insn in;
+	unsigned n = vex_at(bytes, len);
+
+	if (n + 4 >= len || bytes[n] != 0x62 || len > sizeof(other))
+		return false;
+	memcpy(other, bytes, len);
+	other[n + 3] &= bytes[n + 3] & 7 ? 0xef : 0x6f;
+	return other[n + 3] != bytes[n + 3] &&
+	       x86_decode(&in, (enum x86_mode)mode, other, len > 15 ? 15 : len) == X86_DECODE_OK;
 }
 
 /*
@@ -162,7 +172,7 @@ bool insn_is_foreign(unsigned mode, const uint8_t *bytes, unsigned len)
 	ZydisDecoder decoder;
 
 	if (is_mask_register(bytes, len) || ignores_w(mode, bytes, len) || is_locked_oddity(bytes, len) ||
-	    is_evex(mode, bytes, len))
+	    is_evex_oddity(mode, bytes, len))
 		return true;
 	return ZYAN_SUCCESS(ZydisDecoderInit(&decoder, machine[mode], stack[mode])) &&
 	       ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, len, &insn));

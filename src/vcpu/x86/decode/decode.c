@@ -458,7 +458,7 @@ static void operand_other(struct x86_dec *d, const struct x86_oc_info *oc)
 		add(d, X86_OPK_GPR, in->vex_v, size);
 		break;
 	case X86_M_H:
-		add_vec(d, in->vex_v | d->high_vvvv, size);
+		add_vec(d, in->vex_v, size);
 		break;
 	case X86_M_KH:
 		d->ud |= in->vex_v > 7;

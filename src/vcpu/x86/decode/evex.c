@@ -38,6 +38,7 @@ const struct x86_row *x86_dec_evex_row(struct x86_dec *d)
 		in->rex &= X86_REX_W;
 		in->vex_v &= 7;
 	}
+	in->vex_v |= d->high_vvvv;
 	if (in->map < 1 || in->map > 3) {
 		d->ud = true;
 		in->map = 0;
