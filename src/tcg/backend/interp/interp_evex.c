@@ -13,6 +13,8 @@
 
 #define MXCSR_RAISED 0x3fu
 #define MXCSR_MASK_SHIFT 7
+#define MXCSR_UNDERFLOW 0x10u
+#define MXCSR_FLUSH 0x8000u
 #define MXCSR_BEFORE 0x07u /* exceptions found before anything is computed: invalid, denormal, divide by zero */
 
 uint32_t interp_lacks(void)
@@ -28,10 +30,15 @@ static void take(struct evex_word_regs *r, const struct tcg_env *env, const uint
 	r->mxcsr = (env->mxcsr | MXCSR_RAISED << MXCSR_MASK_SHIFT) & ~MXCSR_RAISED;
 }
 
-/* An unmasked exception stops the whole operation; those of the result do not come about if there is one before. */
-static void report(struct tcg_env *env, const struct evex_word_regs *r)
+static bool is_masked(const struct tcg_env *env, uint32_t exception)
 {
-	uint32_t raised = r->mxcsr & MXCSR_RAISED, unmasked = raised & ~(env->mxcsr >> MXCSR_MASK_SHIFT);
+	return env->mxcsr >> MXCSR_MASK_SHIFT & exception;
+}
+
+/* An unmasked exception stops the whole operation; those of the result do not come about if there is one before. */
+static void report(struct tcg_env *env, uint32_t raised)
+{
+	uint32_t unmasked = raised & ~(env->mxcsr >> MXCSR_MASK_SHIFT);
 
 	env->mxcsr |= unmasked & MXCSR_BEFORE ? raised & MXCSR_BEFORE : raised;
 	if (unlikely(unmasked))
@@ -66,6 +73,27 @@ static void run(struct tcg_env *env, const struct iop *op, struct evex_word_regs
 		interp_isa->trap(env, GUEST_TRAP_VECTOR_FP); /* no executable memory to be had: the only way out there is */
 }
 
+/*
+ * Exceptions that the operation raises, tried out on a copy. Unmasked, underflow is any tiny result, while masked it is one that is not exact
+ * as well; and unmasked nothing is flushed. Which results are tiny is seen when they are flushed.
+ */
+static uint32_t raised_by(struct tcg_env *env, const struct iop *op, struct evex_word_regs *r, const uint64_t *greg, void *mem)
+{
+	uint32_t tiny = 0;
+
+	if (!is_masked(env, MXCSR_UNDERFLOW)) {
+		take(r, env, greg);
+		r->mxcsr |= MXCSR_FLUSH;
+		run(env, op, r, mem);
+		tiny = r->mxcsr & MXCSR_UNDERFLOW;
+	}
+	take(r, env, greg);
+	if (!is_masked(env, MXCSR_UNDERFLOW))
+		r->mxcsr &= ~MXCSR_FLUSH;
+	run(env, op, r, mem);
+	return (r->mxcsr & MXCSR_RAISED) | tiny;
+}
+
 INTERP_OP(evex)
 {
 	uint64_t *greg = op->kd != IR_KIND_NONE && op->kd != IR_KIND_M ? interp_g(env, op->d) :
@@ -76,9 +104,7 @@ INTERP_OP(evex)
 	struct evex_word_regs r;
 	void *mem = op->mem ? pointer(env, op, ir_evex_unpack(op->imm2).partial, &slow) : NULL;
 
-	take(&r, env, greg);
-	run(env, op, &r, store ? scratch : mem); /* a store whose operation is stopped writes nothing */
-	report(env, &r);
+	report(env, raised_by(env, op, &r, greg, store ? scratch : mem)); /* a store whose operation is stopped writes nothing */
 	if (store) {
 		take(&r, env, greg);
 		run(env, op, &r, mem);

@@ -137,7 +137,7 @@ static void describe_memory(const struct x86_tr *c, struct ir_evex *e, unsigned 
 	e->partial = true;
 	e->packed = is_packed(c);
 	e->log_elements = (uint8_t)log2_of(bytes / in->evex_elem);
-	e->log_lanes = (uint8_t)log2_of(in->evex_b ? (16u << in->vex_l) / in->evex_elem : in->evex_lanes);
+	e->log_lanes = (uint8_t)log2_of(in->evex_lanes);
 }
 
 static void integer_operand(const struct x86_tr *c, struct ir_evex *e, ir_ref *d, ir_ref *a)
