@@ -63,6 +63,13 @@ enum backend_status { BACKEND_OK, BACKEND_NO_ROOM /* code buffer too small */, B
 #define BACKEND_VAES 0x1000u
 #define BACKEND_VCLMUL 0x2000u
 #define BACKEND_EVEX 0x4000u    /* evex: AVX-512 F, BW, DQ, VL, CD */
+#define BACKEND_IFMA 0x8000u    /* and these of its extensions */
+#define BACKEND_VBMI 0x10000u
+#define BACKEND_VBMI2 0x20000u
+#define BACKEND_VNNI 0x40000u
+#define BACKEND_BITALG 0x80000u
+#define BACKEND_VPOPCNT 0x100000u
+#define BACKEND_EVEX_ALL 0x1fc000u
 
 struct backend {
 	const char *name;

@@ -19,7 +19,7 @@
 
 uint32_t interp_lacks(void)
 {
-	return evex_word_possible() ? 0 : BACKEND_EVEX;
+	return evex_word_possible() ? 0 : BACKEND_EVEX_ALL;
 }
 
 static void take(struct evex_word_regs *r, const struct tcg_env *env, const uint64_t *greg)

@@ -33,7 +33,8 @@ static const struct host_feature {
 	{ BACKEND_AES, 1, 2, 25 }, { BACKEND_CLMUL, 1, 2, 1 }, { BACKEND_SHA, 7, 1, 29 }, { BACKEND_BITS, 7, 1, 3 },
 	{ BACKEND_DEPOSIT, 7, 1, 8 }, { BACKEND_ADX, 7, 1, 19 }, { BACKEND_COUNT, 0x80000001, 2, 5 }, { BACKEND_AVX, 1, 2, 28 },
 	{ BACKEND_AVX2, 7, 1, 5 }, { BACKEND_FMA, 1, 2, 12 }, { BACKEND_F16C, 1, 2, 29 }, { BACKEND_GFNI, 7, 2, 8 },
-	{ BACKEND_VAES, 7, 2, 9 }, { BACKEND_VCLMUL, 7, 2, 10 },
+	{ BACKEND_VAES, 7, 2, 9 }, { BACKEND_VCLMUL, 7, 2, 10 }, { BACKEND_IFMA, 7, 1, 21 }, { BACKEND_VBMI, 7, 2, 1 }, { BACKEND_VBMI2, 7, 2, 6 },
+	{ BACKEND_VNNI, 7, 2, 11 }, { BACKEND_BITALG, 7, 2, 12 }, { BACKEND_VPOPCNT, 7, 2, 14 },
 };
 
 /* By CPUID, and what needs wide registers by the operating system as well. */
@@ -50,7 +51,7 @@ static uint32_t native_lacks(void)
 			lacks |= f->what;
 	}
 	if (!evex_word_possible())
-		lacks |= BACKEND_EVEX;
+		lacks |= BACKEND_EVEX_ALL;
 	return lacks;
 }
 
