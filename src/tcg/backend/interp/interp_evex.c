@@ -75,20 +75,22 @@ static void run(struct tcg_env *env, const struct iop *op, struct evex_word_regs
 
 /*
  * Exceptions that the operation raises, tried out on a copy. Unmasked, underflow is any tiny result, while masked it is one that is not exact
- * as well; and unmasked nothing is flushed. Which results are tiny is seen when they are flushed.
+ * as well; and unmasked nothing is flushed. Which results are tiny is seen when they are flushed. Where EVEX.b suppresses exceptions all are
+ * masked.
  */
 static uint32_t raised_by(struct tcg_env *env, const struct iop *op, struct evex_word_regs *r, const uint64_t *greg, void *mem)
 {
+	bool masked = is_masked(env, MXCSR_UNDERFLOW) || (!op->mem && ir_evex_unpack(op->imm2).b);
 	uint32_t tiny = 0;
 
-	if (!is_masked(env, MXCSR_UNDERFLOW)) {
+	if (!masked) {
 		take(r, env, greg);
 		r->mxcsr |= MXCSR_FLUSH;
 		run(env, op, r, mem);
 		tiny = r->mxcsr & MXCSR_UNDERFLOW;
 	}
 	take(r, env, greg);
-	if (!is_masked(env, MXCSR_UNDERFLOW))
+	if (!masked)
 		r->mxcsr &= ~MXCSR_FLUSH;
 	run(env, op, r, mem);
 	return (r->mxcsr & MXCSR_RAISED) | tiny;
