@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit/vcpu/rt_fixture.h"
 
+#include "tcg/backend.h"
+
 static bool offers(enum x86_cpuid_bit bit)
 {
 	return x86_offers(cpu, bit);
@@ -79,10 +81,10 @@ static void test_errors(void **state)
 	assert_int_equal(x86_cpuid_check("max,check,enforce,migratable=off", &err), 0);
 	assert_int_equal(x86_cpuid_check("Pentium9", &err), -1);
 	assert_non_null(strstr(err.text, "unknown CPU model 'Pentium9'"));
-	assert_int_equal(x86_cpuid_check("max,+avx512f", &err), 0); /* a warning */
-	assert_int_equal(x86_cpuid_check("max,+avx512f,+avx2,enforce", &err), -1);
-	assert_non_null(strstr(err.text, "not by this host: avx512f"));
-	assert_string_equal(strrchr(err.text, ' '), " avx512f");
+	assert_int_equal(x86_cpuid_check("max,+waitpkg", &err), 0); /* a warning */
+	assert_int_equal(x86_cpuid_check("max,+waitpkg,+avx2,enforce", &err), -1);
+	assert_non_null(strstr(err.text, "not by this host: waitpkg"));
+	assert_string_equal(strrchr(err.text, ' '), " waitpkg");
 	assert_int_equal(x86_cpuid_check("Haswell,-hle,-rtm,enforce", &err), 0);
 	assert_int_equal(x86_cpuid_check("max,-avx512f", &err), 0);
 	assert_int_equal(x86_cpuid_check("max,+warp", &err), -1);
@@ -101,6 +103,47 @@ static void test_dependents_go_too(void **state)
 	assert_false(offers(X86_CPUID_XSAVEOPT) || offers(X86_CPUID_XSAVEC) || offers(X86_CPUID_SSE42) || offers(X86_CPUID_X2APIC));
 	assert_false(offers(X86_CPUID_RDCL_NO) || offers(X86_CPUID_ITS_NO));
 	assert_int_equal(x86_cpuid(cpu, 0xd, 0).eax, 0);
+}
+
+static uint32_t no_evex(void)
+{
+	return BACKEND_EVEX_ALL;
+}
+
+static void test_avx512(void **state)
+{
+	(void)state;
+	assert_int_equal(cpu_model("max,+avx512f,+avx512vl,-pku"), 0);
+	assert_true(offers(X86_CPUID_AVX512F) && offers(X86_CPUID_AVX512VL));
+	assert_true(x86_has(cpu, X86_F_AVX512F) && x86_has(cpu, X86_F_AVX512VL));
+	assert_int_equal(x86_cpuid(cpu, 7, 0).ebx >> 16 & 1, 1);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 0).eax, 0xe7);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 0).ecx, 2688);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 5).eax, 64);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 6).eax, 512);
+	assert_int_equal(x86_cpuid(cpu, 0xd, 7).eax, 1024);
+	assert_int_equal(cpu_model("max,+avx512f,+avx512bw,+avx512vbmi,-avx512bw"), 0);
+	assert_true(offers(X86_CPUID_AVX512F) && !offers(X86_CPUID_AVX512VBMI));
+	assert_int_equal(cpu_model("max,-avx2,+avx512f,+avx512vl,+avx512bw,+avx512vbmi"), 0);
+	assert_false(offers(X86_CPUID_AVX512F) || offers(X86_CPUID_AVX512VL) || offers(X86_CPUID_AVX512VBMI));
+	assert_int_equal(x86_cpuid(cpu, 0xd, 0).eax & 0xe0, 0);
+}
+
+static void test_avx512_is_off_where_the_host_has_none(void **state)
+{
+	const struct backend *usual = tcg_backend;
+	struct backend lacking = *usual;
+	struct err err;
+
+	(void)state;
+	lacking.lacks = no_evex;
+	tcg_backend = &lacking;
+	assert_int_equal(cpu_model("max,check=off,+avx512f,+avx512vl"), 0);
+	assert_false(offers(X86_CPUID_AVX512F) || offers(X86_CPUID_AVX512VL) || x86_has(cpu, X86_F_AVX512F));
+	assert_int_equal(x86_cpuid(cpu, 0xd, 0).eax & 0xe0, 0);
+	assert_int_equal(x86_cpuid_check("max,+avx512f,enforce", &err), -1);
+	assert_non_null(strstr(err.text, "not by this host: avx512f"));
+	tcg_backend = usual;
 }
 
 static void test_topology(void **state)
@@ -245,6 +288,8 @@ int main(void)
 		cmocka_unit_test_setup(test_models, rt_setup),
 		cmocka_unit_test_setup(test_errors, rt_setup),
 		cmocka_unit_test_setup(test_dependents_go_too, rt_setup),
+		cmocka_unit_test_setup(test_avx512, rt_setup),
+		cmocka_unit_test_setup(test_avx512_is_off_where_the_host_has_none, rt_setup),
 		cmocka_unit_test_setup(test_topology, rt_setup),
 		cmocka_unit_test_setup(test_xsave_leaf, rt_setup),
 		cmocka_unit_test_setup(test_tsc_frequency, rt_setup),
