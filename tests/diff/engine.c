@@ -188,15 +188,10 @@ static int start_thread(struct err *err)
 	return 0;
 }
 
-/* What the host lacks of it is left out. */
-#define AVX512                                                                                                   \
-	",check=off,+avx512f,+avx512cd,+avx512dq,+avx512bw,+avx512vl,+avx512ifma,+avx512vbmi,+avx512vbmi2,+avx512vnni" \
-	",+avx512bitalg,+avx512vpopcntdq"
-
 /* Where vendors differ the CPU does as its name says: it has the host's. */
 static const char *cpu_model(void)
 {
-	return host_is_amd() ? "max,vendor=AuthenticAMD" AVX512 : "max,vendor=GenuineIntel" AVX512;
+	return host_is_amd() ? "max,vendor=AuthenticAMD" : "max,vendor=GenuineIntel";
 }
 
 int engine_init(bool interp, const char *log, struct err *err)

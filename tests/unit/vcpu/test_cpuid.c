@@ -28,7 +28,7 @@ static void test_default_is_max(void **state)
 	cpu->cr4 |= X86_CR4_OSXSAVE;
 	assert_true(x86_cpuid(cpu, 1, 0).ecx >> 27 & 1);
 	assert_true(offers(X86_CPUID_AVX) && offers(X86_CPUID_AVX2) && offers(X86_CPUID_FMA) && offers(X86_CPUID_BMI2));
-	assert_false(offers(X86_CPUID_AVX512F) || offers(X86_CPUID_MONITOR));
+	assert_true(offers(X86_CPUID_AVX512F) && offers(X86_CPUID_AVX512BITALG) && !offers(X86_CPUID_MONITOR));
 	assert_true(offers(X86_CPUID_XSAVES));
 }
 
@@ -66,7 +66,10 @@ static void test_models(void **state)
 	assert_false(offers(X86_CPUID_ADX) || offers(X86_CPUID_RTM) || offers(X86_CPUID_SHA));
 	assert_int_equal(cpu_model("SandyBridge"), 0);
 	assert_true(offers(X86_CPUID_AVX) && !offers(X86_CPUID_AVX2) && !offers(X86_CPUID_F16C));
+	assert_int_equal(cpu_model("Skylake-Server,check=off"), 0);
+	assert_true(offers(X86_CPUID_AVX512F) && offers(X86_CPUID_AVX512CD) && offers(X86_CPUID_AVX512VL) && !offers(X86_CPUID_AVX512IFMA));
 	assert_int_equal(cpu_model("EPYC-Rome,check=off"), 0);
+	assert_false(offers(X86_CPUID_AVX512F));
 	assert_int_equal(x86_cpuid(cpu, 1, 0).eax, 0x830f10);
 	assert_true(offers(X86_CPUID_SHA) && offers(X86_CPUID_RDPID) && !offers(X86_CPUID_SVM));
 	assert_int_equal(cpu_model("host"), 0);
@@ -179,9 +182,12 @@ static void test_topology(void **state)
 
 static void test_xsave_leaf(void **state)
 {
-	struct x86_cpuid_regs r = x86_cpuid(cpu, 0xd, 0);
+	struct x86_cpuid_regs r;
 
 	(void)state;
+	assert_int_equal(x86_cpuid(cpu, 0xd, 0).eax, 0x2e7);
+	assert_int_equal(cpu_model("max,-avx512f"), 0);
+	r = x86_cpuid(cpu, 0xd, 0);
 	assert_int_equal(r.eax, 0x207);
 	assert_int_equal(r.ebx, 576);
 	assert_int_equal(r.ecx, 2696);
