@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mem/ram.h"
+#include "mem/word.h"
 #include "util/cost.h"
 #include "util/jitter.h"
 #include "util/stats.h"
@@ -184,6 +186,81 @@ void code_watch_store_end(ram_off_t off)
 	if (!pd->blocks && atomic_load(&pd->state) == PAGE_CODE && ++pd->idle_stores >= CODE_WATCH_PATIENCE)
 		code_watch_disarm_locked(pd, off & GUEST_PAGE_MASK);
 	small_lock_release(&pd->lock);
+}
+
+static void put(void *to, const uint8_t *from, unsigned size)
+{
+	if (word_has_size(size))
+		word_store(to, word_load(from, size), size);
+	else
+		memcpy(to, from, size);
+}
+
+/* Bytes [first, last] of a store: from the first to the last that changes; first > last if none does. */
+struct change {
+	unsigned first, last;
+};
+
+static struct change change_of(const uint8_t *old, const uint8_t *new, unsigned size)
+{
+	struct change c = { 0, size - 1 };
+
+	if (word_has_size(size)) {
+		uint64_t differ = word_load(old, size) ^ word_load(new, size);
+
+		if (!differ)
+			return (struct change){ 1, 0 };
+		return (struct change){ (unsigned)__builtin_ctzll(differ) / 8, 7 - (unsigned)__builtin_clzll(differ) / 8 };
+	}
+	while (c.first < size && old[c.first] == new[c.first])
+		c.first++;
+	while (c.last > c.first && old[c.last] == new[c.last])
+		c.last--;
+	return c;
+}
+
+static bool is_within(struct change c, struct change outer)
+{
+	return c.first >= outer.first && c.last <= outer.last;
+}
+
+/*
+ * Kills what was translated from the bytes that are about to change; false: none are. To kill a block on two pages drops the lock; then
+ * others may have stored here, so that more bytes differ, and it goes on until what was killed last, with the lock held since, is enough.
+ */
+static bool kill_changing(struct page_desc *pd, ram_off_t page_off, unsigned in_page, const uint8_t *old, const uint8_t *new, unsigned size)
+{
+	struct change c = change_of(old, new, size), dead = { 1, 0 };
+
+	if (c.first > c.last)
+		return false;
+	while (!is_within(c, dead)) {
+		dead = c;
+		code_watch_ops->kill_locked(pd, page_off, in_page + c.first, in_page + c.last);
+		c = change_of(old, new, size);
+		if (c.first > c.last)
+			return false;
+	}
+	return true;
+}
+
+void code_watch_replace(ram_off_t off, const uint8_t *bytes, unsigned size)
+{
+	ram_off_t page_off = off & GUEST_PAGE_MASK;
+	struct page_desc *pd = code_watch_page(off);
+	uint8_t *to = ram_ptr(off);
+
+	small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
+	if (atomic_load(&pd->state) == PAGE_DATA) {
+		put(to, bytes, size);
+	} else if (kill_changing(pd, page_off, (unsigned)(off - page_off), to, bytes, size)) {
+		stat_inc(STAT_code_stores);
+		atomic_fetch_add(&pd->gen, 1);
+		put(to, bytes, size);
+	} else {
+		stat_inc(STAT_code_stores_same);
+	}
+	code_watch_store_end(off);
 }
 
 void code_watch_store(ram_off_t off, size_t len)

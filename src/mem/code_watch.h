@@ -12,8 +12,9 @@
  *   4 state = CODE; only now read the bytes
  *
  * One side always sees the other. Stores to CODE pages take the slow path: under the page lock the blocks that overlap die, the
- * generation moves, and then the bytes are stored. A translator that read older bytes finds the generation moved. A page without blocks becomes DATA again after some more stores, with a
- * new generation.
+ * generation moves, and then the bytes are stored. A translator that read older bytes finds the generation moved. Where the new value is
+ * known beforehand, only bytes that change count, and a store that changes nothing does nothing. A page without blocks becomes DATA again
+ * after some more stores, with a new generation.
  *
  * Large ranges (2 MiB) have a second writer set in their region descriptor; it may be used only while no page of the region is
  * code, by the same handshake on region.code_pages.
@@ -107,6 +108,12 @@ uint64_t code_watch_arm(ram_off_t page_off);
  */
 void code_watch_store_begin(ram_off_t off, size_t len);
 void code_watch_store_end(ram_off_t off);
+
+/*
+ * Stores `size` bytes (1..64) to [off, off+size) of one page that is, or may be, code; what was translated from bytes that change dies before.
+ * 1, 2, 4 or 8 bytes become visible at once. No lock held before.
+ */
+void code_watch_replace(ram_off_t off, const uint8_t *bytes, unsigned size);
 
 /* For stores from outside the vCPUs (DMA), and by the page walker: [off, off+len) has just been stored; blocks translated from it die. */
 void code_watch_store(ram_off_t off, size_t len);

@@ -15,5 +15,6 @@ src_mem_libmem_a_SOURCES = \
 	src/mem/tlb_access.c \
 	src/mem/tlb_book.h \
 	src/mem/tlb_flush.c \
+	src/mem/tlb_layout.h \
 	src/mem/tlb_partial.c \
-	src/mem/tlb_layout.h
+	src/mem/word.h

@@ -225,12 +225,20 @@ static void *split_access(struct tcg_env *env, gva_t va, unsigned size, enum tlb
 	return env->bounce;
 }
 
-/* The access that follows stores to a code page: its lock is held until tlb_commit(). */
+/* The access that follows changes a code page in place: its lock is held until tlb_commit(). */
 static void lock_code(struct tcg_env *env, ram_off_t off, size_t size)
 {
 	code_watch_store_begin(off, size);
 	env->bounce_ram[0] = off;
+	env->bounce_kind = TLB_BOUNCE_CODE_RMW;
+}
+
+/* A store to a code page: tlb_commit() sees what it changes. */
+static void *bounce_code(struct tcg_env *env, ram_off_t off)
+{
+	env->bounce_ram[0] = off;
 	env->bounce_kind = TLB_BOUNCE_CODE;
+	return env->bounce;
 }
 
 static void mmio_fetch(uint8_t *buf, gpa_t pa, unsigned size)
@@ -299,6 +307,8 @@ void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acc
 		return mmio_access(env, t.pa, size, access);
 	if (t.code) {
 		tlb_ops->before_code_store(env, t.off, size);
+		if (access == TLB_WRITE)
+			return bounce_code(env, t.off);
 		lock_code(env, t.off, size);
 	} else if (e->tag[kind | unified] != TLB_TAG_INVALID) {
 		fill_slot(env, e, mode, kind | unified, slot);
@@ -313,9 +323,7 @@ static void commit_piece(uint64_t where, const uint8_t *buf, unsigned n)
 			mmio_write((where & ~TLB_BOUNCE_IS_GPA) + k, buf[k], 1);
 		return;
 	}
-	code_watch_store_begin(where, n);
-	memcpy(ram_ptr(where), buf, n);
-	code_watch_store_end(where);
+	code_watch_replace(where, buf, n);
 }
 
 static void commit_mmio(struct tcg_env *env)
@@ -339,6 +347,8 @@ void tlb_commit(struct tcg_env *env)
 
 	env->bounce_kind = TLB_BOUNCE_NONE;
 	if (kind == TLB_BOUNCE_CODE) {
+		code_watch_replace(env->bounce_ram[0], env->bounce, env->bounce_size);
+	} else if (kind == TLB_BOUNCE_CODE_RMW) {
 		code_watch_store_end(env->bounce_ram[0]);
 	} else if (kind == TLB_BOUNCE_SPLIT) {
 		unsigned first = GUEST_PAGE_SIZE - (env->bounce_addr & ~GUEST_PAGE_MASK);
@@ -355,7 +365,7 @@ void tlb_commit(struct tcg_env *env)
 
 void tlb_abandon(struct tcg_env *env)
 {
-	if (env->bounce_kind == TLB_BOUNCE_CODE)
+	if (env->bounce_kind == TLB_BOUNCE_CODE_RMW)
 		code_watch_store_end(env->bounce_ram[0]);
 	else if (env->bounce_kind == TLB_BOUNCE_SPLIT)
 		split_end(env);

@@ -52,8 +52,14 @@ struct tlb_ops {
 };
 extern const struct tlb_ops *tlb_ops; /* [const] */
 
-enum tlb_bounce { TLB_BOUNCE_NONE, TLB_BOUNCE_SPLIT, TLB_BOUNCE_MMIO, TLB_BOUNCE_CODE, /* direct pointer; the code page is locked */
-		  TLB_BOUNCE_PARTIAL };
+enum tlb_bounce {
+	TLB_BOUNCE_NONE,
+	TLB_BOUNCE_SPLIT,
+	TLB_BOUNCE_MMIO,
+	TLB_BOUNCE_PARTIAL,
+	TLB_BOUNCE_CODE,     /* the value goes to a code page */
+	TLB_BOUNCE_CODE_RMW, /* direct pointer; the code page is locked */
+};
 
 /* In bounce_ram: a guest-physical address instead of a RAM offset. */
 #define TLB_BOUNCE_IS_GPA (1ull << 63)

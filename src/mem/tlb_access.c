@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mem/tlb_book.h"
+#include "mem/word.h"
 
 static void *fast(struct tcg_env *env, gva_t va, unsigned size, unsigned kind, unsigned mode)
 {
@@ -16,51 +17,13 @@ static void *fast(struct tcg_env *env, gva_t va, unsigned size, unsigned kind, u
 	return (void *)(uintptr_t)(va + e->disp);
 }
 
-/* Aligned accesses of the guest are single ones: other CPUs see all of it or nothing. */
-static uint64_t load_word(const void *p, unsigned size)
-{
-	uint64_t v = 0;
-
-	switch ((uintptr_t)p & (size - 1) ? 0 : size) {
-	case 1:
-		return __atomic_load_n((const uint8_t *)p, __ATOMIC_RELAXED);
-	case 2:
-		return __atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED);
-	case 4:
-		return __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED);
-	case 8:
-		return __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
-	}
-	memcpy(&v, p, size);
-	return v;
-}
-
-static void store_word(void *p, uint64_t v, unsigned size)
-{
-	switch ((uintptr_t)p & (size - 1) ? 0 : size) {
-	case 1:
-		__atomic_store_n((uint8_t *)p, (uint8_t)v, __ATOMIC_RELAXED);
-		return;
-	case 2:
-		__atomic_store_n((uint16_t *)p, (uint16_t)v, __ATOMIC_RELAXED);
-		return;
-	case 4:
-		__atomic_store_n((uint32_t *)p, (uint32_t)v, __ATOMIC_RELAXED);
-		return;
-	case 8:
-		__atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED);
-		return;
-	}
-	memcpy(p, &v, size);
-}
-
 uint64_t tlb_load(struct tcg_env *env, gva_t va, unsigned size, unsigned mode)
 {
 	const void *p = fast(env, va, size, 0, mode);
 
 	if (!p)
 		p = tlb_access_slow(env, va, size, TLB_READ, mode, TLB_SLOT_MISC, false);
-	return load_word(p, size);
+	return word_load(p, size);
 }
 
 void tlb_store(struct tcg_env *env, gva_t va, uint64_t value, unsigned size, unsigned mode)
@@ -68,11 +31,11 @@ void tlb_store(struct tcg_env *env, gva_t va, uint64_t value, unsigned size, uns
 	void *p = fast(env, va, size, 1, mode);
 
 	if (p) {
-		store_word(p, value, size);
+		word_store(p, value, size);
 		return;
 	}
 	p = tlb_access_slow(env, va, size, TLB_WRITE, mode, TLB_SLOT_MISC, false);
-	store_word(p, value, size);
+	word_store(p, value, size);
 	tlb_commit(env);
 }
 

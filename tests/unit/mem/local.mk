@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 unit_tests += \
 	tests/unit/mem/test_aspace \
+	tests/unit/mem/test_code_watch \
 	tests/unit/mem/test_dispatch \
 	tests/unit/mem/test_ram
 
 LDADD_MEM_TEST = $(LIBS_MEM) $(CMOCKA_LIBS)
 tests_unit_mem_test_aspace_LDADD = $(LDADD_MEM_TEST)
+tests_unit_mem_test_code_watch_LDADD = $(LDADD_MEM_TEST)
 tests_unit_mem_test_dispatch_LDADD = $(LDADD_MEM_TEST)
 tests_unit_mem_test_ram_LDADD = $(LDADD_MEM_TEST)
