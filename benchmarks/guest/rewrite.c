@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Code rewriting: each thread writes a small function into writable, executable memory and calls it. One iteration is
- * one function written and called four times, per thread.
+ * one function written and called four times, per thread. In "rewrite" rows functions differ in their constants, in
+ * "rewrite-new" rows in their instructions.
  */
 #include "bench.h"
 
+#include <stdbool.h>
 #include <sys/mman.h>
 
 enum { PAGE = 4096, MAX_THREADS = 8 };
@@ -13,6 +15,7 @@ static int threads;
 static size_t stride;
 static unsigned char *code;
 static uint64_t rounds;
+static bool other_code;
 
 static void *body(void *arg)
 {
@@ -24,15 +27,19 @@ static void *body(void *arg)
 	for (uint64_t i = 0; i < rounds; i++) {
 		unsigned char *p = at;
 
-		/* mov rax, rdi; 6 times: add rax, imm32; rol rax, 5; then ret */
+		/* mov rax, rdi; 6 times: add rax, imm32; rol rax, 5; then ret. In other code sub or xor, and other counts */
 		memcpy(p, "\x48\x89\xf8", 3);
 		p += 3;
 		for (uint32_t k = 0; k < 6; k++) {
 			uint32_t imm = ((uint32_t)i * 31 + k) & 0x7fffffff;
 
 			memcpy(p, "\x48\x05", 2);
+			if (other_code)
+				p[1] = "\x05\x2d\x35"[(i + k) % 3];
 			memcpy(p + 2, &imm, 4);
 			memcpy(p + 6, "\x48\xc1\xc0\x05", 4);
+			if (other_code)
+				p[9] = (unsigned char)(1 + (i + k) % 30);
 			p += 10;
 		}
 		*p = 0xc3;
@@ -75,5 +82,12 @@ int main(void)
 	stride = 128;
 	threads = 2;
 	bench_run("rewrite-2-one-page", rewrite);
+	stride = PAGE;
+	other_code = true;
+	for (int i = 0; i < 3; i++) {
+		threads = counts[i];
+		snprintf(name, sizeof(name), "rewrite-new-%d", threads);
+		bench_run(name, rewrite);
+	}
 	return 0;
 }

@@ -16,6 +16,7 @@ struct guest_code {
 	const uint8_t *bytes;
 	size_t avail;       /* to the end of the first page */
 	size_t before;      /* bytes of the page in front of `bytes` that may be looked at too */
+	bool late;          /* `bytes` are the memory itself, and immediates should be read when the block runs, see rewritten.h */
 	const uint8_t *(*fetch_next)(struct tcg_env *env, gva_t page); /* bytes of the page at linear address `page` */
 };
 

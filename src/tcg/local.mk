@@ -62,6 +62,8 @@ src_tcg_libtcg_a_SOURCES = \
 	src/tcg/opt/pipeline.c \
 	src/tcg/perfmap.c \
 	src/tcg/perfmap.h \
+	src/tcg/rewritten.c \
+	src/tcg/rewritten.h \
 	src/tcg/tcg.c \
 	src/tcg/tcg.h \
 	src/tcg/tcg_log.c \

@@ -14,6 +14,7 @@
 #include "tcg/cache/tb.h"
 #include "tcg/opt/opt.h"
 #include "tcg/perfmap.h"
+#include "tcg/rewritten.h"
 #include "tcg/tcg_log.h"
 #include "util/err.h"
 #include "util/jitter.h"
@@ -142,7 +143,7 @@ static void translate(struct tcg_env *env, struct tcg_thread *t, struct source *
 }
 
 /* Copies what the back end reported into the block. Its address is in the code already, so it may not move. */
-static void tb_finish(struct tb *tb, uint8_t *rx, struct code_segment *seg, const struct backend_code *c)
+static void tb_finish(struct tb *tb, uint8_t *rx, struct code_segment *seg, const struct backend_code *c, const struct ir_block *ir)
 {
 	tb->code = rx;
 	tb->code_size = c->size;
@@ -156,6 +157,9 @@ static void tb_finish(struct tb *tb, uint8_t *rx, struct code_segment *seg, cons
 	}
 	tb->trap = (struct backend_trap *)&tb->exit[c->nr_exits];
 	memcpy(tb->trap, c->trap, c->nr_traps * sizeof(c->trap[0]));
+	tb->late = (struct ir_late *)&tb->trap[c->nr_traps];
+	tb->nr_late = (uint16_t)ir->nr_late;
+	memcpy(tb->late, ir->late, ir->nr_late * sizeof(ir->late[0]));
 }
 
 static struct tb *tb_alloc_for(const struct source *s, const struct ir_block *ir)
@@ -171,7 +175,7 @@ static struct tb *tb_alloc_for(const struct source *s, const struct ir_block *ir
 		exits += (info->attr & IR_AT_E) ? 2 : 0;
 		traps += (info->attr & (IR_AT_M | IR_AT_V)) || ir->insn[i].op == IR_FPU ? 2 : 0; /* hot, and in the cold copy of a store */
 	}
-	size = sizeof(*tb) + exits * sizeof(tb->exit[0]) + traps * sizeof(tb->trap[0]);
+	size = sizeof(*tb) + exits * sizeof(tb->exit[0]) + traps * sizeof(tb->trap[0]) + ir->nr_late * sizeof(tb->late[0]);
 	tb = aligned_alloc(64, (size + 63) & ~(size_t)63);
 	if (!tb)
 		return NULL;
@@ -212,7 +216,7 @@ static struct tb *compile(struct tcg_env *env, struct tcg_thread *t, struct sour
 		}
 		status = tcg_backend->compile(t->ir, tb, code_rw(rx), rx, room, t->code);
 		if (status == BACKEND_OK) {
-			tb_finish(tb, rx, t->segment, t->code);
+			tb_finish(tb, rx, t->segment, t->code, t->ir);
 			code_commit(t->segment, tb, t->code->size);
 			stat_add(STAT_code_bytes, t->code->size);
 			tcg_log_code(tb);
@@ -253,6 +257,7 @@ static struct tb *build(struct tcg_env *env, struct tcg_thread *t, ram_off_t phy
 		jitter();
 		s.code.bytes = ram_ptr(phys);
 		s.code.before = phys & ~GUEST_PAGE_MASK;
+		s.code.late = rewritten_often(phys);
 		tb = compile(env, t, &s, MAX_INSNS, &full);
 		if (full)
 			return NULL;

@@ -54,6 +54,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/tr/families.def \
 	src/vcpu/x86/tr/evex.c \
 	src/vcpu/x86/tr/flags.c \
+	src/vcpu/x86/tr/late.c \
 	src/vcpu/x86/tr/limit.c \
 	src/vcpu/x86/tr/logic.c \
 	src/vcpu/x86/tr/lookahead.c \

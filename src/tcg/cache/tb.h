@@ -46,6 +46,8 @@ struct tb {
 	uint32_t code_size;    /* [const] */
 	uint16_t nr_exits, nr_traps; /* [const] */
 	uint16_t guest_insns;  /* [const] */
+	uint16_t nr_late;      /* [const] */
+	uint16_t late_stores;  /* [lock home page] stores it outlived because of that, no more than REWRITTEN_PAYS are counted */
 	struct tb_page_link {
 		struct tb *next, **pprev;
 	} page[2];             /* [lock that page] */
@@ -54,6 +56,7 @@ struct tb {
 	struct tb *segment_next; /* [atomic] append-only list of the segment's blocks */
 	struct tb *retired_next; /* [owner] who killed it, then who makes the batch */
 	struct backend_trap *trap; /* [const] */
+	struct ir_late *late;  /* [const] bytes of those watched that it reads when it runs: their change does not kill it */
 	struct tb_exit exit[]; /* [const] but for the marked fields */
 };
 

@@ -5,6 +5,7 @@
  */
 #include "tcg/cache/tb_private.h"
 #include "tcg/cache/code_region.h"
+#include "tcg/rewritten.h"
 #include "util/cost.h"
 #include "util/jitter.h"
 #include "util/stats.h"
@@ -48,14 +49,52 @@ static void kill_one(struct tb *tb)
 	cost_end(was);
 }
 
-/* Does the block watch a byte of [first, last] on the page? */
-static bool overlaps(const struct tb *tb, ram_off_t page_off, unsigned first, unsigned last)
+/* Are all of these bytes, counted from the block's first one, read when the block runs? */
+static bool all_late(const struct tb *tb, int first, int last)
 {
-	unsigned off = tb->phys & ~GUEST_PAGE_MASK, end = off + tb->watch_len; /* in the home page's numbering; may exceed the page */
+	for (unsigned n = 0; n < tb->nr_late && first <= last; n++) {
+		const struct ir_late *l = &tb->late[n];
 
-	if ((tb->phys & GUEST_PAGE_MASK) == page_off && off - tb->watch_before <= last && first < end)
+		if (first < l->off)
+			return false;
+		if (first < l->off + l->len)
+			first = l->off + l->len;
+	}
+	return first > last;
+}
+
+/* Does the block watch a byte of [first, last] on its home page? Late ones do not count. The page is locked. */
+static bool overlaps_home(struct tb *tb, unsigned first, unsigned last)
+{
+	int off = (int)(tb->phys & ~GUEST_PAGE_MASK), lo = (int)first - off, hi = (int)last - off;
+
+	if (hi < -(int)tb->watch_before || lo >= (int)tb->watch_len)
+		return false;
+	if (!tb->nr_late)
+		return true;
+	lo = lo < -(int)tb->watch_before ? -(int)tb->watch_before : lo;
+	hi = hi >= (int)tb->watch_len ? (int)tb->watch_len - 1 : hi;
+	if (!all_late(tb, lo, hi))
+		return true;
+	tb->late_stores += tb->late_stores < REWRITTEN_PAYS;
+	return false;
+}
+
+/* Does the block watch a byte of [first, last] on the page? */
+static bool overlaps(struct tb *tb, ram_off_t page_off, unsigned first, unsigned last)
+{
+	unsigned end = (tb->phys & ~GUEST_PAGE_MASK) + tb->watch_len; /* in the home page's numbering; may exceed the page */
+
+	if ((tb->phys & GUEST_PAGE_MASK) == page_off && overlaps_home(tb, first, last))
 		return true;
 	return tb->page2 == page_off && first + GUEST_PAGE_SIZE < end;
+}
+
+static enum rewritten what_came_of(const struct tb *tb)
+{
+	if (!tb->nr_late)
+		return REWRITTEN_PLAIN;
+	return tb->late_stores < REWRITTEN_PAYS ? REWRITTEN_IN_VAIN : REWRITTEN_WELL;
 }
 
 static void lock_other(struct page_desc *held, struct page_desc *other)
@@ -96,6 +135,7 @@ again:
 		next = tb_link_on(tb, page)->next;
 		if (!overlaps(tb, page_off, first, last))
 			continue;
+		rewritten_mark(tb->phys, what_came_of(tb));
 		if (tb->page2 == TB_NO_PAGE) {
 			kill_one(tb);
 			continue;

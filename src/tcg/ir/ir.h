@@ -162,6 +162,7 @@ struct ir_vex_info ir_vex_info(enum ir_vop op);
 #define IR_MAX_MEMS 512
 #define IR_MAX_TEMPS 1024
 #define IR_MAX_LABELS 128
+#define IR_MAX_LATE 32
 
 struct ir_block {
 	struct ir_insn insn[IR_MAX_INSNS];
@@ -176,6 +177,11 @@ struct ir_block {
 	unsigned guest_insns;
 	const struct ir_rt *rt; /* the guest's runtime table */
 	unsigned nr_rt;
+	const uint8_t *code; /* host address of the guest code at pc, for IR_LDCODE; NULL: there is none */
+	unsigned nr_late;
+	struct ir_late {
+		uint16_t off, len;
+	} late[IR_MAX_LATE]; /* bytes within watch_len whose change need not kill the block: it reads them when it runs; ascending */
 };
 
 /* ---- Building (ir_build.c). All append to the block; overflow sets nr_insns to the maximum and the translator stops earlier by checking ir_room(). */

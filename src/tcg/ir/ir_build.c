@@ -22,6 +22,8 @@ void ir_reset(struct ir_block *b)
 	b->guest_len = b->watch_len = b->watch_before = b->guest_insns = 0;
 	b->rt = NULL;
 	b->nr_rt = 0;
+	b->code = NULL;
+	b->nr_late = 0;
 }
 
 bool ir_room(const struct ir_block *b)

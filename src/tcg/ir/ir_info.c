@@ -53,8 +53,8 @@ enum {
 
 /* Types with which the whole container of d is written: all but bytes and words, with exceptions. */
 #define FULL(op)                                                                                           \
-	((op) == IR_GETHI8 || (op) == IR_LDENV || (op) == IR_GETFL || (op) == IR_CRC32 || (op) == IR_RT || \
-			 (op) == IR_VTOG || (op) == IR_GETVC || (op) == IR_EVEX                                                                   \
+	((op) == IR_GETHI8 || (op) == IR_LDENV || (op) == IR_LDCODE || (op) == IR_GETFL || (op) == IR_CRC32 || \
+			 (op) == IR_RT || (op) == IR_VTOG || (op) == IR_GETVC || (op) == IR_EVEX                        \
 		 ? 0xffff                                                                                  \
 	 : (op) == IR_PUTHI8 || (op) == IR_SETCC ? 0                                                       \
 						 : 0xffff & ~(1 << IR_I8 | 1 << IR_I16))

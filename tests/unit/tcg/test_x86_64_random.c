@@ -488,7 +488,7 @@ static void gen_misc(struct rnd *r)
 	int64_t imm = 0;
 	struct ir_insn *i;
 
-	switch (pick(r, 9)) {
+	switch (pick(r, 10)) {
 	case 0:
 		emit(r, IR_LEA, int_type(r), d, ir_mem(r->b, &m), IR_NONE);
 		break;
@@ -514,6 +514,9 @@ static void gen_misc(struct rnd *r)
 		i = emit(r, IR_ANDN, t, d, reg(r), source(r, ir_type_bytes(t), true, &imm));
 		i->imm = imm;
 		setf(r, i, F_A | F_P);
+		break;
+	case 8:
+		emit(r, IR_LDCODE, int_type(r), d, IR_NONE, IR_NONE)->imm = pick(r, 8);
 		break;
 	default:
 		emit(r, pick(r, 2) ? IR_PDEP : IR_PEXT, t, d, reg(r), reg(r));

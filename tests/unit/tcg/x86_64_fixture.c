@@ -351,12 +351,16 @@ void fx_catch_signals(void)
 		abort();
 }
 
+/* Both signs of all widths. */
+static const uint8_t fx_guest_code[16] = { 0x12, 0x84, 0x7f, 0xfe, 0x80, 0x01, 0xff, 0x7e, 0x81, 0xf0, 0x0f, 0xa5, 0x5a, 0xc3, 0x3c, 0x99 };
+
 void fx_begin(struct ir_block *b)
 {
 	ir_reset(b);
 	b->pc = FX_PC;
 	b->rt = rts;
 	b->nr_rt = FX_RT_COUNT;
+	b->code = fx_guest_code;
 }
 
 const void *fx_compile(struct ir_block *b, size_t at, struct tb *tb)

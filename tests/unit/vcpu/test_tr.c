@@ -262,6 +262,75 @@ static void stack_fpu_words_carry_the_encoding(void **state)
 	expect(M64, BYTES("\xd9\x33"), 1, "lea.i64|fnstenv");
 }
 
+/* The late immediates as "offset:length ...". */
+static void expect_late(uint32_t flags, const char *bytes, size_t len, unsigned max_insns, const char *late)
+{
+	char got[256] = "";
+	size_t n = 0;
+
+	f.late = true;
+	tr_fixture_translate(&f, flags, 0x401000, bytes, len, max_insns);
+	f.late = false;
+	for (unsigned i = 0; i < f.ir->nr_late; i++)
+		n += (size_t)snprintf(got + n, sizeof(got) - n, "%s%u:%u", i ? " " : "", f.ir->late[i].off, f.ir->late[i].len);
+	assert_string_equal(got, late);
+}
+
+static void immediates_of_rewritten_code_are_read_when_it_runs(void **state)
+{
+	(void)state;
+	expect_late(M64, BYTES("\x05\x78\x56\x34\x12"), 1, "1:4"); /* add */
+	assert_null(tr_fixture_match(&f, "ldcode.i32 t0, 0x1|add.i32/f g0, g0, t0"));
+	expect_late(M64, BYTES("\x48\x81\x3b\x78\x56\x34\x12"), 1, "3:4"); /* cmp with memory */
+	assert_null(tr_fixture_match(&f, "ldcode.i32 t0, 0x3|cmp.i64/f [g3 @3], t0"));
+	expect_late(M64, BYTES("\x83\xe3\x7f"), 1, "2:1"); /* and, sign-extended byte */
+	assert_null(tr_fixture_match(&f, "ldcode.i8 t0, 0x2|and.i32/f g3, g3, t0"));
+	expect_late(M64, BYTES("\x66\xa9\x34\x12"), 1, "2:2"); /* test */
+	expect_late(M64, BYTES("\x48\xb8\1\2\3\4\5\6\7\x88"), 1, "2:8"); /* mov */
+	expect_late(M64, BYTES("\xc6\x00\x12"), 1, "2:1");
+	expect_late(M32, BYTES("\xb4\x12\xb9\1\2\3\4"), 2, "1:1 3:4");
+	expect_late(M64, BYTES("\x89\xc8\x48\x05\1\2\3\4\x48\xc1\xc0\x05\x05\1\2\3\4\xc3"), 9, "4:4 13:4");
+}
+
+static void other_immediates_of_rewritten_code_are_constants(void **state)
+{
+	(void)state;
+	expect_late(M64, BYTES("\xc1\xe0\x05"), 1, "");         /* a count tells which flags a shift writes */
+	expect_late(M64, BYTES("\xd1\xe0"), 1, "");
+	expect_late(M64, BYTES("\xeb\x10"), 1, "");             /* a distance */
+	expect_late(M64, BYTES("\x8b\x80\1\2\3\4"), 1, "");    /* a displacement */
+	expect_late(M64, BYTES("\x01\xd8"), 1, "");
+	expect_late(M64, BYTES("\xc8\x10\x00\x00"), 1, "");
+	expect_late(M64 | X86_TB_TF, BYTES("\x05\1\2\3\4"), 1, "");
+	expect(M64, BYTES("\x05\x78\x56\x34\x12"), 1, "add.i32/f g0, g0, 0x12345678"); /* of other code all are */
+	assert_int_equal(f.ir->nr_late, 0);
+}
+
+/* jz to add $imm32, %eax, or into the middle of it, where the look-ahead for flags decodes other instructions; forward and backward. */
+static void immediates_that_are_opcodes_too_are_constants(void **state)
+{
+	(void)state;
+	expect_late(M64, BYTES("\x74\x00\x05\x90\x90\x39\xc8\x05\1\2\3\4"), 3, "3:4 8:4");
+	expect_late(M64, BYTES("\x74\x01\x05\x90\x90\x39\xc8\x05\1\2\3\4"), 3, "8:4");
+	assert_null(tr_fixture_match(&f, "ldcode.i32 t0, 0x3|add.i32/f g0, g0, t0"));
+	expect_late(M64, BYTES("\x05\x90\x90\x39\xc8\x05\1\2\3\4\x74\xf4"), 3, "1:4 6:4");
+	expect_late(M64, BYTES("\x05\x90\x90\x39\xc8\x05\1\2\3\4\x74\xf5"), 3, "6:4");
+}
+
+/* Of the instruction that crosses the page's end no part is late: its immediate is in two pieces. */
+static void immediates_across_a_page_end_are_constants(void **state)
+{
+	(void)state;
+	f.late = true;
+	memset(f.page, 0xcc, sizeof(f.page));
+	memcpy(f.page + GUEST_PAGE_SIZE - 3, "\x05\1\2\3\4", 5);
+	tr_fixture_run(&f, M64, 0x401ffd, 9);
+	tr_fixture_check(&f);
+	f.late = false;
+	assert_int_equal(f.ir->nr_late, 0);
+	assert_int_equal(f.ir->guest_len, 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +348,10 @@ int main(void)
 		cmocka_unit_test(strings),
 		cmocka_unit_test(vectors),
 		cmocka_unit_test(stack_fpu_words_carry_the_encoding),
+		cmocka_unit_test(immediates_of_rewritten_code_are_read_when_it_runs),
+		cmocka_unit_test(other_immediates_of_rewritten_code_are_constants),
+		cmocka_unit_test(immediates_that_are_opcodes_too_are_constants),
+		cmocka_unit_test(immediates_across_a_page_end_are_constants),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -21,6 +21,7 @@ struct tr_fixture {
 	uint8_t page[2 * GUEST_PAGE_SIZE];
 	char *text;
 	size_t text_len;
+	bool late; /* immediates are read when the block runs */
 };
 
 static struct tr_fixture *tr_fixture_of_fetch; /* for the callback, which has no context of its own */
@@ -75,7 +76,7 @@ static inline void tr_fixture_run(struct tr_fixture *f, uint32_t flags, gva_t pc
 {
 	size_t off = pc % GUEST_PAGE_SIZE;
 	struct guest_code code = {
-		.pc = pc, .bytes = f->page + off, .avail = GUEST_PAGE_SIZE - off, .fetch_next = tr_fixture_fetch
+		.pc = pc, .bytes = f->page + off, .avail = GUEST_PAGE_SIZE - off, .fetch_next = tr_fixture_fetch, .late = f->late
 	};
 
 	f->cpu->tb_flags = flags;

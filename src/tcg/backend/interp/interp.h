@@ -116,6 +116,7 @@ INTERP_OP(generic_locked);
 INTERP_OP(exchange);
 INTERP_OP(lea);
 INTERP_OP(ldenv);
+INTERP_OP(ldcode);
 INTERP_OP(stenv);
 INTERP_OP(getvc);
 INTERP_OP(putvc);

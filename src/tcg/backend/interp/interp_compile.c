@@ -214,6 +214,9 @@ static void make_op(struct compile *c, struct iop *op, const struct ir_insn *i)
 	case IR_RT:
 		op->rt = c->ir->rt[i->imm].fn;
 		break;
+	case IR_LDCODE:
+		op->imm = (int64_t)(uintptr_t)(c->ir->code + i->imm);
+		break;
 	case IR_LABEL:
 		c->label[i->imm] = (uint32_t)(op - c->prog->op);
 		break;

@@ -5,6 +5,7 @@
  *
  * Rule: whatever may fault (memory, division) comes before the first change of guest state.
  */
+#include "mem/word.h"
 #include "tcg/backend/interp/interp_mem.h"
 
 static uint64_t fetch(struct tcg_env *env, const struct iop *op, unsigned kind, int32_t off)
@@ -209,6 +210,15 @@ INTERP_OP(ldenv)
 
 	memcpy(&v, interp_at(env, (int32_t)op->imm), ir_type_bytes(op->type));
 	*interp_g(env, op->d) = v;
+	return op + 1;
+}
+
+INTERP_OP(ldcode)
+{
+	unsigned size = ir_type_bytes(op->type), unused = 64 - 8 * size;
+	uint64_t v = word_load((const void *)(uintptr_t)op->imm, size);
+
+	*interp_g(env, op->d) = (uint64_t)((int64_t)(v << unused) >> unused);
 	return op + 1;
 }
 

@@ -18,6 +18,7 @@ static const lower_fn lower[IR_OP_COUNT] = {
 	[IR_PUTHI8] = lower_puthi8,
 	[IR_LEA] = lower_lea,
 	[IR_LDENV] = lower_ldenv,
+	[IR_LDCODE] = lower_ldcode,
 	[IR_STENV] = lower_stenv,
 	[IR_ADD] = lower_alu,
 	[IR_ADC] = lower_alu,

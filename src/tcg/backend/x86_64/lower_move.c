@@ -218,6 +218,16 @@ void lower_ldenv(struct gen *g)
 	put_result(g, g->i->d, IR_I64, r);
 }
 
+void lower_ldcode(struct gen *g)
+{
+	static const uint32_t ops[] = { OP_W | OP_0F | 0xbe, OP_W | OP_0F | 0xbf, OP_W | 0x63, OP_W | OP_MOV_RM }; /* movsx */
+	unsigned r = result_reg(g, g->i->d, R_13);
+
+	as_mov_imm(&g->s, r, (int64_t)(uintptr_t)(g->ir->code + g->i->imm));
+	as_op(&g->s, ops[g->i->type & 3], r, rm_mem(r, R_NONE, 0, 0));
+	put_result(g, g->i->d, IR_I64, r);
+}
+
 void lower_stenv(struct gen *g)
 {
 	as_op(&g->s, int_op(g->i->type, OP_MOV_MR), to_reg(g, g->i->a, g->i->type, R_13), rm_gs((size_t)g->i->imm));

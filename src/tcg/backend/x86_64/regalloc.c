@@ -26,7 +26,7 @@ static bool keeps_r14(const struct ir_block *b, const struct ir_insn *i)
 	switch (i->op) {
 	case IR_LEA:
 		return !mem_effective_needs_r14(b, &b->mem[IR_REF_NUM(i->a)]);
-	case IR_MOV: case IR_ZX8: case IR_ZX16: case IR_SX8: case IR_SX16: case IR_SX32: case IR_GETHI8: case IR_LDENV: case IR_STENV:
+	case IR_MOV: case IR_ZX8: case IR_ZX16: case IR_SX8: case IR_SX16: case IR_SX32: case IR_GETHI8: case IR_LDENV: case IR_LDCODE: case IR_STENV:
 	case IR_ADD: case IR_ADC: case IR_SUB: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR: case IR_CMP: case IR_TEST:
 	case IR_INC: case IR_DEC: case IR_NEG: case IR_NOT: case IR_BSWAP: case IR_SETCC: case IR_CMOV: case IR_GETFL: case IR_CMC:
 	case IR_INSN: case IR_RT: case IR_SETPC: case IR_FENCE: case IR_BSF: case IR_BSR: case IR_TZCNT: case IR_LZCNT: case IR_POPCNT:

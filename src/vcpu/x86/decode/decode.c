@@ -472,6 +472,7 @@ static void operand_other(struct x86_dec *d, const struct x86_oc_info *oc)
 		break;
 	case X86_M_I:
 		in->imm = fetch_signed(d, d->width[oc->mem_width]);
+		in->imm_len = d->width[oc->mem_width];
 		add(d, X86_OPK_IMM, 0, size);
 		break;
 	case X86_M_IU:

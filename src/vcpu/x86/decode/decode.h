@@ -114,6 +114,7 @@ struct x86_insn {
 	uint16_t attr;     /* X86_A_* */
 	struct x86_operand op[4];
 	struct x86_memref mem;
+	uint8_t imm_len;   /* bytes of X86_OPK_IMM in the encoding, at its end; 0: there is none, or something stands behind it */
 	int64_t imm, imm2;
 };
 

@@ -13,7 +13,7 @@ static enum ir_type type_of(const struct x86_tr *c)
 /* op0 = op0 OP op1 */
 void x86_tr_alu(struct x86_tr *c)
 {
-	ir_ref b = x86_tr_src(c, 1), d;
+	ir_ref b = x86_tr_late_src(c, 1), d;
 
 	if (x86_tr_is_mem(c, 0)) {
 		d = x86_tr_mem(c, c->in.op[0].size, true);
@@ -28,7 +28,7 @@ void x86_tr_alu(struct x86_tr *c)
 /* CMP, TEST: flags only */
 void x86_tr_cmp(struct x86_tr *c)
 {
-	ir_ref a = x86_tr_src(c, 0), b = x86_tr_src(c, 1);
+	ir_ref a = x86_tr_src(c, 0), b = x86_tr_late_src(c, 1);
 
 	x86_tr_emit(c, c->arg, type_of(c), IR_NONE, a, b)->attr |= IR_SETF;
 }

@@ -153,6 +153,7 @@ static bool look(struct ahead *h, gva_t pc, struct x86_insn *in)
 	if (x86_decode(in, c->mode, c->code->bytes + off, left < 15 ? left : 15) != X86_DECODE_OK || (in->pfx & X86_PFX_VEX))
 		return false;
 	watch(c->ir, pc, in->len);
+	x86_tr_late_look(c, pc, in);
 	return true;
 }
 

@@ -7,7 +7,7 @@
 
 void x86_tr_mov(struct x86_tr *c)
 {
-	ir_ref v = x86_tr_src(c, 1);
+	ir_ref v = x86_tr_late_src(c, 1);
 
 	if (c->in.op[0].kind == X86_OPK_GPR8H && IR_REF_KIND(v) == IR_KIND_M)
 		v = x86_tr_load(c, v, 1);

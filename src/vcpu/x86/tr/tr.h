@@ -40,6 +40,8 @@ struct x86_tr {
 	unsigned limit_insn; /* index of the constant that limit_end() fills in; 0: none */
 	int64_t k; /* value of IR_KONST for x86_tr_emit() */
 	struct x86_tr_memo memo[X86_TR_AHEAD_MEMO];
+	bool late; /* immediates should be read when the block runs (late.c) */
+	uint64_t looked_at[16]; /* if so: bytes of the block that the flags look-ahead depends on, a bit each */
 };
 
 void x86_translate(struct tcg_env *env, struct ir_block *ir, const struct guest_code *code, unsigned max_insns);
@@ -166,6 +168,14 @@ uint32_t x86_tr_live_at(struct x86_tr *c, gva_t target); /* flag bits that code 
 
 void x86_tr_evex(struct x86_tr *c);
 void x86_tr_evex_gather(struct x86_tr *c);
+
+/* ---- Late immediates (late.c) */
+
+void x86_tr_late_begin(struct x86_tr *c);
+void x86_tr_late_end(struct x86_tr *c);
+void x86_tr_late_look(struct x86_tr *c, gva_t pc, const struct x86_insn *in); /* the look-ahead depends on this instruction */
+/* x86_tr_src() for families whose op takes any source as operand b: an immediate may be late, in a temporary. */
+ir_ref x86_tr_late_src(struct x86_tr *c, unsigned n);
 
 /* ---- The families */
 #define X86_TR(iid, fn, arg) void x86_tr_##fn(struct x86_tr *c);
