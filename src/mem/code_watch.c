@@ -188,7 +188,7 @@ void code_watch_store_end(ram_off_t off)
 	small_lock_release(&pd->lock);
 }
 
-static void put(void *to, const uint8_t *from, unsigned size)
+static inline void put(void *to, const uint8_t *from, unsigned size)
 {
 	if (word_has_size(size))
 		word_store(to, word_load(from, size), size);
@@ -201,7 +201,7 @@ struct change {
 	unsigned first, last;
 };
 
-static struct change change_of(const uint8_t *old, const uint8_t *new, unsigned size)
+static inline struct change change_of(const uint8_t *old, const uint8_t *new, unsigned size)
 {
 	struct change c = { 0, size - 1 };
 
@@ -244,16 +244,32 @@ static bool kill_changing(struct page_desc *pd, ram_off_t page_off, unsigned in_
 	return true;
 }
 
+/*
+ * Without the lock: the store counts as done at the moment when its bytes are seen to be there. Those before it must be visible by then, as they
+ * would be at any store. Pages without blocks count their stores, for which they need the lock.
+ */
+static bool is_there_already(struct page_desc *pd, const uint8_t *at, const uint8_t *bytes, unsigned size)
+{
+	if (!word_has_size(size) || !__atomic_load_n(&pd->blocks, __ATOMIC_RELAXED))
+		return false;
+	atomic_thread_fence(memory_order_seq_cst);
+	return word_load(at, size) == word_load(bytes, size);
+}
+
 void code_watch_replace(ram_off_t off, const uint8_t *bytes, unsigned size)
 {
 	ram_off_t page_off = off & GUEST_PAGE_MASK;
 	struct page_desc *pd = code_watch_page(off);
 	uint8_t *to = ram_ptr(off);
 
+	if (is_there_already(pd, to, bytes, size)) {
+		stat_inc(STAT_code_stores_same);
+		return;
+	}
 	small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
 	if (atomic_load(&pd->state) == PAGE_DATA) {
 		put(to, bytes, size);
-	} else if (kill_changing(pd, page_off, (unsigned)(off - page_off), to, bytes, size)) {
+	} else if (!pd->blocks || kill_changing(pd, page_off, (unsigned)(off - page_off), to, bytes, size)) {
 		stat_inc(STAT_code_stores);
 		atomic_fetch_add(&pd->gen, 1);
 		put(to, bytes, size);

@@ -40,7 +40,7 @@ struct page_desc {
 	uint16_t idle_stores;      /* [lock] stores since the last block left; see CODE_WATCH_PATIENCE */
 	_Atomic uint64_t gen;      /* [atomic] write generation; moved under the lock */
 	uint64_t granules;         /* [lock; atomic for a look without it] granules that blocks were translated from (may be a superset) */
-	void *blocks;              /* [lock] tcg's list of blocks */
+	void *blocks;              /* [lock; atomic for a look without it] tcg's list of blocks */
 	struct vcpu_set_atomic writers; /* [atomic] may hold a writable TLB entry for this page */
 } __attribute__((aligned(64)));
 

@@ -83,7 +83,7 @@ static void page_link(struct tb *tb, unsigned n, struct page_desc *pd)
 	tb->page[n].pprev = (struct tb **)&pd->blocks;
 	if (first)
 		tb_link_on(first, pd)->pprev = &tb->page[n].next;
-	pd->blocks = tb;
+	__atomic_store_n(&pd->blocks, tb, __ATOMIC_RELAXED); /* is_there_already() in code_watch.c looks without the lock */
 }
 
 /* Granules of bytes [first, first+len) of a page. */

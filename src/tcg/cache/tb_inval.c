@@ -16,7 +16,7 @@ static void unlink_from(struct tb *tb, unsigned n, const struct page_desc *pd)
 
 	if (!l->pprev)
 		return;
-	*l->pprev = l->next;
+	__atomic_store_n(l->pprev, l->next, __ATOMIC_RELAXED); /* as in page_link() */
 	if (l->next)
 		tb_link_on(l->next, pd)->pprev = l->pprev;
 	l->pprev = NULL;
