@@ -142,6 +142,7 @@ static void ctx_restart(struct tcg_env *env)
 	jc_wipe(env);
 	memset(book->ctx_of_key, 0, sizeof(book->ctx_of_key));
 	tlb_bloom_clear(&book->large);
+	env->tlb.restarts++;
 	env->tlb.ctx = 1;
 	book->jc_user = 2;
 	book->jc_kernel = 3;

@@ -60,6 +60,7 @@ struct tlb_book;
 
 struct tlb {
 	uint64_t ctx;          /* [owner] context of the current address space, 1..4095 */
+	uint64_t restarts;     /* [owner] times that the numbers of contexts began again: who keeps one drops it when this has moved */
 	struct tlb_book *book; /* [const] private to mem/tlb*.c */
 	uint64_t l0_live[TLB_NR_MODES][2];   /* [owner] bit n: slot n may be valid */
 	uint64_t l0_global[TLB_NR_MODES][2]; /* [owner] bit n: slot n holds a global translation */

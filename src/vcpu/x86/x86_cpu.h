@@ -166,6 +166,22 @@ struct x86_fault {
 /* What kind of instruction has run with TF set: DEBUGCTL.BTF makes only branches count. */
 enum x86_step { X86_STEP_NONE, X86_STEP_PLAIN, X86_STEP_BRANCH, X86_STEP_MAYBE };
 
+/*
+ * Page walks begin here if they can: where the page tables of 2 MiB regions are, and the page directories of 1 GiB regions, with the rights that
+ * the levels above leave; x86_mmu.c. [owner]
+ */
+enum { X86_WALK_TABLES = 64, X86_WALK_DIRS = 16 };
+struct x86_walk_cache {
+	struct x86_walk_entry {
+		uint64_t tag; /* linear address of the region | TLB context; 0: none */
+		uint64_t age; /* void if not that of the cache */
+		gpa_t table;
+		bool user, write, nx;
+	} table[X86_WALK_TABLES], dir[X86_WALK_DIRS];
+	uint64_t age;      /* moving it drops all */
+	uint64_t restarts; /* env.tlb.restarts of the contexts in it */
+};
+
 /* Steal time; x86_steal.c. [owner] */
 struct x86_steal {
 	uint64_t msr;             /* bit 0: on; the guest-physical address of the area */
@@ -208,6 +224,7 @@ struct x86_cpu {
 	uint8_t monitor_line[64];
 	bool monitor_on;
 	struct x86_steal steal;
+	struct x86_walk_cache walk_cache;
 	uint32_t pkru, pkrs; /* protection keys: two bits each, access disable and write disable, of user and supervisor pages */
 	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[2 * X86_NR_MTRR_VAR];
 

@@ -4,6 +4,10 @@
  *
  * Entries are read and their A/D bits set by compare-and-exchange on guest RAM, so that a walk here and a guest CPU changing the entry
  * never lose each other's update; an entry that changed between is walked again from the top.
+ *
+ * A walk in long mode begins at the page table, or the page directory, if an earlier one has found it (4.10.3, paging-structure caches): only
+ * entries whose A bit was set by then are kept, tagged with the TLB's context, which every flush of an address space renews. INVLPG drops all. A
+ * fault is never raised by what was kept: the walk is done again from the top, so entries that allow more now need no flush.
  */
 #include "vcpu/x86/x86_mmu.h"
 
@@ -43,7 +47,8 @@ struct walk {
 	gva_t va;
 	enum tlb_access access;
 	unsigned mode; /* enum x86_mmu_mode */
-	bool set_bits; /* A and D are to be set */
+	bool set_bits; /* A and D are to be set, and the walk cache used */
+	bool kept;     /* it was used */
 	uint32_t error;
 };
 
@@ -200,14 +205,82 @@ static enum walk_result leaf(struct walk *w, const struct rights *r, gpa_t entry
 	return WALK_OK;
 }
 
+/* ---- The walk cache */
+
+void x86_mmu_walk_cache_drop(struct x86_cpu *c)
+{
+	c->walk_cache.age++;
+}
+
+/* Where the entry that leads to the table of level `level` (1: a page table, 2: a page directory) for va belongs, and its tag. */
+static struct x86_walk_entry *walk_entry(struct x86_cpu *c, gva_t va, unsigned level, uint64_t *tag)
+{
+	struct x86_walk_cache *k = &c->walk_cache;
+	unsigned shift = GUEST_PAGE_BITS + 9 * level;
+
+	*tag = va >> shift << shift | c->vcpu.env.tlb.ctx;
+	return level == 1 ? &k->table[(va >> shift) % X86_WALK_TABLES] : &k->dir[(va >> shift) % X86_WALK_DIRS];
+}
+
+static void keep(struct walk *w, unsigned level, gpa_t table, const struct rights *r)
+{
+	struct x86_cpu *c = w->c;
+	struct x86_walk_entry *e;
+	uint64_t tag;
+
+	if (!w->set_bits || level > 2)
+		return;
+	e = walk_entry(c, w->va, level, &tag);
+	*e = (struct x86_walk_entry){ tag, c->walk_cache.age, table, r->user, r->write, r->nx };
+}
+
+/* What translates va. */
+static void forget(struct walk *w)
+{
+	uint64_t tag;
+
+	for (unsigned level = 1; level <= 2; level++)
+		walk_entry(w->c, w->va, level, &tag)->tag = 0;
+	w->kept = false;
+}
+
+/* The level to begin at; 0: from the top. */
+static unsigned begin_below(struct walk *w, gpa_t *table, struct rights *r)
+{
+	struct x86_cpu *c = w->c;
+
+	if (!w->set_bits)
+		return 0;
+	if (unlikely(c->walk_cache.restarts != c->vcpu.env.tlb.restarts)) {
+		x86_mmu_walk_cache_drop(c);
+		c->walk_cache.restarts = c->vcpu.env.tlb.restarts;
+	}
+	for (unsigned level = 1; level <= 2; level++) {
+		uint64_t tag;
+		const struct x86_walk_entry *e = walk_entry(c, w->va, level, &tag);
+
+		if (e->tag != tag || e->age != c->walk_cache.age)
+			continue;
+		*table = e->table;
+		*r = (struct rights){ e->user, e->write, e->nx };
+		w->kept = true;
+		stat_inc(STAT_page_walks_short);
+		return level;
+	}
+	return 0;
+}
+
 static enum walk_result walk_pae(struct walk *w, struct tlb_walk *out)
 {
 	struct x86_cpu *c = w->c;
 	bool lma = c->efer & X86_EFER_LMA;
 	struct rights r = { true, true, false };
 	gpa_t table = c->cr3 & PTE_ADDR;
+	unsigned level = lma ? begin_below(w, &table, &r) : 3;
 
-	for (unsigned level = lma ? (c->cr4 & X86_CR4_LA57 ? 5 : 4) : 3;; level--) {
+	if (!level)
+		level = c->cr4 & X86_CR4_LA57 ? 5 : 4;
+	for (;; level--) {
 		unsigned shift = GUEST_PAGE_BITS + 9 * (level - 1);
 		gpa_t pa = table + ((w->va >> shift) & 511) * 8;
 		bool pointer = level == 3 && !lma; /* held by the CPU, and without rights or an A bit */
@@ -227,6 +300,8 @@ static enum walk_result walk_pae(struct walk *w, struct tlb_walk *out)
 		if (w->set_bits && !(e & PTE_A) && !entry_update(pa, 8, e, PTE_A))
 			return WALK_AGAIN;
 		table = e & PTE_ADDR;
+		if (lma)
+			keep(w, level - 1, table, &r);
 	}
 }
 
@@ -301,16 +376,21 @@ static uint32_t error_code(const struct walk *w)
 void x86_mmu_walk(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out)
 {
 	struct x86_cpu *c = x86_cpu(env);
-	struct walk w = { c, va, access, mode, true, 0 };
+	struct walk w = { .c = c, .va = va, .access = access, .mode = mode, .set_bits = true };
 	enum walk_result r;
 
 	if (!canonical(c, va) && access == TLB_FETCH)
 		x86_fault_raise_err(c, X86_GP, 0);
 	if (!canonical(c, va))
 		x86_data_fault_non_canonical(c, va);
-	do
+	stat_inc(STAT_page_walks);
+	do {
 		r = walk_once(&w, out);
-	while (r == WALK_AGAIN);
+		if (r == WALK_FAULT && w.kept) {
+			forget(&w);
+			r = WALK_AGAIN;
+		}
+	} while (r == WALK_AGAIN);
 	if (r == WALK_OK)
 		return;
 	if (access != TLB_FETCH)
@@ -326,7 +406,7 @@ void x86_mmu_walk(struct tcg_env *env, gva_t va, enum tlb_access access, unsigne
 int x86_mmu_probe(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out)
 {
 	struct x86_cpu *c = x86_cpu(env);
-	struct walk w = { c, va, access, mode, false, 0 };
+	struct walk w = { .c = c, .va = va, .access = access, .mode = mode };
 
 	if (!canonical(c, va))
 		return -1;

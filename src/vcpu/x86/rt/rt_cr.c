@@ -217,6 +217,7 @@ uint64_t x86_rt_invlpg(struct tcg_env *env, uint64_t va, uint64_t b, uint64_t un
 {
 	(void)b;
 	(void)unused;
+	x86_mmu_walk_cache_drop(x86_cpu(env));
 	tlb_flush_page(env, va);
 	return 0;
 }
@@ -230,6 +231,7 @@ uint64_t x86_rt_invpcid(struct tcg_env *env, uint64_t type, uint64_t va, uint64_
 	(void)unused;
 	if (type > 3 || (type <= 1 && (key >> 12 || (key && !(c->cr4 & X86_CR4_PCIDE)))) || (type == 0 && !x86_canonical(c, addr)))
 		gp(c);
+	x86_mmu_walk_cache_drop(c);
 	if (type == 0 && key == pcid(c))
 		tlb_flush_page(env, addr);
 	else if (type <= 1)

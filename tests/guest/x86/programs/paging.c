@@ -451,6 +451,81 @@ static void pcid(void)
 	CHECK_EQ(look(), 0);
 }
 
+/* ---- What the levels above lead to */
+
+/* A window of its own region, mapped through two page tables in turns: entry 0 of table n shows frame n. */
+static uint64_t tables[2];
+static volatile uint64_t *leads; /* the entry of level 2 that leads to one of them */
+
+static void region_prepare(void)
+{
+	window = (uint8_t *)(FREE_BASE + 0x8080000000ul);
+	leads = page_entry(kernel_root, (uint64_t)window, 2, true);
+	for (unsigned i = 0; i < 2; i++) {
+		frames[i] = page_alloc();
+		tables[i] = page_alloc();
+		*(volatile uint64_t *)frames[i] = i;
+		for (unsigned k = 0; k < 512; k++)
+			((volatile uint64_t *)tables[i])[k] = frames[i] | PTE_P | PTE_W | PTE_U;
+	}
+	*leads = tables[0] | PTE_P | PTE_W | PTE_U;
+}
+
+static uint64_t look_at(unsigned page)
+{
+	return *(volatile uint64_t *)(window + page * PAGE);
+}
+
+/* INVLPG drops what is known of upper levels wherever it points, a CR3 write too; for the pages not looked at before as well. */
+static void moved_tables(void)
+{
+	uint64_t root = (uint64_t)kernel_root;
+
+	region_prepare();
+	kernel_mode = true;
+	for (unsigned i = 0; i < 100; i++) {
+		CHECK_EQ(look_at(2 * i), 0);
+		*leads = tables[1] | PTE_P | PTE_W | PTE_U;
+		invlpg(window + 2 * i * PAGE);
+		CHECK_EQ(look_at(2 * i), 1);
+		CHECK_EQ(look_at(2 * i + 1), 1);
+		*leads = tables[0] | PTE_P | PTE_W | PTE_U;
+		write_cr3(root);
+		CHECK_EQ(look_at(2 * i + 1), 0);
+		CHECK(*leads & PTE_A);
+	}
+	/* Another page's INVLPG: the page that was looked at may stay, the others may not come from the old table. */
+	CHECK_EQ(look_at(300), 0);
+	*leads = tables[1] | PTE_P | PTE_W | PTE_U;
+	invlpg(window + 0x40000000);
+	CHECK_EQ(look_at(301), 1);
+}
+
+/* An upper entry that allows more than before needs no flush: the access succeeds, at once or when it is tried again behind a fault. */
+static void raised_tables(void)
+{
+	static const struct {
+		uint64_t less;
+		const uint8_t *code;
+	} cases[] = { { PTE_P | PTE_U, do_store }, { PTE_P | PTE_W, do_load }, { PTE_P | PTE_W | PTE_U | PTE_NX, do_jump }, { 0, do_load } };
+	struct trap t;
+
+	region_prepare();
+	kernel_mode = false;
+	put_int80(frames[0]);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		*leads = tables[0] | cases[i].less;
+		invlpg(window);
+		if (access_at(cases[i].code, window + 8 * PAGE, &t) != VEC_PF)
+			test_fail("case %u: vector %lu, should be a page fault", i, t.r.vector);
+		(void)access_at(do_load, window + 9 * PAGE, &t); /* learns what there is to know */
+		*leads = tables[0] | PTE_P | PTE_W | PTE_U;
+		if (access_at(cases[i].code, window + 10 * PAGE, &t) != 0x80)
+			expect_success("again", cases[i].code, window + 10 * PAGE);
+		*(volatile uint16_t *)frames[0] = 0x80cd;
+	}
+}
+
 static void invpcid_do(uint64_t type, uint64_t id, const void *addr)
 {
 	struct {
@@ -682,6 +757,8 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(invalidation),
 	RT_TEST(no_negative_caching),
 	RT_TEST(pcid),
+	RT_TEST(moved_tables),
+	RT_TEST(raised_tables),
 	RT_TEST(invpcid),
 	RT_TEST(pcid_rules),
 	RT_TEST(crossing_data),
