@@ -86,7 +86,7 @@ static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsi
 	range_around(va, w, ram_start, ram_len, book->watching ? GUEST_PAGE_SIZE : 1ull << 30, &e->lo, &e->span);
 	mark(book->l1_any[mode], index);
 	if (w->size > GUEST_PAGE_SIZE)
-		tlb_bloom_set(&book->large, va >> REGION_BITS);
+		tlb_large_mark(book, va, w->size);
 	if (want_write && w->writable && !rom && fill_write_range(env, e, va, off, w, ram_start, ram_len)) {
 		e->tag[1] = tag;
 		mark(book->l1_write[mode], index);
@@ -136,6 +136,24 @@ static bool watched(struct tcg_env *env, gva_t va)
 	return unlikely(env->tlb.book->watching) && tlb_ops->watches(env, va & GUEST_PAGE_MASK);
 }
 
+/* Walks, unless another page of the same large page has been walked for, and what that found allows the access. */
+static void walk(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *w)
+{
+	struct tlb_book *book = env->tlb.book;
+	gva_t region = va & ~((1ull << REGION_BITS) - 1);
+	struct tlb_large *l = &book->large_page[mode][(va >> REGION_BITS) % TLB_LARGE_SIZE];
+	uint64_t diff = l->tag ^ region;
+
+	if (l->age == book->large_age && (diff == 0 || diff == env->tlb.ctx) && (access == TLB_READ ? l->walk.readable : l->walk.writable)) {
+		stat_inc(STAT_tlb_large_hits);
+		*w = l->walk;
+		return;
+	}
+	tlb_ops->walk(env, va, access, mode, w);
+	if (w->size > GUEST_PAGE_SIZE)
+		*l = (struct tlb_large){ region | (w->global ? 0 : env->tlb.ctx), book->large_age, *w };
+}
+
 /* Translates one page for an access; fills the TLB; raises the guest's fault if it is not allowed. */
 static struct tlb_entry *translate(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, bool want_write, struct target *t)
 {
@@ -156,7 +174,7 @@ static struct tlb_entry *translate(struct tcg_env *env, gva_t va, enum tlb_acces
 		t->code = true;
 		return e;
 	}
-	tlb_ops->walk(env, va, access, mode, &w);
+	walk(env, va, access, mode, &w);
 	t->pa = w.pa + (va - w.va);
 	t->off = aspace_find_ram_rcu(t->pa & GUEST_PAGE_MASK, &ram_start, &avail, &rom);
 	t->code = false;
@@ -416,7 +434,7 @@ ram_off_t tlb_fetch(struct tcg_env *env, gva_t va, bool *global)
 	if (off == ASPACE_NOT_RAM || avail < GUEST_PAGE_SIZE)
 		return ASPACE_NOT_RAM;
 	if (w.size > GUEST_PAGE_SIZE)
-		tlb_bloom_set(&book->large, va >> REGION_BITS);
+		tlb_large_mark(book, va, w.size);
 	f->tag = (va & GUEST_PAGE_MASK) | (w.global ? 0 : env->tlb.ctx);
 	f->off = off;
 	f->global = w.global;

@@ -23,6 +23,15 @@ struct tlb_fetch_entry {
 	bool global;
 };
 
+/* A large page that was walked: its other pages need no walk of their own. By 2 MiB region and MMU mode. */
+#define TLB_LARGE_SIZE 64
+
+struct tlb_large {
+	uint64_t tag; /* linear region | context (0: global) */
+	uint64_t age; /* void if not book.large_age */
+	struct tlb_walk walk;
+};
+
 struct tlb_bloom {
 	uint64_t word[(1u << TLB_BLOOM_BITS) / 64];
 	bool any;
@@ -41,7 +50,9 @@ struct tlb_book {
 	uint64_t salt;                  /* of the current mode; env.jc_salt differs while the CPU is in its other variant */
 	bool user;                      /* the current CPU mode is user mode */
 	uint32_t mode;                  /* tb flags of the current CPU mode */
-	struct tlb_bloom large;         /* 2 MiB regions of linear space with entries from large pages */
+	struct tlb_bloom large;         /* linear space with entries from large pages: 2 MiB regions, pieces of larger pages by GiB; tlb_large_mark() */
+	struct tlb_large large_page[TLB_NR_MODES][TLB_LARGE_SIZE];
+	uint64_t large_age;             /* moving it drops all of large_page */
 	struct tlb_bloom jc_pages;      /* pages that may have jump-cache entries */
 	uint64_t judged[TLB_L0_SLOTS];  /* when each slot's budget was filled up, host nanoseconds */
 	uint64_t l1_any[TLB_NR_MODES][TLB_L1_WORDS];   /* entries that were filled since the last wipe */
@@ -59,6 +70,9 @@ bool tlb_bloom_test(const struct tlb_bloom *b, uint64_t number);
 void tlb_bloom_clear(struct tlb_bloom *b);
 
 void tlb_partial_commit(struct tcg_env *env); /* tlb_partial.c */
+void tlb_large_mark(struct tlb_book *book, gva_t va, uint64_t size); /* an entry of a page of this size, which holds va */
+bool tlb_large_test(const struct tlb_book *book, gva_t va);          /* may there be one whose page holds va? */
+
 void tlb_l0_invalidate(struct tcg_env *env, unsigned mode, unsigned kind, uint64_t slots);
 void tlb_l0_invalidate_all(struct tcg_env *env);
 uint16_t tlb_ctx_new(struct tcg_env *env);

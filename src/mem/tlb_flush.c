@@ -51,6 +51,24 @@ void tlb_bloom_clear(struct tlb_bloom *b)
 		memset(b, 0, sizeof(*b));
 }
 
+/* ---- Large pages: one flush of any address in it drops all of a page's entries */
+
+/* A name for the GiB that is no region's. */
+static uint64_t giga(gva_t va)
+{
+	return va >> 30 | 1ull << 63;
+}
+
+void tlb_large_mark(struct tlb_book *book, gva_t va, uint64_t size)
+{
+	tlb_bloom_set(&book->large, size > 1u << REGION_BITS ? giga(va) : va >> REGION_BITS);
+}
+
+bool tlb_large_test(const struct tlb_book *book, gva_t va)
+{
+	return tlb_bloom_test(&book->large, va >> REGION_BITS) || tlb_bloom_test(&book->large, giga(va));
+}
+
 /* ---- Level 0 */
 
 void tlb_l0_invalidate(struct tcg_env *env, unsigned mode, unsigned kind, uint64_t slots)
@@ -142,6 +160,7 @@ static void ctx_restart(struct tcg_env *env)
 	jc_wipe(env);
 	memset(book->ctx_of_key, 0, sizeof(book->ctx_of_key));
 	tlb_bloom_clear(&book->large);
+	book->large_age++;
 	env->tlb.restarts++;
 	env->tlb.ctx = 1;
 	book->jc_user = 2;
@@ -197,6 +216,7 @@ void tlb_flush_all(struct tcg_env *env)
 	fetch_wipe(book);
 	memset(book->ctx_of_key, 0, sizeof(book->ctx_of_key));
 	tlb_bloom_clear(&book->large);
+	book->large_age++;
 	ctx_renew(env, true);
 }
 
@@ -232,6 +252,7 @@ void tlb_flush_ctx_key(struct tcg_env *env, uint32_t key)
 void tlb_flush_mode(struct tcg_env *env, unsigned mode)
 {
 	l1_wipe(env, mode);
+	env->tlb.book->large_age++;
 	for (unsigned kind = 0; kind < 2; kind++)
 		tlb_l0_invalidate(env, mode, kind, env->tlb.l0_live[mode][kind]);
 }
@@ -270,7 +291,7 @@ void tlb_flush_page(struct tcg_env *env, gva_t va)
 	gva_t page = va & GUEST_PAGE_MASK;
 
 	stat_inc(STAT_tlb_flush_pages);
-	if (tlb_bloom_test(&book->large, va >> REGION_BITS)) {
+	if (tlb_large_test(book, va)) {
 		tlb_flush_all(env);
 		return;
 	}
@@ -401,7 +422,7 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 	}
 	for (unsigned slot = 0; slot < TLB_L0_SLOTS; slot++)
 		env->l0_budget[slot] = TLB_SLOT_BUDGET;
-	ctx_restart(env);
+	ctx_restart(env); /* large_age is 1 now: what is zero is void */
 	salt_update(env);
 	return 0;
 }

@@ -258,6 +258,12 @@ static void large_pages(void)
 	*giga = 0;
 	invlpg(va + 0x40000000 + frame);
 	FAULT(do_load, va + 0x40000000 + frame, 0);
+	/* INVLPG anywhere in it drops all of it. */
+	*giga = PTE_PS | PTE_P;
+	CHECK_EQ(*(volatile uint64_t *)(va + 0x40000000 + frame + PAGE), 1);
+	*giga = 0;
+	invlpg(va + 0x40000000 + frame + 0x10000000);
+	FAULT(do_load, va + 0x40000000 + frame + PAGE, 0);
 }
 
 static void write_protect(void)

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a flush costs in page walks: a walker that counts, over linear space that is RAM over and over again.
+ */
+#include "support/test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem/aspace.h"
+#include "mem/code_watch.h"
+#include "mem/ram.h"
+#include "mem/tlb.h"
+#include "tcg/env.h"
+#include "util/err.h"
+#include "util/rcu.h"
+
+#define RAM (64ull << 20)
+#define SMALL 0x100000000ull  /* pages of 4 KiB */
+#define GLOBAL 0x200400000ull /* the same, global; not in the same entries as the others */
+#define LARGE 0x300000000ull  /* of 2 MiB */
+#define HUGE 0x400000000ull   /* of 1 GiB */
+#define CLEAN 0x500000000ull  /* of 2 MiB, not dirty before they are written */
+
+static struct tcg_env *env;
+static unsigned walks;
+
+static void fake_walk(struct tcg_env *e, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *w)
+{
+	gva_t kind = va & 0xf00000000ull;
+
+	(void)e;
+	(void)mode;
+	walks++;
+	w->size = kind == HUGE ? 1u << 30 : kind == LARGE || kind == CLEAN ? 2u << 20 : GUEST_PAGE_SIZE;
+	w->va = va & ~(w->size - 1);
+	w->pa = w->va & (RAM - 1);
+	w->readable = w->executable = true;
+	w->writable = kind != CLEAN || access != TLB_READ;
+	w->global = kind == (GLOBAL & 0xf00000000ull);
+}
+
+static bool watches_nothing(struct tcg_env *e, gva_t page)
+{
+	(void)e;
+	(void)page;
+	return false;
+}
+
+static const struct tlb_ops fake_ops = { .walk = fake_walk, .watches = watches_nothing };
+
+/* Walks for one access each to `n` pages from va on. */
+static unsigned touch(gva_t va, unsigned n, enum tlb_access access)
+{
+	walks = 0;
+	for (unsigned i = 0; i < n; i++) {
+		gva_t at = va + i * GUEST_PAGE_SIZE;
+
+		assert_ptr_equal(tlb_access_slow(env, at, 8, access, 1, TLB_SLOT_MISC, false), ram_ptr(at & (RAM - 1)));
+	}
+	return walks;
+}
+
+#define assert_walks(n, va, pages) assert_int_equal(touch(va, pages, TLB_READ), n)
+
+static void one_page_flush_costs_one_walk(void **state)
+{
+	(void)state;
+	assert_walks(100, SMALL, 100);
+	assert_walks(0, SMALL, 100);
+	tlb_flush_page(env, SMALL + 7 * GUEST_PAGE_SIZE + 5);
+	assert_walks(1, SMALL, 100);
+	assert_walks(50, GLOBAL, 50);
+	tlb_flush_page(env, GLOBAL); /* global ones too */
+	assert_walks(1, GLOBAL, 50);
+	assert_walks(0, SMALL, 100);
+}
+
+static void address_spaces_stay_warm(void **state)
+{
+	(void)state;
+	tlb_switch(env, 1, false);
+	assert_walks(20, SMALL, 20);
+	assert_walks(20, GLOBAL, 20);
+	tlb_switch(env, 2, true); /* nothing is kept of 2 */
+	assert_walks(20, SMALL + 0x100000, 20);
+	assert_walks(0, GLOBAL, 20);
+	for (unsigned i = 0; i < 10; i++) {
+		tlb_switch(env, 1, true);
+		assert_walks(0, SMALL, 20);
+		assert_walks(0, GLOBAL, 20);
+		tlb_switch(env, 2, true);
+		assert_walks(0, SMALL + 0x100000, 20);
+	}
+	/* One flushed by name; the other stays. */
+	tlb_flush_ctx_key(env, 1);
+	assert_walks(0, SMALL + 0x100000, 20);
+	tlb_switch(env, 1, true);
+	assert_walks(20, SMALL, 20);
+	tlb_switch(env, 2, true);
+	assert_walks(0, SMALL + 0x100000, 20);
+	/* A switch that keeps nothing. */
+	tlb_switch(env, 2, false);
+	assert_walks(20, SMALL + 0x100000, 20);
+	assert_walks(0, GLOBAL, 20);
+	tlb_flush_nonglobal(env);
+	assert_walks(20, SMALL + 0x100000, 20);
+	assert_walks(0, GLOBAL, 20);
+	tlb_flush_all(env);
+	assert_walks(20, SMALL + 0x100000, 20);
+	assert_walks(20, GLOBAL, 20);
+	tlb_switch(env, 1, true);
+	assert_walks(20, SMALL, 20);
+}
+
+/* The numbers of contexts run out: nothing of an old one may come back. */
+static void contexts_begin_again(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 10000; i++) {
+		tlb_switch(env, i & 3, false);
+		assert_walks(1, SMALL + (i & 7) * GUEST_PAGE_SIZE, 1);
+		assert_walks(1, LARGE + (i & 7) * GUEST_PAGE_SIZE, 1);
+	}
+	assert_true(env->tlb.restarts > 1);
+}
+
+static void large_page_costs_one_walk(void **state)
+{
+	(void)state;
+	assert_walks(1, LARGE, 512);
+	assert_walks(1, LARGE + (2u << 20), 512);
+	assert_walks(0, LARGE, 512);
+	tlb_flush_page(env, LARGE + 100 * GUEST_PAGE_SIZE);
+	assert_walks(1, LARGE, 512);
+	tlb_flush_nonglobal(env);
+	assert_walks(1, LARGE, 512);
+	tlb_flush_mode(env, 1);
+	assert_walks(1, LARGE, 512);
+	/* In another MMU mode others may be allowed. */
+	walks = 0;
+	tlb_access_slow(env, LARGE, 8, TLB_READ, 0, TLB_SLOT_MISC, false);
+	assert_int_equal(walks, 1);
+}
+
+/* INVLPG of any address in it drops all of it. */
+static void huge_page_is_flushed_as_one(void **state)
+{
+	(void)state;
+	assert_walks(1, HUGE, 100);
+	tlb_flush_page(env, HUGE + (512u << 20));
+	assert_walks(1, HUGE, 100);
+	tlb_flush_page(env, HUGE + (1u << 30)); /* another one */
+	assert_walks(0, HUGE, 100);
+}
+
+/* A page that was read before it was dirty is walked for again when it is written. */
+static void clean_page_is_walked_to_be_written(void **state)
+{
+	(void)state;
+	assert_walks(1, CLEAN, 10);
+	assert_int_equal(touch(CLEAN + 20 * GUEST_PAGE_SIZE, 5, TLB_WRITE), 1);
+	assert_walks(0, CLEAN + 30 * GUEST_PAGE_SIZE, 10);
+	assert_int_equal(touch(CLEAN, 40, TLB_WRITE), 0);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	env = aligned_alloc(4096, (sizeof(*env) + 4095) & ~(size_t)4095);
+	if (!env)
+		return -1;
+	memset(env, 0, sizeof(*env));
+	if (tlb_new(env, 0) < 0)
+		return -1;
+	tlb_set_globals(env, true);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	tlb_free(env);
+	free(env);
+	return 0;
+}
+
+static int begin(void **state)
+{
+	struct err err;
+
+	(void)state;
+	rcu_register();
+	tlb_ops = &fake_ops;
+	if (ram_init(RAM, &err) < 0 || aspace_add_ram(&aspace_mem, 0, RAM, 0, false) < 0)
+		return -1;
+	return code_watch_init(RAM);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(one_page_flush_costs_one_walk, setup, teardown),
+		cmocka_unit_test_setup_teardown(address_spaces_stay_warm, setup, teardown),
+		cmocka_unit_test_setup_teardown(contexts_begin_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(large_page_costs_one_walk, setup, teardown),
+		cmocka_unit_test_setup_teardown(huge_page_is_flushed_as_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(clean_page_is_walked_to_be_written, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, begin, NULL);
+}
