@@ -77,6 +77,8 @@ static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsi
 	uint64_t tag = (va & GUEST_PAGE_MASK) | (w->global ? 0 : env->tlb.ctx);
 
 	stat_inc(STAT_tlb_fills);
+	if (unlikely(book->fills < TLB_BUSY_FILLS) && ++book->fills == TLB_BUSY_FILLS)
+		tlb_ops->busy(env);
 	e->tag[1] = TLB_TAG_INVALID;
 	e->wlo = TLB_TAG_INVALID;
 	e->wspan = 0;

@@ -44,6 +44,8 @@ struct tlb_ops {
 	 */
 	bool (*watches)(struct tcg_env *env, gva_t page);
 	void (*accessed)(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access);
+	/* This vCPU has used its TLB much: it may be given better memory. */
+	void (*busy)(struct tcg_env *env);
 	/*
 	 * A user-mode access of the instruction at env.pc wanders: its level-0 slot misses so often that new code for it should look into
 	 * level 1 at once.

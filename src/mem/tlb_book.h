@@ -15,6 +15,7 @@
 #define TLB_MAX_CTX 4094 /* 4095 would match an invalid tag on the last page */
 #define TLB_FETCH_SIZE 256
 #define TLB_BLOOM_BITS 15
+#define TLB_BUSY_FILLS 65536 /* a vCPU that does little more than boot has fewer */
 #define TLB_L1_WORDS (TLB_L1_SIZE / 64)
 
 struct tlb_fetch_entry {
@@ -44,6 +45,7 @@ struct tlb_book {
 	uint16_t next_ctx;
 	uint16_t ctx_of_key[TLB_NR_KEYS]; /* 0: none kept */
 	uint16_t jc_user, jc_kernel;    /* contexts of jump-cache tags */
+	uint32_t fills;                 /* up to TLB_BUSY_FILLS */
 	bool globals_on;                /* global pages exist: supervisor code in them keeps its tags across address spaces */
 	bool split_held;                /* split_lock of tlb.c is held until tlb_commit() or tlb_abandon() */
 	bool watching;                  /* tlb_ops->watches() is to be asked */

@@ -118,6 +118,8 @@ static void l1_wipe(struct tcg_env *env, unsigned mode)
 
 static void jc_wipe(struct tcg_env *env)
 {
+	if (!env->tlb.book->jc_pages.any)
+		return; /* so that a new vCPU's stays memory that the host need not have */
 	memset(env->jc_tag, 0xff, sizeof(env->jc_tag));
 	memset(env->jx, 0xff, sizeof(env->jx));
 	tlb_bloom_clear(&env->tlb.book->jc_pages);
@@ -400,6 +402,18 @@ void tlb_revoke_write(struct tcg_env *env, ram_off_t page_off)
 
 /* ---- Life */
 
+/*
+ * A tag of zero meets no address but one in page 0, which the first entry is for, and, as generated code takes the entry of an access's first byte
+ * and the page of its last, the last entries. So all others can stay as they came, untouched.
+ */
+static void l1_begin(struct tcg_env *env, unsigned mode)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		l1_drop(&env->tlb.l1[mode][i]);
+		l1_drop(&env->tlb.l1[mode][TLB_L1_SIZE - 1 - i]);
+	}
+}
+
 int tlb_new(struct tcg_env *env, unsigned vcpu)
 {
 	struct tlb_book *book = calloc(1, sizeof(*book));
@@ -416,7 +430,7 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 	env->jc_other |= 1; /* not 0 */
 	book->salt = env->jc_salt;
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
-		memset(book->l1_any[mode], 0xff, sizeof(book->l1_any[mode]));
+		l1_begin(env, mode);
 		for (unsigned kind = 0; kind < 2; kind++)
 			tlb_l0_invalidate(env, mode, kind, ~0ull >> (64 - TLB_L0_SLOTS));
 	}

@@ -8,4 +8,7 @@
 
 void x86_dump(const struct vcpu *v, FILE *out); /* x86_dump.c */
 
+/* Puts the CPU's state on huge pages of the host. Owner thread. */
+void x86_huge_state(struct tcg_env *env);
+
 #endif

@@ -21,6 +21,7 @@
 #include "vcpu/exec.h"
 #include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_debug.h"
+#include "vcpu/x86/x86_isa.h"
 #include "vcpu/x86/x86_segment.h"
 
 #define PTE_P 0x001ull
@@ -434,4 +435,5 @@ const struct tlb_ops x86_tlb_ops = {
 	.watches = x86_debug_watches,
 	.accessed = x86_debug_data,
 	.access_wanders = vcpu_access_wanders,
+	.busy = x86_huge_state,
 };

@@ -47,7 +47,15 @@ static bool watches_nothing(struct tcg_env *e, gva_t page)
 	return false;
 }
 
-static const struct tlb_ops fake_ops = { .walk = fake_walk, .watches = watches_nothing };
+static unsigned times_busy;
+
+static void fake_busy(struct tcg_env *e)
+{
+	(void)e;
+	times_busy++;
+}
+
+static const struct tlb_ops fake_ops = { .walk = fake_walk, .watches = watches_nothing, .busy = fake_busy };
 
 /* Walks for one access each to `n` pages from va on. */
 static unsigned touch(gva_t va, unsigned n, enum tlb_access access)
@@ -164,6 +172,25 @@ static void clean_page_is_walked_to_be_written(void **state)
 	assert_int_equal(touch(CLEAN, 40, TLB_WRITE), 0);
 }
 
+/* A new TLB has no entries, wherever one looks, though nobody has written most of it. */
+static void new_one_is_empty(void **state)
+{
+	(void)state;
+	assert_walks(TLB_L1_SIZE, 0, TLB_L1_SIZE);
+	assert_walks(0, 0, TLB_L1_SIZE);
+}
+
+static void use_is_told_once(void **state)
+{
+	(void)state;
+	times_busy = 0;
+	for (unsigned i = 0; i < 6 * TLB_L1_SIZE; i++) {
+		touch(SMALL + (uint64_t)i * GUEST_PAGE_SIZE % RAM, 1, TLB_READ);
+		tlb_flush_page(env, SMALL + (uint64_t)i * GUEST_PAGE_SIZE % RAM);
+	}
+	assert_int_equal(times_busy, 1);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -200,6 +227,8 @@ static int begin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(new_one_is_empty, setup, teardown),
+		cmocka_unit_test_setup_teardown(use_is_told_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_page_flush_costs_one_walk, setup, teardown),
 		cmocka_unit_test_setup_teardown(address_spaces_stay_warm, setup, teardown),
 		cmocka_unit_test_setup_teardown(contexts_begin_again, setup, teardown),
