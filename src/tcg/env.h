@@ -142,7 +142,7 @@ struct tcg_env {
 	/* [owner] jump cache: tag = PC + jc_salt of the block's mode; indexed by the PC's low 16 bits */
 	uint64_t jc_tag[TCG_JC_SIZE] __attribute__((aligned(64)));
 	void *jc_code[TCG_JC_SIZE];
-	/* [owner] the second one, by tcg_jx_index(): direct jumps to other pages use it, and indirect ones that miss in the first */
+	/* [owner] the second one, by tcg_jx_index(): direct jumps to other pages look here first, indirect ones second */
 	struct tcg_jx_entry jx[TCG_JX_SIZE];
 };
 

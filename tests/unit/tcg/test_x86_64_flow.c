@@ -180,6 +180,10 @@ static void other_pages_are_reached_through_the_jump_cache(void **state)
 		go(a);
 		assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
 		assert_int_equal(fx.env->greg[1], 10);
+		fx.env->jx[tcg_jx_index(far)].tag = ~0ull; /* the other one still knows it */
+		go(a);
+		assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+		assert_int_equal(fx.env->greg[1], 20);
 	}
 }
 

@@ -162,6 +162,19 @@ static void emit_jump_miss(struct as *s)
 	as_op(s, 0xff, 4, m);
 }
 
+/* The first one, for a direct jump; r14 is the tag. PCs that meet in one table seldom meet in the other. */
+static void emit_far_miss(struct as *s)
+{
+	struct rm m = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_15, .scale = 3, .disp = offsetof(struct tcg_env, jc_tag) };
+
+	stubs.far_miss = begin(s);
+	as_op(s, OP_MOVZX16, R_15, rm_reg(R_13));
+	as_alu(s, ALU_CMP, R_14, m);
+	as_jcc_abs(s, 5, stubs.exit_lookup);
+	m.disp = offsetof(struct tcg_env, jc_code);
+	as_op(s, 0xff, 4, m);
+}
+
 static void emit_jump(struct as *s)
 {
 	struct rm m = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_14, .scale = 3, .disp = offsetof(struct tcg_env, jc_tag) };
@@ -266,6 +279,7 @@ long stubs_init(const struct guest_isa *isa, bool evex, uint8_t *rw, const uint8
 	emit_leave(&s);
 	emit_exits(&s);
 	emit_jump_miss(&s);
+	emit_far_miss(&s);
 	emit_jump(&s);
 	for (unsigned level = 0; level < VEC_LEVELS; level++)
 		emit_rt(&s, isa, (enum vec_level)level);

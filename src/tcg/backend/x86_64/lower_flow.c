@@ -218,7 +218,7 @@ static struct rm jx_const(size_t field, gva_t pc)
 	return rm_gs(offsetof(struct tcg_env, jx) + tcg_jx_index(pc) * sizeof(struct tcg_jx_entry) + field);
 }
 
-/* r13 = pc; falls through if the second jump cache knows it. */
+/* r13 = pc; falls through if the second jump cache knows it, and goes there if the first does. */
 static void probe_const(struct gen *g, gva_t pc)
 {
 	struct as *s = &g->s;
@@ -227,7 +227,7 @@ static void probe_const(struct gen *g, gva_t pc)
 	as_mov(s, R_14, R_13);
 	as_alu(s, ALU_ADD, R_14, RM_ENV(jc_salt));
 	as_alu(s, ALU_CMP, R_14, jx_const(offsetof(struct tcg_jx_entry, tag), pc));
-	as_jcc_abs(s, IR_CC_NZ, stubs.exit_lookup);
+	as_jcc_abs(s, IR_CC_NZ, stubs.far_miss);
 }
 
 static void exit_far(struct gen *g, gva_t pc)
