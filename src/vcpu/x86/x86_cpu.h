@@ -161,6 +161,7 @@ struct x86_fault {
 };
 
 #define X86_NR_MTRR_VAR 8
+#define X86_NR_MC_BANKS 10
 #define X86_MISC_MONITOR (1u << 18) /* IA32_MISC_ENABLE */
 
 /* What kind of instruction has run with TF set: DEBUGCTL.BTF makes only branches count. */
@@ -226,6 +227,7 @@ struct x86_cpu {
 	struct x86_steal steal;
 	struct x86_walk_cache walk_cache;
 	uint32_t pkru, pkrs; /* protection keys: two bits each, access disable and write disable, of user and supervisor pages */
+	uint64_t mc_bank[4 * X86_NR_MC_BANKS]; /* CTL, STATUS, ADDR, MISC of each */
 	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[2 * X86_NR_MTRR_VAR];
 
 	const struct x86_cpuid_model *cpuid; /* [const] what CPUID answers; x86_cpuid.h */

@@ -86,7 +86,7 @@ void x86_debug_fetch(struct x86_cpu *c)
 			hits |= 1u << n;
 	if (!hits)
 		return;
-	c->dr[6] |= hits;
+	x86_debug_report(c, hits);
 	c->debugctl &= ~(uint64_t)(X86_DEBUGCTL_LBR | X86_DEBUGCTL_BTF);
 	c->dr[7] &= ~(uint64_t)X86_DR7_GD;
 	c->single_step_due = X86_STEP_NONE;
@@ -155,7 +155,7 @@ void x86_debug_task_trap(struct x86_cpu *c)
 void x86_debug_trap(struct x86_cpu *c)
 {
 	c->debugctl &= ~(uint64_t)(X86_DEBUGCTL_LBR | X86_DEBUGCTL_BTF); /* 19.4.1, 19.4.3 */
-	c->dr[6] |= c->debug_due | (c->single_step_due ? X86_DR6_BS : 0);
+	x86_debug_report(c, c->debug_due | (c->single_step_due ? X86_DR6_BS : 0));
 	c->dr[7] &= ~(uint64_t)X86_DR7_GD;
 	c->single_step_due = X86_STEP_NONE;
 	c->debug_due = 0;

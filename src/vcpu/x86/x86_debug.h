@@ -34,6 +34,12 @@ static inline uint64_t x86_dr7_of(uint64_t v)
 	return (v & 0xffff2bff) | X86_DR7_FIXED1;
 }
 
+/* What a debug exception leaves in DR6: its hits in place of older ones; the other bits only come (SDM volume 3B, 19.2.3). */
+static inline void x86_debug_report(struct x86_cpu *c, uint32_t bits)
+{
+	c->dr[6] = (c->dr[6] & ~(uint64_t)X86_DR6_HITS) | bits;
+}
+
 /* DR0-DR3, DR7 or CR4.DE changed: recomputes what is watched. To be followed by x86_mode_update() and the end of the block. */
 void x86_debug_update(struct x86_cpu *c);
 /* Raises #DB if the instruction at env.pc has a breakpoint. */

@@ -12,8 +12,6 @@
 #include "vcpu/x86/x86_segment.h"
 #include "vcpu/x86/x86_steal.h"
 
-#define MC_BANKS 10
-
 struct msr;
 typedef int (*msr_read_fn)(struct x86_cpu *c, uint32_t n, uint64_t *v);
 typedef int (*msr_write_fn)(struct x86_cpu *c, uint32_t n, uint64_t v);
@@ -238,7 +236,10 @@ static int msr_mtrr_fixed_write(struct x86_cpu *c, uint32_t n, uint64_t v)
 	return 0;
 }
 
-/* ---- Machine checks: banks that never report anything */
+/* ---- Machine checks: banks that never report anything, and keep what is written */
+
+#define MC_BANKS X86_NR_MC_BANKS
+enum { MC_CTL, MC_STATUS, MC_ADDR, MC_MISC };
 
 static int msr_mcg_status_write(struct x86_cpu *c, uint32_t n, uint64_t v)
 {
@@ -251,16 +252,20 @@ static int msr_mcg_status_write(struct x86_cpu *c, uint32_t n, uint64_t v)
 
 static int msr_mc_bank_read(struct x86_cpu *c, uint32_t n, uint64_t *v)
 {
-	(void)c;
-	*v = (n & 3) == 0 ? ~0ull : 0; /* CTL: every error is reported */
+	*v = c->mc_bank[n - 0x400];
 	return 0;
 }
 
-/* STATUS, ADDR and MISC may only be cleared. */
+/*
+ * CTL takes all ones or none (SDM volume 3B, 16.3.2.1), STATUS may only be cleared. ADDR and MISC likewise by the manual, but hypervisors let them
+ * be written, and their tests want it.
+ */
 static int msr_mc_bank_write(struct x86_cpu *c, uint32_t n, uint64_t v)
 {
-	(void)c;
-	return (n & 3) == 0 || v == 0 ? 0 : -1;
+	if (((n & 3) == MC_CTL && v && v != ~0ull) || ((n & 3) == MC_STATUS && v))
+		return -1;
+	c->mc_bank[n - 0x400] = v;
+	return 0;
 }
 
 /* ---- Control */
@@ -458,6 +463,8 @@ void x86_msr_reset(struct x86_cpu *c)
 	c->tsc_aux = 0;
 	c->pkru = c->pkrs = 0;
 	c->mtrr_def = 0;
+	for (unsigned i = 0; i < ARRAY_LEN(c->mc_bank); i++)
+		c->mc_bank[i] = i % 4 == MC_CTL ? ~0ull : 0; /* every error is reported */
 	for (unsigned i = 0; i < ARRAY_LEN(c->mtrr_fixed); i++)
 		c->mtrr_fixed[i] = 0;
 	for (unsigned i = 0; i < ARRAY_LEN(c->mtrr_var); i++)

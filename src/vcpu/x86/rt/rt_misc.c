@@ -13,6 +13,7 @@
 #include "vcpu/exec.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_data_fault.h"
+#include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_vme.h"
 
 #define UNUSED2(x, y) ((void)(x), (void)(y))
@@ -36,8 +37,12 @@ uint64_t x86_rt_int_soft(struct tcg_env *env, uint64_t vector, uint64_t next, ui
 	}
 	/* INT1 is no software interrupt to the gate's DPL, but a trap all the same. */
 	c->fault.raised = (struct x86_event){ .vector = (uint8_t)vector, .soft = vector != X86_INT1_VECTOR, .next_pc = next };
-	if (!c->fault.raised.soft)
+	if (!c->fault.raised.soft) {
 		env->pc = next;
+		if (c->debug_due) /* held back by MOV SS: the same exception tells of it */
+			x86_debug_report(c, c->debug_due);
+		c->debug_due = 0;
+	}
 	c->single_step_due = X86_STEP_NONE; /* TF is cleared before the step would be seen */
 	c->fault.pending = true;
 	stat_inc(STAT_exceptions);

@@ -232,7 +232,7 @@ static void dr_check(struct x86_cpu *c)
 	gp_unless(&c->vcpu.env, c->cpl == 0);
 	if (!(c->dr[7] & X86_DR7_GD))
 		return;
-	c->dr[6] |= X86_DR6_BD;
+	x86_debug_report(c, X86_DR6_BD);
 	c->dr[7] &= ~(uint64_t)X86_DR7_GD;
 	x86_fault_raise(c, X86_DB);
 }

@@ -128,12 +128,16 @@ static void machine_checks(void)
 	for (unsigned b = 0; b < banks; b++) {
 		uint32_t ctl = MSR_MC0_CTL + 4 * b;
 
-		wrmsr(ctl, ~0ull);
-		CHECK(rdmsr(ctl) == ~0ull);
-		for (unsigned i = 1; i < 4; i++) { /* status, address, more: nothing was reported; may be cleared */
+		keeps(ctl, ~0ull);
+		keeps(ctl, 0);
+		refuses_write(ctl, 1ull << 47);
+		CHECK(rdmsr(ctl + 1) == 0); /* status: nothing was reported; may be cleared */
+		wrmsr(ctl + 1, 0);
+		refuses_write(ctl + 1, 1);
+		for (unsigned i = 2; i < 4; i++) { /* address, more */
 			CHECK(rdmsr(ctl + i) == 0);
-			wrmsr(ctl + i, 0);
-			refuses_write(ctl + i, 1);
+			keeps(ctl + i, ~0ull);
+			keeps(ctl + i, 1ull << 47);
 		}
 	}
 	refuses_read(MSR_MC0_CTL + 4 * banks);

@@ -481,6 +481,41 @@ static void branch_steps(void)
 asm("b_int1: nop; .byte 0xf1\n"
     "b_int1_next: nop; int $0x80\n");
 
+static void hits_are_replaced(void)
+{
+	arm(ADDR(b_loop_at), 0, EXEC(0));
+	write_dr6(DR6_CLEAR | BS | 8);
+	call_with(ADDR(b_loop), 0, 0);
+	CHECK_EQ(nr_hits, 5);
+	CHECK_HIT(0, ADDR(b_loop_at), BS | 1);
+	CHECK_HIT(1, ADDR(b_loop_at), 1);
+	arm((uint64_t)data, 0, WRITE(0, LEN1));
+	write_dr6(DR6_CLEAR | BS | 6);
+	ONCE(b_store1, data, 0, 1);
+	CHECK_HIT(0, ADDR(b_store1_next), BS | 1);
+	disarm();
+}
+
+/* A data breakpoint that MOV SS holds back: INT1 behind it is the exception that tells of it; INT n behind it is one of its own. */
+asm("b_ss_int1: movw (%rdi), %ss; .byte 0xf1\n"
+    "b_ss_int1_next: ret\n"
+    "b_ss_int_1: movw (%rdi), %ss; .byte 0xcd, 1\n"
+    "b_ss_int_1_next: ret\n");
+
+static void mov_ss_int1(void)
+{
+	stack_selector = SEL_KDATA;
+	arm((uint64_t)&stack_selector, 0, RDWR(0, LEN2));
+	call_with(ADDR(b_ss_int1), (uint64_t)&stack_selector, 0);
+	CHECK_EQ(nr_hits, 1);
+	CHECK_HIT(0, ADDR(b_ss_int1_next), 1);
+	arm((uint64_t)&stack_selector, 0, RDWR(0, LEN2));
+	call_with(ADDR(b_ss_int_1), (uint64_t)&stack_selector, 0);
+	CHECK_EQ(nr_hits, 2);
+	CHECK_EQ(hits[1].rip == ADDR(b_ss_int_1_next), true);
+	disarm();
+}
+
 static void int1(void)
 {
 	struct regs r;
@@ -539,7 +574,9 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(general_detect),
 	RT_TEST(single_step),
 	RT_TEST(branch_steps),
+	RT_TEST(hits_are_replaced),
 	RT_TEST(int1),
+	RT_TEST(mov_ss_int1),
 	RT_TEST(mov_ss),
 	RT_TEST(mov_ss_interrupt),
 	{0},
