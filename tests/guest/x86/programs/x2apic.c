@@ -187,10 +187,74 @@ static void timer(void)
 	wrmsr(X2(APIC_LVT_TIMER), LVT_MASKED | VEC_TIMER);
 }
 
+/* A disabled APIC, and one in x2APIC mode, has no window; the task priority is CR8's own while there is none. */
+static bool window_is_gone(void)
+{
+	unsigned long cr8, seen;
+	bool good = true;
+
+	memset((void *)0xfee00000ul, 0xff, PAGE);
+	for (unsigned reg = 0; reg < 0x400; reg += 0x10)
+		good &= apic_read(reg) == ~0u;
+	asm volatile("mov %%cr8, %0" : "=r"(cr8));
+	asm volatile("mov %0, %%cr8" : : "r"(cr8 ^ 0xf));
+	asm volatile("mov %%cr8, %0" : "=r"(seen));
+	asm volatile("mov %0, %%cr8" : : "r"(cr8));
+	return good && seen == (cr8 ^ 0xf);
+}
+
+static uint64_t base_value;
+
+static void write_base(void)
+{
+	wrmsr(MSR_APIC_BASE, base_value);
+}
+
+static int base_trap(uint64_t v)
+{
+	struct trap t;
+
+	base_value = v;
+	return trap_of(write_base, &t);
+}
+
+#define BASE_EN	  0x800ul
+#define BASE_EXTD 0x400ul
+
+static void disabled(void)
+{
+	uint64_t old = rdmsr(MSR_APIC_BASE), base = old & ~(BASE_EN | BASE_EXTD);
+	uint32_t version;
+
+	if (missing())
+		return;
+	CHECK(window_is_gone());
+	CHECK_EQ(base_trap(base | BASE_EXTD), VEC_GP);
+	CHECK_EQ(base_trap(base | BASE_EN), VEC_GP);
+	CHECK_EQ(base_trap(old | 1), VEC_GP);
+	CHECK_EQ(base_trap(old | 1ul << 52), VEC_GP);
+	CHECK_EQ(base_trap(base), -1);
+	CHECK(!(cpuid(1, 0).edx & 0x200));
+	CHECK(window_is_gone());
+	CHECK_EQ(base_trap(base | BASE_EXTD), VEC_GP);
+	CHECK_EQ(base_trap(base | BASE_EN | BASE_EXTD), VEC_GP);
+	CHECK_EQ(base_trap(base | BASE_EN), -1);
+	CHECK(cpuid(1, 0).edx & 0x200);
+	version = apic_read(0x30);
+	CHECK((version & 0xff) >= 0x10 && (version & 0xff) <= 0x15);
+	asm volatile("mov %0, %%cr8" : : "r"(5ul));
+	CHECK_EQ(apic_read(APIC_TPR), 0x50);
+	asm volatile("mov %0, %%cr8" : : "r"(0ul));
+	CHECK_EQ(base_trap(base | BASE_EXTD), VEC_GP);
+	CHECK_EQ(base_trap(base | BASE_EN | BASE_EXTD), -1);
+	wrmsr(X2(APIC_SVR), 0x1ff);
+}
+
 /* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(interrupts),
 	RT_TEST(rules),
 	RT_TEST(timer),
+	RT_TEST(disabled),
 	{0},
 };
