@@ -11,7 +11,7 @@
 
 static volatile struct {
 	uint32_t count, esp, cr0, cr4, eflags, cs, efer, dr7;
-	uint32_t new_smbase, smbase, mark, send_nmi, hold, turns;
+	uint32_t new_smbase, smbase, mark, send_nmi, hold, turns, left;
 } *const out = (void *)0x60000;
 
 extern const uint8_t smi_handler[], smi_handler_end[];
@@ -199,14 +199,14 @@ static void init_waits(void)
 		cpu_pause();
 	CHECK_EQ(*mark, 0);
 	out->hold = 0;
-	delay_us(3000);
-	turns = out->turns;
-	delay_us(3000);
-	CHECK_EQ(out->turns, turns);
-	CHECK_EQ(*mark, 0); /* the start-up is lost */
-	apic_send(cpus[1].apic_id, ICR_SIPI | START >> 12);
-	for (uint64_t end = tsc_after_ms(5000); !*mark && rdtsc() < end;)
+	while (!out->left)
 		cpu_pause();
+	delay_us(1000);
+	CHECK_EQ(*mark, 0); /* the start-up is lost; one behind RSM is not */
+	for (uint64_t end = tsc_after_ms(20000); !*mark && rdtsc() < end;) {
+		apic_send(cpus[1].apic_id, ICR_SIPI | START >> 12);
+		delay_us(100);
+	}
 	CHECK_EQ(*mark, 0x1234);
 	cpu_reset_to_idle(&cpus[1]);
 }

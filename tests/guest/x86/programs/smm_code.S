@@ -47,6 +47,7 @@ smi_handler:
 	addr32 incl 52(%ebx)
 	addr32 cmpl $0, 48(%ebx)
 	jne	3b
+	addr32 incl 56(%ebx)
 	rsm
 smi_handler_end:
 	.code64
