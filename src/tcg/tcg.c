@@ -62,6 +62,30 @@ void tcg_fini(void)
 	code_region_fini();
 }
 
+static struct tb **recent_slot(struct tcg_thread *t, gva_t pc)
+{
+	return &t->recent[pc * 0x9e3779b97f4a7c15ull >> (64 - TCG_RECENT_BITS)];
+}
+
+struct purge {
+	struct tcg_thread *t;
+	struct tcg_env *env;
+};
+
+/* The block itself may be gone already: its recent slot goes whatever is in it. */
+static void drop(void *opaque, gva_t pc, const void *code)
+{
+	struct purge *p = opaque;
+
+	tlb_jc_purge(p->env, pc, code);
+	if (code)
+		*recent_slot(p->t, pc) = NULL;
+	else
+		memset(p->t->recent, 0, sizeof(p->t->recent));
+}
+
+static _Thread_local struct purge caches; /* this vCPU's */
+
 int tcg_thread_init(struct tcg_thread *t, struct tcg_env *env, struct err *err)
 {
 	memset(t, 0, sizeof(*t));
@@ -69,6 +93,8 @@ int tcg_thread_init(struct tcg_thread *t, struct tcg_env *env, struct err *err)
 	t->code = malloc(sizeof(*t->code));
 	if (!t->ir || !t->code)
 		return err_set(err, "out of memory for a vCPU's translator");
+	caches = (struct purge){ t, env };
+	tb_holder_init(drop, &caches);
 	tb_reclaim_thread_init();
 	return tcg_backend->thread_init(env, err);
 }
@@ -76,6 +102,7 @@ int tcg_thread_init(struct tcg_thread *t, struct tcg_env *env, struct err *err)
 void tcg_thread_fini(struct tcg_thread *t, struct tcg_env *env)
 {
 	tcg_backend->thread_fini(env);
+	tb_holder_fini();
 	tb_reclaim_thread_fini();
 	code_segment_put(t->segment);
 	t->segment = NULL;
@@ -293,11 +320,6 @@ static bool jump_cache_may_hold(struct tcg_env *env, const struct tb *tb, bool g
 	return !global || global2;
 }
 
-static struct tb **recent_slot(struct tcg_thread *t, gva_t pc)
-{
-	return &t->recent[pc * 0x9e3779b97f4a7c15ull >> (64 - TCG_RECENT_BITS)];
-}
-
 /*
  * A jump cache whose tags went with a TLB flush still knows many blocks that are right; finding them again here is cheaper than in the shared
  * table. A dead one may be met until the next purge; it must not be returned, for its entry leads straight back here.
@@ -345,9 +367,11 @@ struct tb *tcg_find_block(struct tcg_thread *t, struct tcg_env *env)
 	}
 	if (!tb || unlikely(atomic_load_explicit(&tb->state, memory_order_relaxed) == TB_DEAD))
 		return tb; /* none, or one that runs once */
-	*recent_slot(t, tb->pc) = tb;
-	if (jump_cache_may_hold(env, tb, global))
-		tlb_jc_insert(env, tb->pc, tb->code, global);
+	if (tb_hold(tb)) {
+		*recent_slot(t, tb->pc) = tb;
+		if (jump_cache_may_hold(env, tb, global))
+			tlb_jc_insert(env, tb->pc, tb->code, global);
+	}
 	return tb;
 }
 
@@ -377,32 +401,13 @@ struct tb *tcg_one_shot_block(struct tcg_thread *t, struct tcg_env *env)
 	return tb;
 }
 
-struct purge {
-	struct tcg_thread *t;
-	struct tcg_env *env;
-};
-
-/* The block itself may be gone already: its recent slot goes whatever is in it. */
-static void drop(void *opaque, gva_t pc, const void *code)
+void tcg_safepoint(struct tcg_thread *t)
 {
-	struct purge *p = opaque;
-
-	tlb_jc_purge(p->env, pc, code);
-	if (code)
-		*recent_slot(p->t, pc) = NULL;
-	else
-		memset(p->t->recent, 0, sizeof(p->t->recent));
-}
-
-void tcg_safepoint(struct tcg_thread *t, struct tcg_env *env)
-{
-	struct purge p = { t, env };
-
 	stat_inc(STAT_safepoints);
 	rcu_quiescent();
 	tb_retire_flush();
 	if (unlikely(tb_purge_due(t->purged)))
-		tb_purge(&t->purged, drop, &p);
+		tb_purge(&t->purged, drop, &caches);
 	tb_reclaim_poll(false);
 	if (unlikely(code_is_short()) && tb_evict())
 		tb_reclaim_poll(true);

@@ -50,7 +50,7 @@ struct tb *tcg_find_block(struct tcg_thread *t, struct tcg_env *env);
 struct tb *tcg_one_shot_block(struct tcg_thread *t, struct tcg_env *env);
 
 /* A quiescent state: no block pointer survives. Drops dead entries of the jump cache and starts reclaim when it is due. */
-void tcg_safepoint(struct tcg_thread *t, struct tcg_env *env);
+void tcg_safepoint(struct tcg_thread *t);
 /* The cache is full: makes room and waits for it. The caller must count as being outside of guest code. */
 void tcg_make_room(struct tcg_thread *t);
 

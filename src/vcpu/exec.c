@@ -164,7 +164,7 @@ static void safepoint(struct vcpu *v)
 		uint32_t req = take_requests(v);
 		bool runs;
 
-		tcg_safepoint(&v->exec->tcg, &v->env);
+		tcg_safepoint(&v->exec->tcg);
 		if (v->exec->stop)
 			return;
 		runs = vcpu_arch.events(v, req);

@@ -428,7 +428,7 @@ static void run_once(const struct diff_case *c, struct diff_outcome *o, uint8_t 
 
 	write_arena(c);
 	load_state(c);
-	tcg_safepoint(&v->exec->tcg, &v->env);
+	tcg_safepoint(&v->exec->tcg);
 	if (run_to_fault(v, c->how))
 		fault_outcome(c, o);
 	else

@@ -3,7 +3,8 @@
  * Code memory under pressure: each vCPU's private caches, eviction of a segment while vCPUs are inside its code, reclaim,
  * and the use of the segment by somebody else (docs/CONCURRENCY.md, "Life of a translation block", steps 1, 7 and 8).
  *
- * C files: src/tcg/tcg.c (find, recent blocks, make room), src/tcg/cache/tb_reclaim.c (batches, purge, evict),
+ * C files: src/tcg/tcg.c (find, recent blocks, make room), src/tcg/cache/tb_hold.c (who has a block in private caches),
+ * src/tcg/cache/tb_reclaim.c (batches, purge, evict),
  * src/tcg/cache/code_region.c (segments), src/util/rcu.c (grace periods and nudges).
  *
  * Two addresses of guest code. A segment holds one block, so each new block of a vCPU seals its last segment, and there are
@@ -20,7 +21,7 @@
  * no deadlock, and so every grace period ends.
  *
  * Mutations (each must be caught): RECENT_KEPT RECENT_UNNOTICED RECENT_DEAD PURGE_READS_BLOCK KEPT_ACROSS NO_PARK_PURGE
- * UNLINKED_LATE BATCH_AT_ONCE EVICT_NO_REF REF_BLINDLY NO_OWNER_REF PUT_UNLISTED GONE_AT_KILL WAIT_ONLINE NUDGE_ONCE
+ * NOT_FORGOTTEN HOLD_BLINDLY UNLINKED_LATE BATCH_AT_ONCE EVICT_NO_REF REF_BLINDLY NO_OWNER_REF PUT_UNLISTED GONE_AT_KILL WAIT_ONLINE NUDGE_ONCE
  */
 #ifndef CPUS
 #define CPUS 1
@@ -64,7 +65,10 @@ byte held[SEGS] = NONE; /* the block in it */
 
 /* Batches, by sequence number. At most one for each block. */
 byte published, unlinked, done;
-byte batch[BLOCKS + 1];
+byte batch[BLOCKS + 1];   /* blocks */
+byte to_purge[BLOCKS + 1]; /* of those, the ones that stand in the batch to be purged */
+byte holder[BLOCKS] = NONE; /* NONE: nobody; a vCPU; MANY */
+#define MANY 254
 bool listed[BLOCKS + 1];
 bool freed[BLOCKS + 1]; /* ghost */
 
@@ -98,6 +102,28 @@ inline gone(s)
 	fi
 }
 
+/* tb_let_go(); no block is held by a rival, which has no caches. */
+inline let_go(b)
+{
+	if
+	:: holder[b] == me ->
+#ifndef NOT_FORGOTTEN
+		d_step {
+			if
+			:: jc == b -> jc = NONE
+			:: else
+			fi;
+			if
+			:: recent[pc_of[b]] == b -> recent[pc_of[b]] = NONE
+			:: else
+			fi
+		}
+#endif
+		holder[b] = NONE
+	:: else
+	fi
+}
+
 /* tb_kill(): state and entry, the table, the stack. */
 inline kill(b)
 {
@@ -107,6 +133,7 @@ inline kill(b)
 	:: state[b] == LIVE ->
 		state[b] = DEAD;
 		table[pc_of[b]] = NONE;
+		let_go(b);
 		mine[me] = mine[me] | BIT(b);
 #ifdef GONE_AT_KILL
 		gone(seg_of[b]);
@@ -125,7 +152,9 @@ inline flush()
 	}
 }
 
-/* tb_reclaim_poll(true) */
+#define HELD(b) (holder[b] == NONE -> 0 : BIT(b))
+
+/* tb_reclaim_poll(true). A batch that nobody has to purge is on no list. */
 inline poll()
 {
 	flush();
@@ -134,7 +163,11 @@ inline poll()
 		:: retired ->
 			published++;
 			batch[published] = retired;
-			listed[published] = true;
+			to_purge[published] = (retired & HELD(0)) | (retired & HELD(1));
+#if BLOCKS > 2
+			to_purge[published] = to_purge[published] | (retired & HELD(2));
+#endif
+			listed[published] = to_purge[published] != 0;
 			retired = 0;
 			upto = 1; /* kick */
 		:: else
@@ -161,8 +194,8 @@ inline drop_all()
 }
 
 /* drop() for the blocks of batch n, which keeps its own copy of what it needs. */
-#define IN(n, b) ((b) != NONE && (batch[n] & BIT(b)) != 0)
-#define HAS_PC(n, pc) (((batch[n] & 1) && pc_of[0] == pc) || ((batch[n] & 2) && pc_of[1] == pc) || ((batch[n] & 4) && pc_of[2] == pc))
+#define IN(n, b) ((b) != NONE && (to_purge[n] & BIT(b)) != 0)
+#define HAS_PC(n, pc) (((to_purge[n] & 1) && pc_of[0] == pc) || ((to_purge[n] & 2) && pc_of[1] == pc) || ((to_purge[n] & 4) && pc_of[2] == pc))
 inline drop(n)
 {
 	d_step {
@@ -408,10 +441,33 @@ inline find()
 #ifdef KEPT_ACROSS
 		safepoint();
 #endif
-		d_step { TOUCH(found); recent[pc] = found; at = found; }
+		/* tb_hold() */
+		d_step {
+			TOUCH(found);
+			if
+			:: holder[found] == NONE -> holder[found] = me
+			:: holder[found] != NONE && holder[found] != me -> holder[found] = MANY
+			:: else
+			fi
+		}
+		d_step {
+			TOUCH(found);
+			at = found;
+#ifndef HOLD_BLINDLY
+			keep = state[found] == LIVE;
+#else
+			keep = true;
+#endif
+		}
 		if
-		:: jc = found
-		:: true
+		:: keep ->
+			recent[pc] = found;
+			if
+			:: jc = found
+			:: true
+			fi;
+			keep = false
+		:: else
 		fi;
 		found = NONE
 	:: else
@@ -449,7 +505,7 @@ proctype vcpu(byte me)
 	byte own = NONE;       /* the segment it fills */
 	byte at = NONE, found = NONE, pc;
 	byte seen, upto, n, b = NONE, s = NONE;
-	bool last_one;
+	bool last_one, keep;
 
 end:
 	do
@@ -475,6 +531,7 @@ end:
 proctype rival(byte me)
 {
 	byte b = NONE, s = NONE, upto;
+	byte jc = NONE, recent[2] = NONE; /* has none */
 	bool last_one;
 
 	reader[me] = gp;
@@ -517,7 +574,10 @@ end:
 		grace();
 		/* batch_done() */
 #ifndef UNLINKED_LATE
-		unlinked = seq;
+		if
+		:: listed[seq] -> unlinked = seq
+		:: else
+		fi;
 #endif
 		b = 0;
 		do
@@ -530,14 +590,18 @@ end:
 		:: b == BLOCKS -> break
 		od;
 		b = 0;
-		listed[seq] = false;
-#ifdef UNLINKED_LATE
-		unlinked = seq;
-#endif
 		done = seq;
-#ifndef BATCH_AT_ONCE
-		grace();
+		if
+		:: listed[seq] ->
+			listed[seq] = false;
+#ifdef UNLINKED_LATE
+			unlinked = seq;
 #endif
+#ifndef BATCH_AT_ONCE
+			grace();
+#endif
+		:: else
+		fi;
 		freed[seq] = true; /* batch_free() */
 		seq++
 	od

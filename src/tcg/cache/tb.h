@@ -39,7 +39,8 @@ struct tb {
 	uint32_t flags;        /* [const] guest mode bits */
 	_Atomic uint32_t state; /* [atomic] enum tb_state; written under the home page's lock */
 	ram_off_t page2;       /* [const] RAM offset of the second page, TB_NO_PAGE */
-	uint8_t *code;         /* [const] executable address of the entry slot. A lookup reads up to here: one cache line */
+	uint8_t *code;         /* [const] executable address of the entry slot */
+	_Atomic uint32_t holder; /* [atomic] whose private caches may lead here; tb_hold.c. A lookup reads up to here: one cache line */
 	uint16_t guest_len;    /* [const] bytes translated */
 	uint16_t watch_len;    /* [const] bytes from phys whose change kills it... */
 	uint16_t watch_before; /* [const] ...and bytes in front of it, on the home page */
@@ -60,7 +61,7 @@ struct tb {
 	struct tb_exit exit[]; /* [const] but for the marked fields */
 };
 
-_Static_assert(offsetof(struct tb, code) + sizeof(uint8_t *) <= 64, "what a lookup reads is one cache line");
+_Static_assert(offsetof(struct tb, holder) + sizeof(uint32_t) <= 64, "what a lookup reads is one cache line");
 
 /* ---- tb_cache.c */
 int must_check tb_cache_init(void);
@@ -77,6 +78,17 @@ struct tb *tb_publish(struct tb *tb, uint64_t gen, uint64_t gen2);
 /* Chains exit `index` of `from` to `to`, if both are live and share a home page. */
 void tb_chain(struct tb *from, unsigned index, struct tb *to);
 void tb_unchain_all_locked(struct tb *tb); /* incoming and outgoing; home page locked */
+
+/* ---- tb_hold.c */
+#define TB_HELD_BY_NOBODY 0u
+#define TB_HELD_BY_MANY (~0u)
+typedef void (*tb_forget_fn)(void *opaque, gva_t pc, const void *code); /* drops a block from the private caches; code NULL: all of them */
+void tb_holder_init(tb_forget_fn forget, void *opaque); /* a vCPU's thread: how it drops blocks */
+void tb_holder_fini(void);
+/* Before a block is put into this vCPU's private caches: true if it may be. RCU reader. */
+bool must_check tb_hold(struct tb *tb);
+/* A DEAD block goes from the private caches of this vCPU, if no other has had it. */
+void tb_let_go(struct tb *tb);
 
 /* ---- tb_inval.c */
 void tb_kill_locked(struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last); /* code_watch_ops.kill_locked */
@@ -98,7 +110,7 @@ bool tb_evict(void);
 /* True if `seen` is behind: there are dead blocks this vCPU has not purged yet. */
 bool tb_purge_due(uint64_t seen);
 /* Calls drop() for each dead block of batches newer than *seen, which becomes current. RCU reader, right after a quiescent state. */
-void tb_purge(uint64_t *seen, void (*drop)(void *opaque, gva_t pc, const void *code), void *opaque);
+void tb_purge(uint64_t *seen, tb_forget_fn drop, void *opaque);
 extern void (*tb_reclaim_kick)(void); /* [const] asks all running vCPUs to pass a safepoint */
 
 /* ---- host code addresses (async-signal-safe on a vCPU thread inside the block) */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Killing blocks. A kill touches no vCPU's private cache: whoever still holds a pointer to the block lands on its patched entry slot and
+ * Killing blocks. A kill touches no other vCPU's private cache: whoever still holds a pointer to the block lands on its patched entry slot and
  * looks the PC up again. Its cost does not depend on the number of vCPUs.
  */
 #include "tcg/cache/tb_private.h"
@@ -35,7 +35,7 @@ static void kill_one(struct tb *tb)
 		return;
 	was = cost_begin(COST_kill);
 	cost_lines(KILL_LINES);
-	atomic_store_explicit(&tb->state, TB_DEAD, memory_order_release);
+	atomic_store(&tb->state, TB_DEAD); /* seq_cst: before tb_let_go() looks at the holder */
 	jitter();
 	tcg_backend->kill_entry(code_rw(tb->code), tb->code);
 	jitter();
@@ -44,6 +44,7 @@ static void kill_one(struct tb *tb)
 	if (tb->page2 != TB_NO_PAGE && code_watch_page(tb->page2) != home)
 		unlink_from(tb, 1, code_watch_page(tb->page2));
 	tb_unchain_all_locked(tb);
+	tb_let_go(tb);
 	stat_inc(STAT_blocks_killed);
 	tb_retire(tb);
 	cost_end(was);

@@ -4,7 +4,8 @@
  * block or is at a safepoint makes the batch, publishes it, and hands it to RCU. So a kill writes nothing that all vCPUs share, but for a
  * share of a chunk's and a batch's writes; batches grow with the number of vCPUs, because a grace period hears of each of them.
  *
- * A batch is published before its grace period starts. Each vCPU purges its jump cache of all published batches right after each
+ * Blocks that were in no private cache, or in that of their killer only, are in none when they get here (tb_hold.c); the others stand in the
+ * batch for all vCPUs to see, which is published before its grace period starts. Each vCPU purges its jump cache of all published batches right after each
  * quiescent state and before it enters generated code again; its return stack is empty then, and chains into the blocks went when they
  * were killed. So once every vCPU has been quiescent after publication, nothing leads to the blocks, and their memory is free. The batch
  * itself is still read by a purge behind the last quiescent state: it lives for one more grace period.
@@ -29,7 +30,7 @@ struct batch {
 	struct batch *next;  /* [rcu QUEUE lock] newer batch */
 	vclock_ns_t born;    /* [const] */
 	uint64_t seq;        /* [const] */
-	unsigned nr;         /* [const] */
+	unsigned nr, nr_held; /* [const] those that other vCPUs may hold come first */
 	struct {
 		gva_t pc;
 		const void *code;
@@ -102,6 +103,24 @@ static void batch_free(struct rcu_head *head)
 	free(container_of(head, struct batch, rcu));
 }
 
+static void free_blocks(struct batch *b)
+{
+	for (unsigned i = 0, n; i < b->nr; i += n) {
+		for (n = 1; i + n < b->nr && b->dead[i + n].segment == b->dead[i].segment; n++)
+			;
+		code_blocks_gone(b->dead[i].segment, n);
+	}
+	stat_add(STAT_blocks_reclaimed, b->nr);
+	stat_time(STAT_TIME_reclaim, (uint64_t)(clock_now() - b->born));
+}
+
+/* Nobody was to purge it: it is on no list. */
+static void unheld_batch_done(struct rcu_head *head)
+{
+	free_blocks(container_of(head, struct batch, rcu));
+	batch_free(head);
+}
+
 /* After the first grace period: the code is free, the batch leaves the list. */
 static void batch_done(struct rcu_head *head)
 {
@@ -112,13 +131,7 @@ static void batch_done(struct rcu_head *head)
 	if (atomic_load(&unlinked) < b->seq)
 		atomic_store(&unlinked, b->seq);
 	lock_release(&batch_lock);
-	for (unsigned i = 0, n; i < b->nr; i += n) {
-		for (n = 1; i + n < b->nr && b->dead[i + n].segment == b->dead[i].segment; n++)
-			;
-		code_blocks_gone(b->dead[i].segment, n);
-	}
-	stat_add(STAT_blocks_reclaimed, b->nr);
-	stat_time(STAT_TIME_reclaim, (uint64_t)(clock_now() - b->born));
+	free_blocks(b);
 	lock_acquire(&batch_lock);
 	for (struct batch **p = &oldest, *prev = NULL; *p; prev = *p, p = &(*p)->next) {
 		if (*p != b)
@@ -142,13 +155,17 @@ static struct batch *batch_make(struct tb *list)
 	b = malloc(sizeof(*b) + nr * sizeof(b->dead[0]));
 	if (!b)
 		return NULL;
-	b->nr = 0;
+	b->nr_held = 0;
+	b->nr = nr;
 	b->next = NULL;
 	b->born = clock_now();
 	for (struct tb *tb = list; tb; tb = tb->retired_next) {
-		b->dead[b->nr].pc = tb->pc;
-		b->dead[b->nr].code = tb->code;
-		b->dead[b->nr++].segment = tb->segment;
+		bool held = atomic_load_explicit(&tb->holder, memory_order_relaxed) != TB_HELD_BY_NOBODY;
+		unsigned i = held ? b->nr_held++ : --nr;
+
+		b->dead[i].pc = tb->pc;
+		b->dead[i].code = tb->code;
+		b->dead[i].segment = tb->segment;
 	}
 	return b;
 }
@@ -201,9 +218,10 @@ void tb_reclaim_poll(bool now)
 	was = cost_begin(COST_reclaim);
 	cost_lines(BATCH_LINES);
 	atomic_fetch_sub(&nr_retired, b->nr);
-	batch_publish(b);
+	if (b->nr_held)
+		batch_publish(b);
 	jitter();
-	rcu_call(&b->rcu, batch_done);
+	rcu_call(&b->rcu, b->nr_held ? batch_done : unheld_batch_done);
 	if (tb_reclaim_kick)
 		tb_reclaim_kick();
 	cost_end(was);
@@ -223,21 +241,24 @@ bool tb_purge_due(uint64_t seen)
 	return atomic_load(&published) != seen;
 }
 
-void tb_purge(uint64_t *seen, void (*drop)(void *opaque, gva_t pc, const void *code), void *opaque)
+void tb_purge(uint64_t *seen, tb_forget_fn drop, void *opaque)
 {
 	uint64_t upto = atomic_load(&published);
+	enum cost_op was = cost_enter(COST_reclaim);
 
 	jitter();
 	for (struct batch *b = rcu_dereference(oldest); b; b = rcu_dereference(b->next)) {
 		if (b->seq <= *seen)
 			continue;
-		for (unsigned i = 0; i < b->nr; i++)
+		for (unsigned i = 0; i < b->nr_held; i++)
 			drop(opaque, b->dead[i].pc, b->dead[i].code);
+		cost_looks(b->nr_held);
 	}
 	/* Off the list before the walk came by (the vCPU was parked, or its own quiescent state let the callback run): all must go. */
 	if (atomic_load(&unlinked) > *seen)
 		drop(opaque, 0, NULL);
 	*seen = upto;
+	cost_end(was);
 }
 
 /* Writes of an eviction but for its kills: the lists' lock, the segment, the count of those under way. */
