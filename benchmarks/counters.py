@@ -90,8 +90,17 @@ class Phases:
     def follow(self):
         """Reads to the end; returns the console's text."""
         deadline = time.monotonic() + self.limit
-        while True:
-            chunk = read_more(self.process.stdout.fileno(), deadline, self.text)
-            if not chunk:
-                return self.text.decode(errors="replace").replace("\r", "")
-            self.take(chunk)
+        out, err = self.process.stdout.fileno(), self.process.stderr.fileno()
+        wanted = [out, err]
+        while out in wanted:
+            ready = select.select(wanted, [], [], max(0, deadline - time.monotonic()))[0]
+            if not ready:
+                raise Failure("guest timed out; last line: " + last_line(self.text))
+            if err in ready and not os.read(err, 65536):  # the counters at the end, which nobody asked for
+                wanted.remove(err)
+            if out in ready:
+                chunk = os.read(out, 65536)
+                if not chunk:
+                    wanted.remove(out)
+                self.take(chunk)
+        return self.text.decode(errors="replace").replace("\r", "")
