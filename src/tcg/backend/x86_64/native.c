@@ -127,6 +127,34 @@ static void native_fpu_load(struct tcg_env *env)
 			 "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
+struct fsave_area {
+	uint8_t env[28], st[80];
+};
+
+static void native_fpu_store(uint8_t *area, bool registers)
+{
+	if (registers)
+		__asm__ volatile("fnsave %0" : "=m"(*(struct fsave_area *)area));
+	else
+		__asm__ volatile("fnstenv %0" : "=m"(((struct fsave_area *)area)->env));
+}
+
+static void native_fpu_fetch(const uint8_t *area, bool registers)
+{
+	if (registers)
+		__asm__ volatile("frstor %0" : : "m"(*(const struct fsave_area *)area));
+	else
+		__asm__ volatile("fldenv %0" : : "m"(((const struct fsave_area *)area)->env));
+}
+
+static bool native_fpu_pending(void)
+{
+	uint16_t status;
+
+	__asm__ volatile("fnstsw %0" : "=a"(status));
+	return status & 0x80; /* ES */
+}
+
 static int native_thread_init(struct tcg_env *env, struct err *err)
 {
 	if (signals_thread_init(err))
@@ -193,5 +221,8 @@ const struct backend backend_native = {
 	.kill_entry = x86_64_kill_entry,
 	.fpu_save = native_fpu_save,
 	.fpu_load = native_fpu_load,
+	.fpu_store = native_fpu_store,
+	.fpu_fetch = native_fpu_fetch,
+	.fpu_pending = native_fpu_pending,
 	.disasm = x86_64_disasm,
 };

@@ -3,12 +3,14 @@
  * The x87's environment and whole state in the formats of the 8087 to 387, and MASKMOVQ, MASKMOVDQU. SDM volume 1, 8.1.10.
  */
 #include "mem/tlb.h"
+#include "tcg/backend.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_segment.h"
 #include "vcpu/x86/x86_x87.h"
 #include "vcpu/x86/x86_xstate.h"
 
 #define ENV_MAX 28
+#define AREA_BYTES (ENV_MAX + 80)
 
 struct fpu_env {
 	uint16_t fcw, fsw, ftw, fop;
@@ -149,9 +151,55 @@ static bool real_format(const struct x86_cpu *c)
 /* FLDENV and FRSTOR wait. */
 static void wait_pending(struct tcg_env *env)
 {
-	x86_fpu_read(env);
-	if (x86_fx_pending(env->fpu_image))
+	if (env->fpu_in_host ? tcg_backend->fpu_pending() : x86_fx_pending(env->fpu_image))
 		x86_x87_error(x86_cpu(env));
+}
+
+/*
+ * The format that the host's own instructions know, 32-bit protected mode, in one page: the unit stays where it is, only the pointers change. Other
+ * formats and operands take the way over the image.
+ */
+static void *host_area(struct tcg_env *env, gva_t va, uint64_t opsize, enum tlb_access access, bool registers)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	size_t len = registers ? AREA_BYTES : ENV_MAX;
+
+	if (!env->fpu_in_host || opsize == 2 || real_format(c) || (va & ~GUEST_PAGE_MASK) + len > GUEST_PAGE_SIZE)
+		return NULL;
+	return tlb_page_ptr(env, va, access, x86_mmu_mode(c));
+}
+
+static void host_store(struct tcg_env *env, void *to, bool registers)
+{
+	uint8_t area[AREA_BYTES];
+	uint32_t word;
+
+	x86_fpu_read_pointers(env);
+	tcg_backend->fpu_store(area, registers);
+	memcpy(area + 12, env->fpu_image + X86_FX_FIP, 4);
+	word = (uint32_t)x86_fx_get(env->fpu_image, X86_FX_FOP) << 16;
+	memcpy(area + 16, &word, 4);
+	memcpy(area + 20, env->fpu_image + X86_FX_FDP, 4);
+	word = 0xffff0000u;
+	memcpy(area + 24, &word, 4);
+	if (registers) {
+		memset(env->fpu_image + X86_FX_FOP, 0, X86_FX_MXCSR - X86_FX_FOP);
+		x86_fpu_write_pointers(env);
+	}
+	memcpy(to, area, registers ? AREA_BYTES : ENV_MAX);
+}
+
+static void host_fetch(struct tcg_env *env, const void *from, bool registers)
+{
+	uint8_t area[AREA_BYTES];
+	struct fpu_env e;
+
+	memcpy(area, from, registers ? AREA_BYTES : ENV_MAX);
+	e = env_unpack(area, true, false);
+	tcg_backend->fpu_fetch(area, registers);
+	env->fpu_pc = e.fip;
+	env->fpu_data = e.fdp;
+	env->fpu_op = e.fop;
 }
 
 uint64_t x86_rt_fnstenv(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64_t unused)
@@ -159,8 +207,13 @@ uint64_t x86_rt_fnstenv(struct tcg_env *env, uint64_t va, uint64_t opsize, uint6
 	struct x86_cpu *c = x86_cpu(env);
 	struct fpu_env e;
 	uint8_t buf[ENV_MAX];
+	void *to = host_area(env, va, opsize, TLB_WRITE, false);
 
 	(void)unused;
+	if (to) {
+		host_store(env, to, false);
+		return 0;
+	}
 	x86_fpu_read(env);
 	e = env_of_image(env->fpu_image);
 	env_pack(&e, buf, opsize != 2, real_format(c));
@@ -177,9 +230,16 @@ uint64_t x86_rt_fldenv(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 	struct x86_cpu *c = x86_cpu(env);
 	struct fpu_env e;
 	uint8_t buf[ENV_MAX];
+	const void *from;
 
 	(void)unused;
 	wait_pending(env);
+	from = host_area(env, va, opsize, TLB_READ, false);
+	if (from) {
+		host_fetch(env, from, false);
+		return 0;
+	}
+	x86_fpu_read(env);
 	tlb_load_bytes(env, va, buf, env_size(opsize != 2), x86_mmu_mode(c));
 	e = env_unpack(buf, opsize != 2, real_format(c));
 	env_to_image(&e, env->fpu_image);
@@ -192,10 +252,15 @@ uint64_t x86_rt_fnsave(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 {
 	struct x86_cpu *c = x86_cpu(env);
 	unsigned size = env_size(opsize != 2);
-	uint8_t buf[ENV_MAX + 80];
+	uint8_t buf[AREA_BYTES];
 	struct fpu_env e;
+	void *to = host_area(env, va, opsize, TLB_WRITE, true);
 
 	(void)unused;
+	if (to) {
+		host_store(env, to, true);
+		return 0;
+	}
 	x86_fpu_read(env);
 	e = env_of_image(env->fpu_image);
 	env_pack(&e, buf, opsize != 2, real_format(c));
@@ -211,11 +276,18 @@ uint64_t x86_rt_frstor(struct tcg_env *env, uint64_t va, uint64_t opsize, uint64
 {
 	struct x86_cpu *c = x86_cpu(env);
 	unsigned size = env_size(opsize != 2);
-	uint8_t buf[ENV_MAX + 80];
+	uint8_t buf[AREA_BYTES];
 	struct fpu_env e;
+	const void *from;
 
 	(void)unused;
 	wait_pending(env);
+	from = host_area(env, va, opsize, TLB_READ, true);
+	if (from) {
+		host_fetch(env, from, true);
+		return 0;
+	}
+	x86_fpu_read(env);
 	tlb_load_bytes(env, va, buf, size + 80, x86_mmu_mode(c));
 	e = env_unpack(buf, opsize != 2, real_format(c));
 	env_to_image(&e, env->fpu_image);
@@ -250,8 +322,10 @@ uint64_t x86_rt_maskmov(struct tcg_env *env, uint64_t va, uint64_t regs, uint64_
 	bool mmx = regs >> 16 & 1;
 
 	(void)unused;
-	if (mmx)
+	if (mmx) {
 		wait_pending(env);
+		x86_fpu_read(env);
+	}
 	data = register_of(env, regs & 0xff, mmx);
 	mask = register_of(env, regs >> 8 & 0xff, mmx);
 	size = mmx ? 8 : 16;
