@@ -281,6 +281,7 @@ static int create_vcpus(struct err *err)
 		.interp = options->interp,
 		.tb_size = options->tb_size,
 		.jitter = options->jitter,
+		.exact_flags = options->exact_flags,
 		.perfmap = options->perfmap,
 	};
 

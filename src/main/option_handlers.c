@@ -208,6 +208,7 @@ int opt_accel(struct options *o, const char *arg, struct err *err)
 		{ "engine", accel_engine, 0 },
 		{ "tb-size", accel_tb_size, 0 },
 		{ "jitter", keyval_uint64, offsetof(struct options, jitter) },
+		{ "exact-flags", keyval_bool, offsetof(struct options, exact_flags) },
 		{ "split-wx", NULL, 0 },
 		{ "one-insn-per-tb", NULL, 0 },
 		{ "kernel-irqchip", NULL, 0 },
@@ -221,6 +222,7 @@ int opt_accel(struct options *o, const char *arg, struct err *err)
 		       "             thread=multi        always so\n"
 		       "             engine=jit|interp   host code, or the portable interpreter of the IR\n"
 		       "             tb-size=MiB         room for translated code\n"
+		       "             exact-flags=on      arithmetic flags that nothing reads are right in the frames of faults, too\n"
 		       "             jitter=SEED         disturb the schedule at random (testing)\n");
 		return OPTION_EXIT;
 	}

@@ -24,6 +24,7 @@ struct options {
 	bool interp;
 	uint64_t tb_size; /* bytes of code memory, 0: default */
 	uint64_t jitter;  /* schedule jitter seed, 0: none */
+	bool exact_flags; /* in the frames of faults and interrupts */
 
 	const char *kernel, *initrd, *append;
 	char name[KEYVAL_TEXT_SIZE];

@@ -38,6 +38,7 @@ int tcg_init(const struct guest_isa *isa, const struct tcg_config *config, struc
 
 	tcg_guest = isa;
 	jitter_seed = config->jitter;
+	opt_exact_flags = config->exact_flags;
 	tcg_backend = &backend_interp;
 #ifdef COHORT_HAVE_BACKEND_NATIVE
 	if (!config->interp)

@@ -20,6 +20,7 @@ struct tcg_config {
 	unsigned nr_vcpus;
 	const char *perfmap; /* path of the map file, or NULL */
 	uint64_t jitter;     /* seed of schedule jitter in the protocols, 0: none */
+	bool exact_flags;    /* see opt.h */
 };
 
 #define TCG_RECENT_BITS 13

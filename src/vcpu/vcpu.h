@@ -138,6 +138,7 @@ struct vcpu_config {
 	bool interp;                          /* IR interpreter instead of the native back end */
 	uint64_t tb_size;                     /* bytes of code memory; 0: default */
 	uint64_t jitter;                      /* seed of schedule jitter; 0: none */
+	bool exact_flags;                     /* tcg/opt/opt.h */
 	bool perfmap;
 };
 

@@ -170,6 +170,7 @@ int vcpus_create(const struct vcpu_config *config, struct err *err)
 		.nr_vcpus = config->nr,
 		.perfmap = config->perfmap ? "" : NULL,
 		.jitter = config->jitter,
+		.exact_flags = config->exact_flags,
 	};
 
 	if (config->nr > VCPU_SET_MAX)

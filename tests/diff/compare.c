@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "diff/engine.h"
 #include "diff/segments.h"
 #include "vcpu/x86/x86_cpu.h"
 
@@ -58,6 +59,8 @@ static uint64_t flag_mask(const struct program *p, const struct diff_outcome *ho
 		return mask & ~(uint64_t)DIFF_FL_ARITH; /* jumped into the middle of something: it may have made flags dead */
 	if (i < 0)
 		return mask & ~(uint64_t)p->undef_end;
+	if (engine_exact_flags)
+		return mask & ~(uint64_t)p->undef_in[i];
 	return mask & ~((uint64_t)p->undef_in[i] | (DIFF_FL_ARITH & ~(uint64_t)p->live_in[i]));
 }
 

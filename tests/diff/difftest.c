@@ -30,7 +30,7 @@ struct options {
 static const char usage[] =
 	"usage: difftest [--seed N] [--count N] [--seconds S] [--jobs N] [--engine jit|interp|both] [--only MNEMONIC]\n"
 	"                [--singles] [--sequences] [--raw] [--smc] [--list] [--max-reports N] [--replay CASE [--once]] [--log ITEMS]\n"
-	"                [--record]\n"
+	"                [--record] [--exact-flags]\n"
 	"  --count     cases to run (default: as many as the seconds allow, but each form once at least)\n"
 	"  --seconds   default 20\n"
 	"  --jobs      so many in parallel, each with processes of its own\n"
@@ -38,6 +38,7 @@ static const char usage[] =
 	"  --only      single instructions of that name, e.g. ADD\n"
 	"  --list      print the instruction forms, and why some are not compared\n"
 	"  --record    the whole proof: 20 million singles, 2 million sequences, each form at least once; the last line is the result\n"
+	"  --exact-flags  engines keep flags that the code overwrites unread, and all are compared at faults\n"
 	"  --replay    what stands behind \"replay\" in a report; --once: engines run it once even if the case says twice\n"
 	"  --log       -d items of the engines (in_asm,op,op_opt,out_asm), with --replay\n";
 
@@ -134,6 +135,8 @@ static void parse(struct options *o, char **argv)
 			exit(0);
 		} else if (!strcmp(argv[i], "--list")) {
 			o->list = true;
+		} else if (!strcmp(argv[i], "--exact-flags")) {
+			engine_exact_flags = true;
 		} else if (!strcmp(argv[i], "--once")) {
 			o->once = true;
 		} else if (!strcmp(argv[i], "--record")) {

@@ -195,12 +195,15 @@ static const char *cpu_model(void)
 	return host_is_amd() ? "max,vendor=AuthenticAMD" : "max,vendor=GenuineIntel";
 }
 
+bool engine_exact_flags;
+
 int engine_init(bool interp, const char *log, struct err *err)
 {
 	struct vcpu_config config = { .nr = 1, .sockets = 1, .cores = 1, .threads = 1, .cpu_model = cpu_model() };
 
 	config.interp = interp;
 	config.tb_size = CODE_BYTES;
+	config.exact_flags = engine_exact_flags;
 	rcu_register();
 	if (log && log_parse_items(log, err) < 0)
 		return -1;

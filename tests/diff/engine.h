@@ -10,6 +10,7 @@
 
 struct err;
 
+extern bool engine_exact_flags; /* set before: flags are exact at faults, too; compare.c */
 /* Once per process. log: "in_asm,op_opt,out_asm", ... or NULL */
 int engine_init(bool interp, const char *log, struct err *err);
 /* The second outcome is that of the warm run, if the case wants one. after: two arenas, or NULL. */

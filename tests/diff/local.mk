@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 if HOST_X86_64
 check_programs += tests/diff/difftest
+check_scripts += tests/diff/run-exact-flags
 tests_diff_difftest_SOURCES = \
 	tests/diff/aim.c \
 	tests/diff/arena.c \

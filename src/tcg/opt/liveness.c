@@ -10,6 +10,8 @@
 #include "tcg/opt/liveness.h"
 #include "tcg/opt/opt.h"
 
+bool opt_exact_flags;
+
 void liveness_init(struct liveness *l, struct ir_block *b)
 {
 	l->b = b;
@@ -142,6 +144,22 @@ static bool touches_temps(const struct liveness *l, const struct ir_insn *i)
 	return liveness_is_temp(m->base) || liveness_is_temp(m->index);
 }
 
+static bool may_fault(const struct liveness *l, const struct ir_insn *i)
+{
+	switch (i->op) {
+	case IR_LEA:
+		return false;
+	case IR_RT:
+		return ir_rt_effects(l->b, i) & RT_FAULTS;
+	case IR_DIVU:
+	case IR_DIVS:
+	case IR_FPU:
+		return true;
+	default:
+		return ((ir_op_info[i->op].attr & IR_AT_V) && i->op != IR_VMOV) || (has_mem(i) && !(i->attr & IR_NOFAULT));
+	}
+}
+
 void liveness_step(struct liveness *l, struct ir_insn *i)
 {
 	const struct ir_op_info *info = &ir_op_info[i->op];
@@ -161,6 +179,8 @@ void liveness_step(struct liveness *l, struct ir_insn *i)
 		live = rt_flags(l, i, live);
 	else if (unlikely(info->fl_use || i->op == IR_FPU))
 		live |= ir_flags_use(l->b, i);
+	if (unlikely(opt_exact_flags) && may_fault(l, i))
+		live = F_ALL;
 	l->flags = live;
 }
 

@@ -8,6 +8,12 @@
 
 #include "tcg/ir/ir.h"
 
+/*
+ * [const] after tcg_init(). Flags are live wherever a fault or an interrupt may look at them, not only where code reads them: the frames that the
+ * guest's handlers see are exact then, and more flags are computed.
+ */
+extern bool opt_exact_flags;
+
 /* The whole pipeline. Afterwards fl_live, exit_live and kills of each instruction are filled in. */
 void opt_run(struct ir_block *b);
 

@@ -11,6 +11,7 @@
  */
 #include "tcg/backend/x86_64/flags.h"
 #include "tcg/backend/x86_64/gen.h"
+#include "tcg/opt/opt.h"
 
 /* rax is moved out of the way: to the scratch register, or, if that is taken, to memory. */
 static void rax_out(struct gen *g)
@@ -105,6 +106,12 @@ static uint32_t passed_through(const struct gen *g)
 	return g->i->fl_live & ~(g->setf ? ir_flags_def(g->i) : 0);
 }
 
+/* Flags that a fault of the current instruction shows, whoever else wants them. */
+static uint32_t seen_by_fault(void)
+{
+	return opt_exact_flags ? F_ALL : 0;
+}
+
 void fl_begin(struct gen *g, bool mem)
 {
 	uint32_t use = ir_flags_use(g->ir, g->i), pass;
@@ -112,7 +119,7 @@ void fl_begin(struct gen *g, bool mem)
 	g->setf = (g->i->attr & IR_SETF) && (g->i->fl_live & ir_flags_clob(g->i));
 	pass = passed_through(g);
 	if (mem && !share_checked(g))
-		fl_to_mem(g, use | pass);
+		fl_to_mem(g, use | pass | seen_by_fault());
 	else if (!g->setf)
 		fl_to_mem(g, pass);
 }
@@ -121,7 +128,7 @@ void fl_check(struct gen *g)
 {
 	g->setf = false;
 	if (!share_checked(g))
-		fl_to_mem(g, ir_flags_use(g->ir, g->i) | g->i->fl_live);
+		fl_to_mem(g, ir_flags_use(g->ir, g->i) | g->i->fl_live | seen_by_fault());
 }
 
 /* The scratch registers may be taken. */

@@ -13,6 +13,7 @@
 #include "tcg/backend/x86_64/flags.h"
 #include "tcg/backend/x86_64/gen.h"
 #include "tcg/backend/x86_64/vec.h"
+#include "tcg/opt/opt.h"
 
 static uint32_t exit_flags(const struct gen *g)
 {
@@ -422,13 +423,13 @@ void lower_rt(struct gen *g)
 {
 	const struct ir_insn *i = g->i;
 	unsigned effects = ir_rt_effects(g->ir, i);
-	uint32_t behind = (effects & RT_WRITES_FLAGS) ? 0 : i->fl_live;
+	uint32_t behind = (effects & RT_WRITES_FLAGS) ? 0 : i->fl_live, seen = opt_exact_flags && (effects & RT_FAULTS) ? F_ALL : 0;
 
 	if ((uint64_t)i->imm >= STUB_MAX_RT) {
 		g->failed = true;
 		return;
 	}
-	fl_clobber(g, ir_flags_use(g->ir, i) | behind);
+	fl_clobber(g, ir_flags_use(g->ir, i) | behind | seen);
 	rt_arg(g, i->a, 0);
 	rt_arg(g, i->b, 1);
 	rt_arg(g, i->c, 2);

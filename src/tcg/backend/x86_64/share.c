@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "tcg/backend/x86_64/gen.h"
+#include "tcg/opt/opt.h"
 
 #define MAX_OPEN 8
 #define MAX_RANGE 256
@@ -338,7 +339,7 @@ static void snapshot(const struct gen *g, struct share_state *st)
 
 static uint32_t live_before(const struct gen *g)
 {
-	return (g->i->fl_live & ~ir_flags_def(g->i)) | ir_flags_use(g->ir, g->i);
+	return opt_exact_flags ? F_ALL : (g->i->fl_live & ~ir_flags_def(g->i)) | ir_flags_use(g->ir, g->i);
 }
 
 /* Before instruction n: the check of the group that starts here. */

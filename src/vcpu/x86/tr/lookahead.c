@@ -6,6 +6,7 @@
  * block's page, and near. Everything else answers "all". What an instruction does to the flags must not
  * be claimed to be less than its family's IR says: `use` may be too large, `def` too small, never the other way round.
  */
+#include "tcg/opt/opt.h"
 #include "vcpu/x86/tr/tr.h"
 
 #define BUDGET 20  /* instructions decoded per question */
@@ -209,7 +210,7 @@ uint32_t x86_tr_live_at(struct x86_tr *c, gva_t target)
 
 	if (m->valid && m->pc == target)
 		return m->live;
-	if (!in_reach(c, target))
+	if (opt_exact_flags || !in_reach(c, target))
 		return F_ALL;
 	m->live = (uint16_t)scan(&h, target, F_ALL);
 	m->pc = target;
