@@ -218,14 +218,21 @@ static bool is_crowded(const struct diff_outcome *h, const struct diff_outcome *
 }
 
 /*
- * Known deviation: a near return or indirect jump to a non-canonical address faults at the target here, behind the jump, instead of at
- * the jump itself (SDM volume 2, RET: #GP(0) if the return instruction pointer is not canonical).
+ * Known deviation: in native code a near return to a non-canonical address faults at the target, behind the return, instead of at the return itself
+ * (SDM volume 2, RET: #GP(0) if the return instruction pointer is not canonical).
  */
+static bool is_return(const struct program *p, uint64_t rip)
+{
+	int i = insn_at(p, rip);
+
+	return i < 0 || p->insn[i].in.id == X86_I_RET;
+}
+
 static bool is_known(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
 {
 	if (is_unfinished(p, h, o) || is_crowded(h, o) || is_wrapping(p, h, o) || is_masked_out(p, h, o) || is_offset_refused(p, h))
 		return true;
-	return h->vector == X86_GP && o->vector == X86_GP && (uint64_t)((int64_t)(o->out.rip << 16) >> 16) != o->out.rip;
+	return h->vector == X86_GP && o->vector == X86_GP && (uint64_t)((int64_t)(o->out.rip << 16) >> 16) != o->out.rip && is_return(p, h->out.rip);
 }
 
 /*
@@ -369,12 +376,15 @@ static const char *compare_segments(const struct program *p, const struct diff_o
 	return NULL;
 }
 
-/* What ENTER has pushed by the time one of its accesses faults: SDM volume 2 has it in an order that CPUs do not keep. */
+/*
+ * What ENTER has pushed by the time one of its accesses faults: SDM volume 2 has it in an order that CPUs do not keep. A CALL to a non-canonical address
+ * has pushed here before it faults.
+ */
 static bool is_half_pushed(const struct program *p, const struct diff_outcome *h)
 {
 	int i = h->vector == DIFF_END ? -1 : insn_at(p, h->out.rip);
 
-	return i >= 0 && p->insn[i].in.id == X86_I_ENTER;
+	return i >= 0 && (p->insn[i].in.id == X86_I_ENTER || (p->insn[i].in.id == X86_I_CALL && h->vector == X86_GP && p->c.mode == DIFF_64));
 }
 
 const char *outcome_compare(const struct program *p, const struct diff_outcome *host, const struct diff_outcome *ours, bool portable)

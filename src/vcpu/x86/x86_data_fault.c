@@ -117,3 +117,25 @@ void x86_data_fault_check_x87(struct x86_cpu *c)
 	if (x86_fx_pending(c->vcpu.env.fpu_image) && current_insn(c, &in) && waits(&in))
 		x86_x87_error(c);
 }
+
+void x86_branch_fault(struct x86_cpu *c)
+{
+	struct tcg_env *env = &c->vcpu.env;
+	const gva_t target = env->pc;
+	uint64_t *rsp = &env->greg[X86_RSP];
+	struct x86_insn in;
+
+	if (env->branch_to == target) {
+		env->branch_to = 0;
+		env->pc = env->branch_pc;
+		if (!current_insn(c, &in))
+			env->pc = target;
+		else if (in.id == X86_I_CALL)
+			*rsp += in.opsize;
+		else if (in.id == X86_I_RET)
+			*rsp -= in.opsize + (in.nr_ops ? in.imm & 0xffff : 0u);
+		else if (in.id != X86_I_JMP)
+			env->pc = target;
+	}
+	x86_fault_raise_err(c, X86_GP, 0);
+}

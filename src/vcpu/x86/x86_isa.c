@@ -21,6 +21,7 @@
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/tr/tr.h"
 #include "vcpu/x86/x86_cpuid.h"
+#include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_int.h"
 #include "vcpu/x86/x86_mmu.h"
@@ -336,6 +337,8 @@ static bool events(struct vcpu *v, uint32_t req)
 		x86_x87_ignored_return(c);
 	if (c->fault.pending)
 		x86_int_deliver_fault(c);
+	if (unlikely(x86_code64(c) && !x86_canonical(c, v->env.pc))) /* before whatever would push it */
+		x86_branch_fault(c);
 	x86_debug_steps(c);
 	if (x86_debug_due(c))
 		x86_debug_trap(c);

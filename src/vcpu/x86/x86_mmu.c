@@ -380,8 +380,11 @@ void x86_mmu_walk(struct tcg_env *env, gva_t va, enum tlb_access access, unsigne
 	struct walk w = { .c = c, .va = va, .access = access, .mode = mode, .set_bits = true };
 	enum walk_result r;
 
-	if (!canonical(c, va) && access == TLB_FETCH)
+	if (!canonical(c, va) && access == TLB_FETCH) {
+		if (va == env->pc)
+			x86_branch_fault(c);
 		x86_fault_raise_err(c, X86_GP, 0);
+	}
 	if (!canonical(c, va))
 		x86_data_fault_non_canonical(c, va);
 	stat_inc(STAT_page_walks);

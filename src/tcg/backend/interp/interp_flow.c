@@ -112,7 +112,9 @@ INTERP_OP(jmp) /* JMPMODE, and CALL: the return address is the guest's business 
 
 INTERP_OP(jmpind) /* and CALLIND, RET */
 {
+	env->branch_pc = env->pc;
 	env->pc = op->ka == IR_KIND_K ? (gva_t)op->imm : *interp_g(env, op->a);
+	env->branch_to = env->pc;
 	return find(env);
 }
 

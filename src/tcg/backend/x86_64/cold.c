@@ -141,6 +141,15 @@ static void cold_exit(struct gen *g, const struct cold *c)
 	exit_to(g, pc, BACKEND_EXIT_JUMP);
 }
 
+/* An indirect branch whose target (r13) the jump cache does not know, or there is a request. */
+static void cold_branch(struct gen *g, const struct cold *c)
+{
+	as_patch(&g->s, c->from, as_off(&g->s));
+	as_patch(&g->s, c->from2, as_off(&g->s));
+	as_mov_imm(&g->s, R_14, (int64_t)c->pc);
+	as_jmp_abs(&g->s, stubs.branch_miss);
+}
+
 static void cold_one(struct gen *g, const struct cold *c)
 {
 	switch (c->kind) {
@@ -158,6 +167,9 @@ static void cold_one(struct gen *g, const struct cold *c)
 		break;
 	case COLD_VEC:
 		v_fill_cold(g, c);
+		break;
+	case COLD_BRANCH:
+		cold_branch(g, c);
 		break;
 	}
 }

@@ -160,6 +160,13 @@ static void emit_jump_miss(struct as *s)
 	as_jcc_abs(s, 5, stubs.exit_lookup);
 	m.disp = offsetof(struct tcg_env, jx) + offsetof(struct tcg_jx_entry, code);
 	as_op(s, 0xff, 4, m);
+
+	stubs.branch_miss = begin(s);
+	as_store(s, RM_ENV(branch_pc), R_14);
+	as_store(s, RM_ENV(branch_to), R_13);
+	as_alu_imm(s, ALU_CMP, 0, RM_ENV(request), 0);
+	as_jcc_abs(s, 5, stubs.exit_lookup); /* r15 may not be the tag yet */
+	as_jmp_abs(s, stubs.jump_miss);
 }
 
 /* The first one, for a direct jump; r14 is the tag. PCs that meet in one table seldom meet in the other. */

@@ -310,14 +310,15 @@ static struct rm probe_r13(struct gen *g)
 {
 	struct as *s = &g->s;
 	struct rm m = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_14, .scale = 3, .disp = offsetof(struct tcg_env, jc_tag) };
+	struct cold *c = cold_new(g, COLD_BRANCH);
 
 	as_alu_imm(s, ALU_CMP, 0, RM_ENV(request), 0);
-	as_jcc_abs(s, IR_CC_NZ, stubs.exit_lookup);
+	c->from = as_jcc(s, IR_CC_NZ);
 	as_op(s, OP_MOVZX16, R_14, rm_reg(R_13));
 	as_load(s, R_15, RM_ENV(jc_salt));
 	as_alu(s, ALU_ADD, R_15, rm_reg(R_13));
 	as_alu(s, ALU_CMP, R_15, m);
-	as_jcc_abs(s, IR_CC_NZ, stubs.jump_miss);
+	c->from2 = as_jcc(s, IR_CC_NZ);
 	m.disp = offsetof(struct tcg_env, jc_code);
 	return m;
 }

@@ -89,6 +89,8 @@ static void goto_indirect(struct x86_tr *c, enum ir_op op, ir_ref t)
 	if (off_return_stack(c))
 		op = IR_JMPIND;
 	if (c->single) {
+		x86_tr_stenv(c, IR_I64, x86_tr_const(c, (int64_t)c->pc), X86_TR_OFF(vcpu.env.branch_pc));
+		x86_tr_stenv(c, IR_I64, t, X86_TR_OFF(vcpu.env.branch_to));
 		ir_emit(c->ir, IR_SETPC, IR_I64, IR_NONE, t, IR_NONE);
 		leave_for_event(c);
 		return;

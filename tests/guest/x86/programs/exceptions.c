@@ -110,11 +110,24 @@ static void non_canonical(void)
 	ROW(x_push_noncanonical, USER, VEC_SS, AT, 0);
 }
 
-/* Hardware refuses the branch itself. */
+/* Hardware refuses the branch itself, and has not pushed. */
 static void branch_to_non_canonical(void)
 {
+	extern const uint8_t x_call_noncanonical[];
+	struct regs before;
+	struct trap t;
+
 	ROW(x_jmp_noncanonical, USER, VEC_GP, AT, 0);
+	ROW(x_jmp_noncanonical, KERNEL, VEC_GP, AT, 0);
 	ROW(x_call_noncanonical, USER, VEC_GP, AT, 0);
+	ROW(x_call_noncanonical, KERNEL, VEC_GP, AT, 0);
+	user_regs(&before, x_call_noncanonical, false);
+	run_code(x_call_noncanonical, USER, &t);
+	CHECK_EQ(t.r.rsp, before.rsp);
+}
+
+static void return_to_non_canonical(void)
+{
 	ROW(x_ret_noncanonical, USER, VEC_GP, AT, 0);
 }
 
@@ -390,7 +403,8 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(software_interrupts),
 	RT_TEST(invalid_opcode),
 	RT_TEST(non_canonical),
-	RT_TEST_KNOWN(branch_to_non_canonical),
+	RT_TEST(branch_to_non_canonical),
+	RT_TEST_KNOWN(return_to_non_canonical),
 	RT_TEST(misaligned),
 	RT_TEST(alignment_check),
 	RT_TEST(segments),
