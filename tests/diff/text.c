@@ -261,6 +261,8 @@ bool text_parse(struct program *p, const char *text)
 		if (*at && !get_field(p, at))
 			return false;
 	}
+	if (!wide_offered)
+		memset(&p->c.in.wide, 0, sizeof(p->c.in.wide));
 	program_from_bytes(p);
 	return p->nr != 0;
 }
