@@ -73,6 +73,18 @@ static void run(struct tcg_env *env, const struct iop *op, struct evex_word_regs
 		interp_isa->trap(env, GUEST_TRAP_VECTOR_FP); /* no executable memory to be had: the only way out there is */
 }
 
+/* VCVTPS2PH does not flush (SDM volume 2): is a half that it has written denormal? */
+static bool has_tiny_half(const struct ir_evex *e, const void *result, uint64_t mask)
+{
+	uint16_t half[16];
+
+	memcpy(half, result, 8u << e->length);
+	for (unsigned n = 0; n < 4u << e->length; n++)
+		if ((mask >> n & 1) && !(half[n] & 0x7c00) && (half[n] & 0x3ff))
+			return true;
+	return false;
+}
+
 /*
  * Exceptions that the operation raises, tried out on a copy. Unmasked, underflow is any tiny result, while masked it is one that is not exact
  * as well; and unmasked nothing is flushed. Which results are tiny is seen when they are flushed. Where EVEX.b suppresses exceptions all are
@@ -80,7 +92,8 @@ static void run(struct tcg_env *env, const struct iop *op, struct evex_word_regs
  */
 static uint32_t raised_by(struct tcg_env *env, const struct iop *op, struct evex_word_regs *r, const uint64_t *greg, void *mem)
 {
-	bool masked = is_masked(env, MXCSR_UNDERFLOW) || (!op->mem && ir_evex_unpack(op->imm2).b);
+	struct ir_evex e = ir_evex_unpack(op->imm2);
+	bool masked = is_masked(env, MXCSR_UNDERFLOW) || (!op->mem && e.b);
 	uint32_t tiny = 0;
 
 	if (!masked) {
@@ -93,6 +106,9 @@ static uint32_t raised_by(struct tcg_env *env, const struct iop *op, struct evex
 	if (!masked)
 		r->mxcsr &= ~MXCSR_FLUSH;
 	run(env, op, r, mem);
+	if (!masked && !e.vex && e.map == 3 && e.opcode == 0x1d &&
+	    has_tiny_half(&e, mem ? mem : &r->vreg[e.rm], e.mask ? env->kreg[e.mask] : ~0ull))
+		tiny = MXCSR_UNDERFLOW;
 	return (r->mxcsr & MXCSR_RAISED) | tiny;
 }
 
