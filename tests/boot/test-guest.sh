@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Work inside the guest: user programs against a native run, CPU hotplug, concurrent code invalidation.
 
-# compare SMP PROGRAM...: the same binaries in the guest and on the host print the same lines.
+# compare SMP PROGRAM...: the same binaries in the guest and on the host print the same lines. $cpu: the model to ask for.
 compare() {
 	local smp=$1 names line busybox=${native_busybox:-$guest_dir/busybox}
 	shift
 	names=$*
-	boot "$work/console" "$limit" "$smp" 1G "cohort.run=programs,${names// /,} cohort.dmesg=1" -no-reboot
+	boot "$work/console" "$limit" "$smp" 1G "cohort.run=programs,${names// /,} cohort.dmesg=1" -no-reboot ${cpu:+-cpu "$cpu"}
 	(cd "$work" && USER_DIR=$guest_dir/user USER32_DIR=$guest_dir/user32 BUSYBOX=$busybox \
 		"$busybox" sh "$here/guest/programs" "$@") | grep '^OUT ' >"$work/native"
 	grep '^OUT ' "$work/console" >"$work/guest"
@@ -23,6 +23,10 @@ test_user_x87() { compare 1 x87; }
 test_user_avx2() {
 	grep -qw avx2 /proc/cpuinfo || skipped "the host has no AVX2"
 	compare 2 avx2_v3
+}
+test_user_avx512() {
+	grep -qw avx512vl /proc/cpuinfo || skipped "the host has no AVX-512"
+	cpu=max,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl compare 2 avx512_v4
 }
 test_user_vectors() { compare 2 vectors; }
 test_user_threads() { compare 4 threads; }
