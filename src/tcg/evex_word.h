@@ -3,7 +3,7 @@
  * Executes one operation word of IR_EVEX (ir/evex.h) on an image of the registers, by the host's own instruction: the portable engine's AVX-512
  * on hosts that have it, and exact by construction.
  *
- * Threads: any, also several at once; each has its own code memory.
+ * Threads: any, also several at once; each has its own code memory. Only where host_lacks() says that the host has it.
  */
 #ifndef COHORT_TCG_EVEX_WORD_H
 #define COHORT_TCG_EVEX_WORD_H
@@ -18,8 +18,6 @@ struct evex_word_regs {
 	uint32_t mxcsr;       /* exceptions must be masked */
 	uint32_t host_mxcsr;
 };
-
-bool evex_word_possible(void); /* the host has it */
 
 /* Returns -1 if the host gives no executable memory. */
 int must_check evex_word_run(int64_t word, uint8_t imm, struct evex_word_regs *regs, void *mem);

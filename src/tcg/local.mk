@@ -26,6 +26,7 @@ src_tcg_libtcg_a_SOURCES = \
 	src/tcg/evex_access.h \
 	src/tcg/evex_word.h \
 	src/tcg/guest.h \
+	src/tcg/host_lacks.h \
 	src/tcg/ir/evex.h \
 	src/tcg/ir/ir.h \
 	src/tcg/ir/ir_build.c \
@@ -87,6 +88,7 @@ src_tcg_libtcg_a_SOURCES += \
 	src/tcg/backend/x86_64/fpu_word.c \
 	src/tcg/backend/x86_64/fpu_word.h \
 	src/tcg/backend/x86_64/gen.h \
+	src/tcg/backend/x86_64/host_lacks.c \
 	src/tcg/backend/x86_64/lower.c \
 	src/tcg/backend/x86_64/lower.def \
 	src/tcg/backend/x86_64/lower_evex.c \

@@ -10,6 +10,7 @@
 #ifdef COHORT_HAVE_BACKEND_NATIVE
 
 #include "tcg/evex_word.h"
+#include "tcg/host_lacks.h"
 
 #define MXCSR_RAISED 0x3fu
 #define MXCSR_MASK_SHIFT 7
@@ -19,7 +20,11 @@
 
 uint32_t interp_lacks(void)
 {
-	return evex_word_possible() ? 0 : BACKEND_EVEX_ALL;
+	/* What other engines would compute in C has forms here that are the host's own. */
+	const uint32_t vectors = BACKEND_GFNI | BACKEND_VAES | BACKEND_VCLMUL;
+	uint32_t host = host_lacks();
+
+	return host & (BACKEND_EVEX_ALL | (host & BACKEND_EVEX ? 0 : vectors));
 }
 
 static void take(struct evex_word_regs *r, const struct tcg_env *env, const uint64_t *greg)

@@ -180,12 +180,3 @@ int evex_word_run(int64_t word, uint8_t imm, struct evex_word_regs *regs, void *
 	frame(regs, mem, find(w, word, imm, mem != NULL));
 	return 0;
 }
-
-/* F, DQ, CD, BW, VL; and the operating system keeps their state. */
-bool evex_word_possible(void)
-{
-	const uint32_t ebx = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
-	uint32_t r[4];
-
-	return __builtin_cpu_supports("avx512f") && __get_cpuid_count(7, 0, &r[0], &r[1], &r[2], &r[3]) && (r[1] & ebx) == ebx;
-}

@@ -20,40 +20,11 @@
 #include "tcg/backend/x86_64/patch.h"
 #include "tcg/backend/x86_64/ret_stack.h"
 #include "tcg/backend/x86_64/stubs.h"
-#include "tcg/evex_word.h"
 #include "tcg/guest.h"
+#include "tcg/host_lacks.h"
 #include "util/err.h"
 
 extern _Thread_local struct tcg_env *signals_env;
-
-static const struct host_feature {
-	uint32_t what, leaf;
-	uint8_t reg, bit; /* eax ebx ecx edx */
-} host_features[] = {
-	{ BACKEND_AES, 1, 2, 25 }, { BACKEND_CLMUL, 1, 2, 1 }, { BACKEND_SHA, 7, 1, 29 }, { BACKEND_BITS, 7, 1, 3 },
-	{ BACKEND_DEPOSIT, 7, 1, 8 }, { BACKEND_ADX, 7, 1, 19 }, { BACKEND_COUNT, 0x80000001, 2, 5 }, { BACKEND_AVX, 1, 2, 28 },
-	{ BACKEND_AVX2, 7, 1, 5 }, { BACKEND_FMA, 1, 2, 12 }, { BACKEND_F16C, 1, 2, 29 }, { BACKEND_GFNI, 7, 2, 8 },
-	{ BACKEND_VAES, 7, 2, 9 }, { BACKEND_VCLMUL, 7, 2, 10 }, { BACKEND_IFMA, 7, 1, 21 }, { BACKEND_VBMI, 7, 2, 1 }, { BACKEND_VBMI2, 7, 2, 6 },
-	{ BACKEND_VNNI, 7, 2, 11 }, { BACKEND_BITALG, 7, 2, 12 }, { BACKEND_VPOPCNT, 7, 2, 14 },
-};
-
-/* By CPUID, and what needs wide registers by the operating system as well. */
-static uint32_t native_lacks(void)
-{
-	const uint32_t wide = BACKEND_AVX | BACKEND_AVX2 | BACKEND_FMA | BACKEND_F16C | BACKEND_VAES | BACKEND_VCLMUL;
-	uint32_t lacks = __builtin_cpu_supports("avx") ? 0 : wide | BACKEND_BITS | BACKEND_DEPOSIT;
-
-	for (size_t i = 0; i < ARRAY_LEN(host_features); i++) {
-		const struct host_feature *f = &host_features[i];
-		uint32_t r[4];
-
-		if (!__get_cpuid_count(f->leaf, 0, &r[0], &r[1], &r[2], &r[3]) || !(r[f->reg] >> f->bit & 1))
-			lacks |= f->what;
-	}
-	if (!evex_word_possible())
-		lacks |= BACKEND_EVEX_ALL;
-	return lacks;
-}
 
 static bool has_xsave; /* [const] after native_init() */
 
@@ -72,7 +43,7 @@ static long native_init(const struct guest_isa *isa, uint8_t *rw, const uint8_t 
 	if (signals_init(err))
 		return -1;
 	has_xsave = host_has_xsave();
-	return stubs_init(isa, evex_word_possible(), rw, rx, size, err);
+	return stubs_init(isa, !(host_lacks() & BACKEND_EVEX), rw, rx, size, err);
 }
 
 /*
@@ -209,7 +180,7 @@ const struct backend backend_native = {
 	.name = "x86_64",
 	.native = true,
 	.entry_align = 16,
-	.lacks = native_lacks,
+	.lacks = host_lacks,
 	.init = native_init,
 	.thread_init = native_thread_init,
 	.thread_fini = native_thread_fini,
