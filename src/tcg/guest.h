@@ -21,7 +21,8 @@ struct guest_code {
 };
 
 /* Native traps and slow paths report guest faults through these. None returns: they end in backend->unwind(). */
-enum guest_trap { GUEST_TRAP_DIVIDE, GUEST_TRAP_ALIGN, GUEST_TRAP_VECTOR_FP, GUEST_TRAP_STACK_FP };
+enum guest_trap { GUEST_TRAP_DIVIDE, GUEST_TRAP_ALIGN, GUEST_TRAP_VECTOR_FP, GUEST_TRAP_STACK_FP,
+		  GUEST_TRAP_UNDEFINED /* IR_EVEX: an instruction that the host does not take */ };
 
 struct guest_isa {
 	const char *name;

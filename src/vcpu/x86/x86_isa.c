@@ -389,6 +389,8 @@ static void __attribute__((noreturn)) trap(struct tcg_env *env, enum guest_trap 
 		x86_fault_raise(c, c->cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD);
 	case GUEST_TRAP_STACK_FP:
 		x86_x87_error(c);
+	case GUEST_TRAP_UNDEFINED:
+		x86_fault_raise(c, X86_UD);
 	}
 	emu_bug("unknown trap %d", (int)what);
 }

@@ -372,6 +372,26 @@ static void fault_beside_a_temporary_leaves_all_vectors(void **state)
 	}
 }
 
+/* Should the decoder let something pass that the host does not know, it is the guest's fault, not ours. */
+static void undefined_instruction_is_the_guests_fault(void **state)
+{
+	struct ir_evex op = { .map = 3, .pp = 2, .opcode = 0xfd, .reg = 20, .vvvv = 20, .rm = 20 };
+
+	(void)state;
+	if (!host_can())
+		skip();
+	fx_catch_signals();
+	fx_begin(&block);
+	ir_emit(&block, IR_INSN, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm = FX_PC + 5;
+	ir_emit(&block, IR_EVEX, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm2 = ir_evex_pack(&op);
+	ir_emit(&block, IR_EXIT, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm = TCG_EXIT_LOOKUP;
+	opt_liveness(&block);
+	fx_reset_state(3);
+	fx_run(&backend_native, &block);
+	assert_int_equal(fx.trap, 1 + GUEST_TRAP_UNDEFINED);
+	assert_int_equal(fx.env->pc, FX_PC + 5);
+}
+
 /* ---- Levels */
 
 /* Nothing above bit 255: a block of 256 bits does not make wide vectors live, and what it clears stays clear. */
@@ -402,6 +422,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_blocks_agree_with_the_interpreter),
 		cmocka_unit_test(fault_beside_a_temporary_leaves_all_vectors),
+		cmocka_unit_test(undefined_instruction_is_the_guests_fault),
 		cmocka_unit_test(narrow_blocks_stay_narrow),
 	};
 

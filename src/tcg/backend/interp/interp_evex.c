@@ -75,7 +75,7 @@ static void *pointer(struct tcg_env *env, const struct iop *op, bool partial, bo
 static void run(struct tcg_env *env, const struct iop *op, struct evex_word_regs *r, void *mem)
 {
 	if (evex_word_run(op->imm2, (uint8_t)op->imm, r, mem) < 0)
-		interp_isa->trap(env, GUEST_TRAP_VECTOR_FP); /* no executable memory to be had: the only way out there is */
+		interp_isa->trap(env, GUEST_TRAP_UNDEFINED); /* no executable memory to be had */
 }
 
 /* VCVTPS2PH does not flush (SDM volume 2): is a half that it has written denormal? */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Host signals that generated code raises on purpose: divide errors, misaligned vector operands, unmasked floating-point exceptions,
- * and overflow of the return-prediction stack. The handler runs on the thread's alternate stack, since rsp is that prediction stack.
- * Anything else that comes here is a bug: one line, and the default action.
+ * AVX-512 instructions that the host does not know, and overflow of the return-prediction stack. The handler runs on the thread's
+ * alternate stack, since rsp is that prediction stack. Anything else that comes here is a bug: one line, and the default
+ * action.
  *
  * Async-signal-safety: the handler reads the block tables (tb_trap_lookup) of the block the thread is in, which cannot go away under it.
  */
@@ -38,7 +39,7 @@
 enum frame_part { FRAME_YMM = 2, FRAME_MASKS = 5, FRAME_WIDE, FRAME_MORE, FRAME_PARTS }; /* state components */
 static uint32_t frame_at[FRAME_PARTS]; /* [const] after signals_init() */
 
-enum { TRAP_NO_DE = 0, TRAP_NO_GP = 13, TRAP_NO_PF = 14, TRAP_NO_MF = 16, TRAP_NO_AC = 17, TRAP_NO_XM = 19 };
+enum { TRAP_NO_DE = 0, TRAP_NO_UD = 6, TRAP_NO_GP = 13, TRAP_NO_PF = 14, TRAP_NO_MF = 16, TRAP_NO_AC = 17, TRAP_NO_XM = 19 };
 
 _Thread_local struct tcg_env *signals_env;
 
@@ -62,6 +63,9 @@ static bool guest_trap_of(long trapno, enum guest_trap *trap)
 		return true;
 	case TRAP_NO_XM:
 		*trap = GUEST_TRAP_VECTOR_FP;
+		return true;
+	case TRAP_NO_UD:
+		*trap = GUEST_TRAP_UNDEFINED;
 		return true;
 	default:
 		return false;
@@ -172,7 +176,7 @@ static void find_parts(void)
 
 int signals_init(struct err *err)
 {
-	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE };
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
 	struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 
 	find_parts();
@@ -180,6 +184,7 @@ int signals_init(struct err *err)
 	sigdelset(&sa.sa_mask, SIGSEGV);
 	sigdelset(&sa.sa_mask, SIGBUS);
 	sigdelset(&sa.sa_mask, SIGFPE);
+	sigdelset(&sa.sa_mask, SIGILL);
 	for (unsigned n = 0; n < ARRAY_LEN(signals); n++)
 		if (sigaction(signals[n], &sa, NULL))
 			return err_set(err, "cannot catch signal %d: %s", signals[n], strerror(errno));
