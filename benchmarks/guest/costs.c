@@ -27,14 +27,19 @@ static unsigned char *map(size_t bytes, int rights)
 	return p;
 }
 
-/* lea rax, [rdi + number]; then add or sub rax, rdi, so that each time another instruction stands there; ret. */
-static void write_function(unsigned char *at, uint64_t number)
+/*
+ * lea rax, [rdi + number]; then add or sub rax, rdi; ret. Never twice the same, and another instruction each time, whether one page is written
+ * or all of them in turns: what is there already, or differs in constants only, need not be translated again.
+ */
+static void write_function(unsigned char *at)
 {
+	static uint64_t written;
+	uint64_t number = ++written;
 	uint32_t disp = (uint32_t)number & 0x7fffffff;
 
 	memcpy(at, "\x48\x8d\x87", 3);
 	memcpy(at + 3, &disp, 4);
-	memcpy(at + 7, number & 1 ? "\x48\x29\xf8" : "\x48\x01\xf8", 3);
+	memcpy(at + 7, (number ^ number / PAGES) & 1 ? "\x48\x29\xf8" : "\x48\x01\xf8", 3);
 	at[10] = 0xc3;
 	__asm__ volatile("" ::: "memory");
 }
@@ -48,18 +53,18 @@ static void call(unsigned char *at)
 static uint64_t kill_block(uint64_t ops)
 {
 	for (uint64_t i = 0; i < ops; i++) {
-		write_function(code, i);
+		write_function(code);
 		call(code);
 	}
 	return ops;
 }
 
 /* Data until now: the page was stored to many times since its function was replaced. */
-static void make_data(unsigned char *page, uint64_t number)
+static void make_data(unsigned char *page)
 {
 	volatile uint64_t *word = (volatile uint64_t *)(page + PAGE / 2);
 
-	write_function(page, number);
+	write_function(page);
 	for (unsigned k = 0; k < STORES; k++)
 		word[k % 64] = k;
 }
@@ -70,17 +75,18 @@ static uint64_t make_code(uint64_t ops)
 	for (uint64_t i = 0; i < ops; i++) {
 		unsigned char *page = code + i % PAGES * PAGE;
 
-		make_data(page, i);
+		make_data(page);
 		call(page);
 	}
 	return ops;
 }
 
-static void *make_all_data(void *arg)
+static void *make_all_data(void *unused)
 {
+	(void)unused;
 	bench_pin(1);
 	for (uint64_t i = 0; i < PAGES; i++)
-		make_data(code + i * PAGE, *(uint64_t *)arg + i);
+		make_data(code + i * PAGE);
 	return NULL;
 }
 
@@ -92,7 +98,7 @@ static uint64_t make_code_written_elsewhere(uint64_t ops)
 	while (done < ops) {
 		pthread_t writer;
 
-		if (pthread_create(&writer, NULL, make_all_data, &done))
+		if (pthread_create(&writer, NULL, make_all_data, NULL))
 			bench_fail("pthread_create");
 		pthread_join(writer, NULL);
 		for (int i = 0; i < PAGES; i++)
@@ -123,7 +129,7 @@ static uint64_t evict(uint64_t ops)
 			unsigned char *p = many + i * FUNCTION;
 
 			for (int k = 0; k < 20; k++)
-				write_function(p + k * 10, i + (uint64_t)k);
+				write_function(p + k * 10);
 		}
 	}
 	for (uint64_t i = 0; i < ops; i++)
