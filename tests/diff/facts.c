@@ -134,6 +134,7 @@ static bool ignores_w(unsigned mode, const uint8_t *bytes, unsigned len)
  */
 static bool is_evex_oddity(unsigned mode, const uint8_t *bytes, unsigned len)
 {
+	static const uint8_t without[] = { 0x10, 0x80, 0x90 }; /* b, z, both */
 	uint8_t other[16] = { 0 };
 	struct x86_insn in;
 	unsigned n = vex_at(bytes, len);
@@ -141,9 +142,14 @@ static bool is_evex_oddity(unsigned mode, const uint8_t *bytes, unsigned len)
 	if (n + 4 >= len || bytes[n] != 0x62 || len > sizeof(other))
 		return false;
 	memcpy(other, bytes, len);
-	other[n + 3] &= bytes[n + 3] & 7 ? 0xef : 0x6f;
-	return other[n + 3] != bytes[n + 3] &&
-	       x86_decode(&in, (enum x86_mode)mode, other, len > 15 ? 15 : len) == X86_DECODE_OK;
+	for (unsigned k = 0; k < 3; k++) {
+		if ((without[k] & 0x80) && (bytes[n + 3] & 7))
+			continue;
+		other[n + 3] = bytes[n + 3] & (uint8_t)~without[k];
+		if (x86_decode(&in, (enum x86_mode)mode, other, len > 15 ? 15 : len) == X86_DECODE_OK)
+			return true;
+	}
+	return false;
 }
 
 /*
