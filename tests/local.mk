@@ -10,6 +10,7 @@ include tests/unit/vcpu/local.mk
 include tests/unit/hw/local.mk
 include tests/unit/main/local.mk
 include tests/diff/local.mk
+include tests/gdb/local.mk
 include tests/guest/x86/local.mk
 include tests/stress/local.mk
 include tests/bench/local.mk

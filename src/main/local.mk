@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 bin_PROGRAMS += cohort
 cohort_SOURCES = \
+	src/main/gdb.h \
+	src/main/gdb_cmd.c \
+	src/main/gdb_server.c \
 	src/main/keyval.c \
 	src/main/keyval.h \
 	src/main/machine.c \

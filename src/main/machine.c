@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -15,6 +16,7 @@
 
 #include "hw/char/chardev.h"
 #include "hw/pc/pc.h"
+#include "main/gdb.h"
 #include "main/monitor.h"
 #include "main/options.h"
 #include "mem/ram.h"
@@ -34,6 +36,7 @@ static const struct options *options; /* [const] */
 static struct pc *pc;
 static struct chardev *serial[OPTIONS_MAX_SERIAL], *debugcon, *monitor_chardev;
 static bool vcpus_made, running; /* main thread only */
+static bool *chosen; /* [nr_vcpus], main thread only: who runs after machine_resume_some() */
 static int signal_fd = -1;
 
 /* Counters */
@@ -76,6 +79,19 @@ void machine_resume(void)
 		return;
 	running = true;
 	vcpus_resume_all();
+}
+
+void machine_choose(unsigned cpu, bool runs)
+{
+	chosen[cpu] = runs;
+}
+
+void machine_resume_some(void)
+{
+	running = true;
+	for (unsigned i = 0; i < nr_vcpus; i++)
+		if (chosen[i])
+			vcpu_resume(vcpus[i]);
 }
 
 /*
@@ -288,7 +304,8 @@ static int create_vcpus(struct err *err)
 	if (vcpus_create(&config, err))
 		return -1;
 	vcpus_made = true;
-	return 0;
+	chosen = calloc(options->cpus, sizeof(*chosen));
+	return chosen ? 0 : err_set(err, "out of memory");
 }
 
 static int create_board(struct err *err)
@@ -348,10 +365,13 @@ int machine_run(struct err *err)
 {
 	int status;
 
-	running = true;
-	if (vcpus_start(err))
+	running = !options->stopped;
+	if (options->gdb && gdb_server_open(options->gdb, err))
+		return -1;
+	if (vcpus_start(options->stopped, err))
 		return -1;
 	status = evloop_run();
+	gdb_server_close(status);
 	if (options->stats != STATS_NONE) {
 		machine_pause();
 		print_stats();
@@ -362,6 +382,7 @@ int machine_run(struct err *err)
 void machine_destroy(void)
 {
 	signals_fini();
+	gdb_server_close(0);
 	if (vcpus_made)
 		vcpus_stop();
 	monitors_free();
@@ -377,6 +398,8 @@ void machine_destroy(void)
 		chardev_close(monitor_chardev);
 	if (vcpus_made)
 		vcpus_free();
+	free(chosen);
+	chosen = NULL;
 	placement_fini();
 	ram_fini();
 	stats_fini();

@@ -17,10 +17,12 @@ void machine_destroy(void);
 /* Starts the vCPUs, runs until somebody ends it; the exit status, or -1 with *err when it could not start. */
 int machine_run(struct err *err);
 
-/* For the monitor. */
+/* For the monitor and the gdb server. */
 bool machine_is_running(void);
 void machine_pause(void);  /* harmless when paused */
 void machine_resume(void); /* harmless when running */
+void machine_choose(unsigned cpu, bool runs); /* paused: which CPUs machine_resume_some() lets run; all others stand */
+void machine_resume_some(void);
 void machine_reset(void);
 void machine_powerdown(void); /* the power button */
 void machine_quit(int status);

@@ -390,6 +390,27 @@ int opt_monitor(struct options *o, const char *arg, struct err *err)
 	return 0;
 }
 
+int opt_gdb(struct options *o, const char *arg, struct err *err)
+{
+	(void)err;
+	o->gdb = strcmp(arg, "none") ? arg : NULL;
+	return 0;
+}
+
+int opt_gdb_default(struct options *o, const char *arg, struct err *err)
+{
+	(void)arg;
+	return opt_gdb(o, "tcp::1234", err);
+}
+
+int opt_stopped(struct options *o, const char *arg, struct err *err)
+{
+	(void)arg;
+	(void)err;
+	o->stopped = true;
+	return 0;
+}
+
 int opt_debugcon(struct options *o, const char *arg, struct err *err)
 {
 	o->debugcon = arg;

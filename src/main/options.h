@@ -43,6 +43,8 @@ struct options {
 	enum stats_format stats;
 	const char *stats_file; /* NULL: standard error */
 	bool perfmap;
+	const char *gdb; /* NULL: no server */
+	bool stopped;    /* at the start */
 	struct placement placement;
 	struct numa_options numa;
 	bool show_topology;

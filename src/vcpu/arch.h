@@ -11,6 +11,8 @@
 #include "tcg/guest.h"
 #include "vcpu/vcpu.h"
 
+#define DEBUG_REG_BYTES 16
+
 struct err;
 
 struct vcpu_arch {
@@ -35,6 +37,16 @@ struct vcpu_arch {
 	void (*stand)(struct vcpu *v);
 	void (*go_on)(struct vcpu *v);
 	void (*dump)(const struct vcpu *v, FILE *out);
+	/*
+	 * For a debugger, v paused: its points or v's step have changed; registers by gdb's numbers (describe() gives the XML target description,
+	 * read() and write() the size in bytes, 0: no such register; at most DEBUG_REG_BYTES); the MMU mode that sees all.
+	 */
+	void (*debug_changed)(struct vcpu *v);
+	void (*debug_describe)(const struct vcpu *v, FILE *out);
+	unsigned (*debug_reg_read)(struct vcpu *v, unsigned n, uint8_t *out);
+	unsigned (*debug_reg_write)(struct vcpu *v, unsigned n, const uint8_t *in, size_t len);
+	unsigned debug_mmu_mode;
+	bool (*faulted)(const struct vcpu *v); /* [owner] a fault waits for delivery */
 };
 extern const struct vcpu_arch vcpu_arch;
 

@@ -21,6 +21,7 @@
 #include "util/log.h"
 #include "util/stats.h"
 #include "vcpu/arch.h"
+#include "vcpu/debugger.h"
 #include "vcpu/mailbox.h"
 
 #define ARCH_REQS (VCPU_REQ_NMI | VCPU_REQ_SMI | VCPU_REQ_INIT | VCPU_REQ_SIPI | VCPU_REQ_INTR)
@@ -100,6 +101,51 @@ static void wait_while_paused(struct vcpu *v)
 	vcpu_arch.go_on(v);
 }
 
+/*
+ * A debugger's point was met, or its step is done: stands still, with the requests that were taken back where a reset finds them. True: look at
+ * everything anew.
+ */
+static bool stop_for_debugger(struct vcpu *v, uint32_t req)
+{
+	if (v->debug.stop == DEBUG_STOP_NONE)
+		return false;
+	atomic_fetch_or(&v->env.request, req);
+	tcg_backend->fpu_save(&v->env);
+	mailbox_leave(v);
+	rcu_offline();
+	debug_stand_still(v);
+	rcu_online();
+	tcg_backend->fpu_load(&v->env);
+	mailbox_enter(v);
+	return true;
+}
+
+/* Before events: has the step's instruction been executed? One that faulted has when the fault is delivered. */
+static void step_ended(struct vcpu *v)
+{
+	struct vcpu_debug *d = &v->debug;
+
+	if (d->step != DEBUG_STEP_RUNS || d->stop != DEBUG_STOP_NONE)
+		return;
+	if (v->env.exit_code != TCG_EXIT_EVENT || v->exec->one_shot)
+		d->step = DEBUG_STEP_ARMED; /* it left for a request, or starts again */
+	else if (vcpu_arch.faulted(v))
+		d->step = DEBUG_STEP_FAULT;
+	else
+		d->stop = DEBUG_STOP_STEP;
+}
+
+/* After events. */
+static void step_begins(struct vcpu *v, bool runs)
+{
+	struct vcpu_debug *d = &v->debug;
+
+	if (d->step == DEBUG_STEP_FAULT)
+		d->stop = DEBUG_STOP_STEP;
+	else if (runs)
+		d->step = DEBUG_STEP_RUNS;
+}
+
 static void timer_check(struct vcpu *v)
 {
 	if (v->intc)
@@ -167,7 +213,17 @@ static void safepoint(struct vcpu *v)
 		tcg_safepoint(&v->exec->tcg);
 		if (v->exec->stop)
 			return;
+		if (unlikely(v->debug.stop != DEBUG_STOP_NONE || v->debug.step != DEBUG_STEP_NONE)) {
+			step_ended(v);
+			if (stop_for_debugger(v, req))
+				continue;
+		}
 		runs = vcpu_arch.events(v, req);
+		if (unlikely(v->debug.step != DEBUG_STEP_NONE)) {
+			step_begins(v, runs);
+			if (stop_for_debugger(v, 0))
+				continue;
+		}
 		if (runs)
 			return;
 		if (!vcpu_arch.wakeable(v))

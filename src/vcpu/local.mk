@@ -2,6 +2,8 @@
 noinst_LIBRARIES += src/vcpu/libvcpu.a
 src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/arch.h \
+	src/vcpu/debugger.c \
+	src/vcpu/debugger.h \
 	src/vcpu/exec.c \
 	src/vcpu/exec.h \
 	src/vcpu/intc.h \
@@ -78,6 +80,8 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/x86_debug.c \
 	src/vcpu/x86/x86_debug.h \
 	src/vcpu/x86/x86_dump.c \
+	src/vcpu/x86/x86_gdb.c \
+	src/vcpu/x86/x86_gdb_regs.def \
 	src/vcpu/x86/x86_int.c \
 	src/vcpu/x86/x86_int.h \
 	src/vcpu/x86/x86_isa.c \

@@ -24,5 +24,7 @@ void mailbox_wait_state(struct page_desc *page, uint16_t state);
 
 /* Parts of vcpus_pause_all() that run on the vCPU: stands still while it is to be paused. Caller is outside and RCU-offline. */
 void vcpu_pause_wait(struct vcpu *v);
+/* The vCPU stops by itself: waits for a pause, then as above; or until it is to end. */
+void vcpu_wait_for_pause(struct vcpu *v);
 
 #endif

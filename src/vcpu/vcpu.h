@@ -53,6 +53,20 @@ struct vcpu_boot_state {
 struct cpu_thread;
 struct err;
 
+/* Of a debugger outside of the guest, vcpu/debugger.h. The owner's; another's while the vCPU is paused. */
+enum debug_stop { DEBUG_STOP_NONE, DEBUG_STOP_STEP, DEBUG_STOP_CODE, DEBUG_STOP_WRITE, DEBUG_STOP_READ, DEBUG_STOP_ACCESS };
+enum debug_step {
+	DEBUG_STEP_NONE,
+	DEBUG_STEP_ARMED, /* one instruction is to be executed */
+	DEBUG_STEP_RUNS,  /* it is on its way */
+	DEBUG_STEP_FAULT, /* it faulted: the step ends at the handler */
+};
+struct vcpu_debug {
+	enum debug_stop stop; /* why it stopped, or is about to */
+	enum debug_step step;
+	gva_t addr;           /* of the data that stopped it */
+};
+
 struct vcpu {
 	struct tcg_env env;            /* [owner], except env.request [atomic]; first, GS points here */
 	unsigned index;                /* [const] 0..nr_vcpus-1 */
@@ -69,6 +83,7 @@ struct vcpu {
 	uint64_t intr_sent;            /* [owner] clock_tsc() when the IPI just accepted was sent; 0: none, or no matter (stats_timed) */
 	_Atomic uint32_t inside;       /* [atomic] 1: may touch guest memory through its TLB; see vcpu/mailbox.h */
 	_Atomic uint32_t paused;       /* [atomic] futex word: stands still for vcpus_pause_all() */
+	struct vcpu_debug debug;       /* [owner], or who has paused it */
 	struct mail *_Atomic mailbox;  /* [atomic] stack of revocations from other vCPUs */
 	struct vcpu_boot_state boot;   /* [const] while running; word_bits 0: none */
 };
@@ -143,8 +158,9 @@ struct vcpu_config {
 };
 
 int must_check vcpus_create(const struct vcpu_config *config, struct err *err);
-int must_check vcpus_start(struct err *err); /* starts the threads; the first CPU runs, the others wait for SIPI */
+int must_check vcpus_start(bool paused, struct err *err); /* starts the threads; the first CPU runs, the others wait for SIPI */
 void vcpus_pause_all(void);
+void vcpu_resume(struct vcpu *v);            /* one, while the others stay paused; a debugger's step */
 void vcpus_resume_all(void);
 void vcpus_reset_all(void);                  /* while paused: power-on state */
 void vcpus_stop(void);                       /* ends and joins the threads, also when paused or never started */

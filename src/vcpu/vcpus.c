@@ -197,39 +197,23 @@ int vcpus_create(const struct vcpu_config *config, struct err *err)
 	return 0;
 }
 
-int vcpus_start(struct err *err)
-{
-	for (unsigned i = 0; i < nr_vcpus; i++)
-		if (cpu_thread_start(vcpus[i]->thread, err) < 0)
-			return -1;
-	return 0;
-}
-
 /* ---- Pause: `paused` is 0 running, 1 asked to stand still, 2 stands still. */
 
 enum { RUNS, ASKED, STANDS };
 
-void vcpu_pause_wait(struct vcpu *v)
+static void pause_ask_all(void)
 {
-	uint32_t *word = (uint32_t *)&v->paused;
-	uint32_t asked = ASKED;
-
-	if (!atomic_compare_exchange_strong(&v->paused, &asked, STANDS))
-		return;
-	futex_wake(word, 1);
-	while (atomic_load(&v->paused) == STANDS)
-		futex_wait(word, STANDS, NULL);
-}
-
-void vcpus_pause_all(void)
-{
-	bool online = rcu_is_online();
-
-	stat_inc(STAT_exclusive_sections);
 	for (unsigned i = 0; i < nr_vcpus; i++) {
 		atomic_store(&vcpus[i]->paused, ASKED);
 		vcpu_request(vcpus[i], VCPU_REQ_PAUSE);
+		futex_wake((uint32_t *)&vcpus[i]->paused, 1); /* one that stopped by itself waits for this */
 	}
+}
+
+static void pause_await_all(void)
+{
+	bool online = rcu_is_online();
+
 	if (online)
 		rcu_offline();
 	for (unsigned i = 0; i < nr_vcpus; i++)
@@ -239,12 +223,58 @@ void vcpus_pause_all(void)
 		rcu_online();
 }
 
+void vcpu_pause_wait(struct vcpu *v)
+{
+	uint32_t *word = (uint32_t *)&v->paused;
+
+	for (;;) {
+		uint32_t asked = ASKED;
+
+		if (atomic_compare_exchange_strong(&v->paused, &asked, STANDS)) {
+			futex_wake(word, 1);
+			asked = STANDS;
+		}
+		if (asked == RUNS)
+			return;
+		futex_wait(word, STANDS, NULL);
+	}
+}
+
+void vcpu_wait_for_pause(struct vcpu *v)
+{
+	while (atomic_load(&v->paused) == RUNS && !(atomic_load(&v->env.request) & VCPU_REQ_EXIT))
+		futex_wait((uint32_t *)&v->paused, RUNS, NULL);
+	vcpu_pause_wait(v);
+}
+
+void vcpus_pause_all(void)
+{
+	pause_ask_all();
+	pause_await_all();
+}
+
+void vcpu_resume(struct vcpu *v)
+{
+	atomic_store(&v->paused, RUNS);
+	futex_wake((uint32_t *)&v->paused, 1);
+}
+
 void vcpus_resume_all(void)
 {
-	for (unsigned i = 0; i < nr_vcpus; i++) {
-		atomic_store(&vcpus[i]->paused, RUNS);
-		futex_wake((uint32_t *)&vcpus[i]->paused, 1);
-	}
+	for (unsigned i = 0; i < nr_vcpus; i++)
+		vcpu_resume(vcpus[i]);
+}
+
+int vcpus_start(bool paused, struct err *err)
+{
+	if (paused)
+		pause_ask_all();
+	for (unsigned i = 0; i < nr_vcpus; i++)
+		if (cpu_thread_start(vcpus[i]->thread, err) < 0)
+			return -1;
+	if (paused)
+		pause_await_all();
+	return 0;
 }
 
 void vcpus_reset_all(void)

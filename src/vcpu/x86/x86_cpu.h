@@ -133,7 +133,8 @@ enum x86_vector { X86_DE, X86_DB, X86_NMI, X86_BP, X86_OF, X86_BR, X86_UD, X86_N
 
 #define X86_TB_BP 0x00800000u      /* an instruction breakpoint is enabled: each instruction looks for it */
 #define X86_TB_RF 0x01000000u      /* the same, and EFLAGS.RF holds it off for one instruction */
-#define X86_TB_SINGLE (X86_TB_TF | X86_TB_SHADOW | X86_TB_RF) /* blocks of one instruction, then the run loop looks at events */
+#define X86_TB_STEP 0x02000000u    /* a debugger outside of the guest steps */
+#define X86_TB_SINGLE (X86_TB_TF | X86_TB_SHADOW | X86_TB_RF | X86_TB_STEP) /* blocks of one instruction, then the run loop looks at events */
 
 #define X86_INT1_VECTOR 0x101u /* for the int_soft routine: INT1 */
 

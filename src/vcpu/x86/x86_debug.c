@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "vcpu/debugger.h"
 #include "vcpu/exec.h"
 #include "vcpu/x86/x86_int.h"
 #include "vcpu/x86/x86_isa.h"
@@ -67,9 +68,52 @@ void x86_debug_update(struct x86_cpu *c)
 			c->bp_filter[c->dr[n] % sizeof(c->bp_filter)] = 1;
 		}
 	}
+	for (unsigned n = 0; n < nr_debug_points; n++) {
+		const struct debug_point *p = &debug_points[n];
+
+		data |= !debug_is_code(p->kind);
+		if (debug_is_code(p->kind)) {
+			c->bp_fetch = true;
+			c->bp_filter[p->addr % sizeof(c->bp_filter)] = 1;
+		}
+	}
 	tlb_set_watch(&c->vcpu.env, data);
 	if (!c->bp_fetch)
 		c->eflags &= ~X86_FL_RF;
+}
+
+/* ---- The debugger outside of the guest: it sees what is met before the guest does */
+
+static void stop_at_code(struct x86_cpu *c, uint64_t pc)
+{
+	for (unsigned n = 0; n < nr_debug_points; n++) {
+		if (!debug_is_code(debug_points[n].kind) || debug_points[n].addr != pc)
+			continue;
+		c->vcpu.debug.stop = DEBUG_STOP_CODE;
+		c->vcpu.exec->one_shot = true; /* it starts again: see instruction_restarts() */
+		vcpu_unwind(&c->vcpu.env);
+	}
+}
+
+static bool point_overlaps(const struct debug_point *p, uint64_t from, uint64_t size)
+{
+	return !debug_is_code(p->kind) && from <= p->addr + (p->len - 1) && p->addr <= from + (size - 1);
+}
+
+static bool kind_hits(enum debug_kind kind, enum tlb_access access)
+{
+	return kind == DEBUG_ACCESS || (kind == DEBUG_WRITE ? access != TLB_READ : access == TLB_READ || access == TLB_RMW);
+}
+
+static void stop_behind(struct x86_cpu *c, const struct debug_point *p)
+{
+	static const uint8_t why[] = { [DEBUG_WRITE] = DEBUG_STOP_WRITE, [DEBUG_READ] = DEBUG_STOP_READ, [DEBUG_ACCESS] = DEBUG_STOP_ACCESS };
+
+	if (!(c->tb_flags & X86_TB_SINGLE))
+		vcpu_run_alone(&c->vcpu.env); /* does not return if the instruction is in company */
+	c->vcpu.debug.stop = (enum debug_stop)why[p->kind];
+	c->vcpu.debug.addr = p->addr;
+	atomic_fetch_or_explicit(&c->vcpu.env.request, VCPU_REQ_INTR, memory_order_relaxed); /* to the run loop behind it */
 }
 
 /* ---- Instructions: a fault in front */
@@ -79,6 +123,8 @@ void x86_debug_fetch(struct x86_cpu *c)
 	uint64_t pc = c->vcpu.env.pc;
 	uint32_t hits = 0;
 
+	if (nr_debug_points)
+		stop_at_code(c, pc);
 	if (c->shadow == X86_SHADOW_SS || (c->eflags & X86_FL_RF))
 		return;
 	for (unsigned n = 0; n < NR_BREAKPOINTS; n++)
@@ -130,6 +176,9 @@ void x86_debug_data(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acces
 			hits |= 1u << n;
 	if (hits)
 		hit(c, hits);
+	for (unsigned n = 0; n < nr_debug_points; n++)
+		if (point_overlaps(&debug_points[n], va, size) && kind_hits(debug_points[n].kind, access))
+			stop_behind(c, &debug_points[n]);
 }
 
 bool x86_debug_watches(struct tcg_env *env, gva_t page)
@@ -138,6 +187,9 @@ bool x86_debug_watches(struct tcg_env *env, gva_t page)
 
 	for (unsigned n = 0; n < NR_BREAKPOINTS; n++)
 		if (is_data(c, n) && overlaps(c, n, page, GUEST_PAGE_SIZE))
+			return true;
+	for (unsigned n = 0; n < nr_debug_points; n++)
+		if (point_overlaps(&debug_points[n], page, GUEST_PAGE_SIZE))
 			return true;
 	return false;
 }

@@ -118,6 +118,8 @@ void x86_mode_update(struct x86_cpu *c)
 	f = mode | segment_flags(c, mode) | privilege_flags(c) | control_flags(c);
 	f |= bit(c->seg[X86_SS].attr, X86_SA_DB, X86_TB_SS32) | bit(c->eflags, X86_FL_VM, X86_TB_VM) | bit(c->eflags, X86_FL_TF, X86_TB_TF);
 	f |= c->shadow ? X86_TB_SHADOW : 0;
+	if (c->vcpu.debug.step != DEBUG_STEP_NONE)
+		f |= X86_TB_STEP;
 	if (c->bp_fetch)
 		f |= X86_TB_BP | (c->eflags & X86_FL_RF ? X86_TB_RF : 0);
 	if (f == c->tb_flags)
@@ -289,13 +291,19 @@ static void take_intr(struct x86_cpu *c)
 		stat_time(STAT_TIME_ipi, (uint64_t)((__uint128_t)(clock_tsc() - v->intr_sent) * 1000000000u / clock_tsc_hz()));
 }
 
+/* A debugger steps through the program: not into what interrupts it. */
+static bool steps(const struct x86_cpu *c)
+{
+	return c->vcpu.debug.step != DEBUG_STEP_NONE && vcpu_run_state(&c->vcpu) == VCPU_RUNNING;
+}
+
 /* Delivers one interrupt if one is deliverable. */
 static void take_interrupt(struct x86_cpu *c)
 {
 	c->vcpu.env.irq_waiting = 1; /* if delivery faults, this is looked at again */
 	if (c->nmi_pending && !c->nmi_blocked && !c->shadow)
 		take_nmi(c);
-	else if (interruptible(c) && intr_pending(&c->vcpu))
+	else if (interruptible(c) && !steps(c) && intr_pending(&c->vcpu))
 		take_intr(c);
 	note_waiting(c);
 }
@@ -372,6 +380,19 @@ static bool wakeable(struct vcpu *v)
 	if (vcpu_run_state(v) != VCPU_HALTED)
 		return false;
 	return (c->nmi_pending && !c->nmi_blocked) || (interruptible(c) && v->intc && v->intc->pending(v) >= 0);
+}
+
+static bool faulted(const struct vcpu *v)
+{
+	return ((const struct x86_cpu *)v)->fault.pending;
+}
+
+static void debug_changed(struct vcpu *v)
+{
+	struct x86_cpu *c = x86_cpu(&v->env);
+
+	x86_debug_update(c);
+	x86_mode_update(c);
 }
 
 /* ---- tcg's questions */
@@ -484,6 +505,12 @@ const struct vcpu_arch vcpu_arch = {
 	.stand = stand,
 	.go_on = go_on,
 	.dump = x86_dump,
+	.faulted = faulted,
+	.debug_changed = debug_changed,
+	.debug_describe = x86_gdb_describe,
+	.debug_reg_read = x86_gdb_read,
+	.debug_reg_write = x86_gdb_write,
+	.debug_mmu_mode = X86_MMU_KERNEL_AC,
 };
 
 uint64_t vcpu_tsc_read(const struct vcpu *v)

@@ -229,6 +229,12 @@ static void observation_options(void **state)
 	parse_ok("-kernel k --stats=json:out.json -perfmap");
 	assert_true(o.stats == STATS_JSON && o.perfmap);
 	assert_string_equal(o.stats_file, "out.json");
+	assert_true(!o.gdb && !o.stopped);
+	parse_ok("-kernel k -s -S");
+	assert_string_equal(o.gdb, "tcp::1234");
+	assert_true(o.stopped);
+	parse_ok("-kernel k -gdb unix:/x");
+	assert_string_equal(o.gdb, "unix:/x");
 	parse_ok("-kernel k -stats=text:/x");
 	assert_string_equal(o.stats_file, "/x");
 	parse_ok("-kernel k -d int,exec -D log");
