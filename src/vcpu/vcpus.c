@@ -197,9 +197,9 @@ int vcpus_create(const struct vcpu_config *config, struct err *err)
 	return 0;
 }
 
-/* ---- Pause: `paused` is 0 running, 1 asked to stand still, 2 stands still. */
+/* ---- Pause: `paused` is 0 running, 1 asked to stand still, 2 stands still, 3 running to its end: whoever stands or waits goes on. */
 
-enum { RUNS, ASKED, STANDS };
+enum { RUNS, ASKED, STANDS, ENDS };
 
 static void pause_ask_all(void)
 {
@@ -234,7 +234,7 @@ void vcpu_pause_wait(struct vcpu *v)
 			futex_wake(word, 1);
 			asked = STANDS;
 		}
-		if (asked == RUNS)
+		if (asked == RUNS || asked == ENDS)
 			return;
 		futex_wait(word, STANDS, NULL);
 	}
@@ -242,7 +242,7 @@ void vcpu_pause_wait(struct vcpu *v)
 
 void vcpu_wait_for_pause(struct vcpu *v)
 {
-	while (atomic_load(&v->paused) == RUNS && !(atomic_load(&v->env.request) & VCPU_REQ_EXIT))
+	while (atomic_load(&v->paused) == RUNS)
 		futex_wait((uint32_t *)&v->paused, RUNS, NULL);
 	vcpu_pause_wait(v);
 }
@@ -253,10 +253,15 @@ void vcpus_pause_all(void)
 	pause_await_all();
 }
 
+static void let_go(struct vcpu *v, uint32_t how)
+{
+	atomic_store(&v->paused, how);
+	futex_wake((uint32_t *)&v->paused, 1);
+}
+
 void vcpu_resume(struct vcpu *v)
 {
-	atomic_store(&v->paused, RUNS);
-	futex_wake((uint32_t *)&v->paused, 1);
+	let_go(v, RUNS);
 }
 
 void vcpus_resume_all(void)
@@ -286,7 +291,8 @@ void vcpus_reset_all(void)
 void vcpus_stop(void)
 {
 	request_all(VCPU_REQ_EXIT);
-	vcpus_resume_all();
+	for (unsigned i = 0; i < nr_vcpus; i++)
+		let_go(vcpus[i], ENDS);
 	for (unsigned i = 0; i < nr_vcpus; i++)
 		cpu_thread_join(vcpus[i]->thread);
 }
