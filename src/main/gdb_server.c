@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "main/keyval.h"
 #include "sched/evloop.h"
 #include "util/err.h"
 #include "util/log.h"
@@ -291,8 +292,13 @@ static int listen_unix(const char *path, struct err *err)
 static int listen_tcp(const char *host, const char *port, struct err *err)
 {
 	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *list;
-	int one = 1, ret = getaddrinfo(*host ? host : "localhost", port, &hints, &list);
+	int one = 1, ret;
+	struct err why;
+	uint64_t n;
 
+	if (parse_number(port, 65535, &n, &why))
+		return err_set(err, "-gdb: port: %.450s", why.text);
+	ret = getaddrinfo(*host ? host : "localhost", port, &hints, &list);
 	if (ret)
 		return err_set(err, "-gdb: '%s:%s': %s", host, port, gai_strerror(ret));
 	for (const struct addrinfo *a = list; a && s.listener < 0; a = a->ai_next) {
