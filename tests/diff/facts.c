@@ -79,10 +79,22 @@ bool host_is_amd(void)
 	return __get_cpuid(0, &max, &vendor[0], &vendor[2], &vendor[1]) && !memcmp(vendor, "AuthenticAMD", sizeof(vendor));
 }
 
+/*
+ * A flaw of AMD's Zen 4: behind a PUSH or POP, some EVEX-coded instructions with a source in RSP see RSP as it was before (VCVTSI2SD from 32
+ * bits, VPBROADCASTQ to 128).
+ */
+static bool is_read_wrong(const struct x86_insn *in)
+{
+	for (unsigned n = 1; n < ARRAY_LEN(in->op) && in->pfx & X86_PFX_EVEX; n++)
+		if (in->op[n].kind == X86_OPK_GPR && in->op[n].reg == X86_RSP)
+			return true;
+	return false;
+}
+
 /* Linux lets user mode use three gates: 3 and 4, which trap, and 80, its system calls. */
 bool insn_is_excluded(const struct x86_insn *in)
 {
-	return in->id == X86_I_INT && (in->imm & 0xff) == 0x80;
+	return (in->id == X86_I_INT && (in->imm & 0xff) == 0x80) || is_read_wrong(in);
 }
 
 /* Where the VEX prefix is: behind legacy prefixes, and REX that one of them makes void. */

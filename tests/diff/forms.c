@@ -174,7 +174,7 @@ const char *insn_skip(const struct x86_insn *in)
 	if (!translated[in->id])
 		return "not translated";
 	if (insn_is_excluded(in))
-		return "enters the host's kernel";
+		return "enters the host's kernel, or does not run right there";
 	if (!why)
 		why = lacking(in->feature);
 	if (!why && in->pfx & X86_PFX_EVEX)

@@ -84,7 +84,7 @@ bool insn_encode(struct insn *i, unsigned form, const struct mem_choice *m, stru
 bool insn_redecode(struct insn *i); /* after bytes were changed */
 
 /* ---- Facts about instructions (facts.c) */
-bool insn_is_excluded(const struct x86_insn *in);     /* must not run on the host: INT 80 */
+bool insn_is_excluded(const struct x86_insn *in);     /* must not run on the host, or does not run right */
 /* Not known to our decoder, but to Zydis: of an extension that we do not offer. */
 bool insn_is_foreign(unsigned mode, const uint8_t *bytes, unsigned len);
 uint32_t insn_writes_gpr(const struct x86_insn *in); /* mask, generous */

@@ -154,6 +154,7 @@ static bool may_fault(const struct liveness *l, const struct ir_insn *i)
 	case IR_DIVU:
 	case IR_DIVS:
 	case IR_FPU:
+	case IR_EVEX:
 		return true;
 	default:
 		return ((ir_op_info[i->op].attr & IR_AT_V) && i->op != IR_VMOV) || (has_mem(i) && !(i->attr & IR_NOFAULT));
