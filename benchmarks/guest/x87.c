@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* x87 as programs use it: long double in memory, the C library's functions and conversions, the floating-point environment. */
+#include "bench.h"
+
 #include <fenv.h>
 #include <math.h>
-
-#include "bench.h"
 
 #define SIDE 48
 
