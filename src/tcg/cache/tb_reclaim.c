@@ -244,7 +244,6 @@ bool tb_purge_due(uint64_t seen)
 void tb_purge(uint64_t *seen, tb_forget_fn drop, void *opaque)
 {
 	uint64_t upto = atomic_load(&published);
-	enum cost_op was = cost_enter(COST_reclaim);
 
 	jitter();
 	for (struct batch *b = rcu_dereference(oldest); b; b = rcu_dereference(b->next)) {
@@ -252,13 +251,12 @@ void tb_purge(uint64_t *seen, tb_forget_fn drop, void *opaque)
 			continue;
 		for (unsigned i = 0; i < b->nr_held; i++)
 			drop(opaque, b->dead[i].pc, b->dead[i].code);
-		cost_looks(b->nr_held);
+		stat_add(STAT_purge_lookups, b->nr_held);
 	}
 	/* Off the list before the walk came by (the vCPU was parked, or its own quiescent state let the callback run): all must go. */
 	if (atomic_load(&unlinked) > *seen)
 		drop(opaque, 0, NULL);
 	*seen = upto;
-	cost_end(was);
 }
 
 /* Writes of an eviction but for its kills: the lists' lock, the segment, the count of those under way. */
