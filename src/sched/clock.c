@@ -11,8 +11,9 @@
 #define CALIBRATE_NS 10000000
 #define CALIBRATE_TRIES 16
 
-static int64_t origin_ns; /* [const] after clock_init() */
-static uint64_t tsc_hz;   /* [const] after clock_init() */
+static int64_t origin_ns;   /* [const] after clock_init() */
+static uint64_t origin_tsc; /* [const] after clock_init() */
+static uint64_t tsc_hz;     /* [const] after clock_init() */
 
 static int64_t host_ns(void)
 {
@@ -22,12 +23,15 @@ static int64_t host_ns(void)
 	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
-#if defined(__x86_64__) || defined(__i386__)
 uint64_t clock_tsc(void)
 {
+#if defined(__x86_64__) || defined(__i386__)
 	/* Not before earlier loads: what a guest orders by its own fences must stay ordered through our C in between. */
 	__builtin_ia32_lfence();
 	return __builtin_ia32_rdtsc();
+#else
+	return (uint64_t)host_ns();
+#endif
 }
 
 static void read_both(int64_t *ns, uint64_t *tsc)
@@ -49,6 +53,7 @@ static void read_both(int64_t *ns, uint64_t *tsc)
 
 static uint64_t measure_tsc(void)
 {
+#if defined(__x86_64__) || defined(__i386__)
 	const struct timespec pause = { .tv_nsec = CALIBRATE_NS };
 	int64_t ns[2];
 	uint64_t tsc[2];
@@ -57,25 +62,17 @@ static uint64_t measure_tsc(void)
 	nanosleep(&pause, NULL);
 	read_both(&ns[1], &tsc[1]);
 	return (uint64_t)((unsigned __int128)(tsc[1] - tsc[0]) * NS_PER_S / (uint64_t)(ns[1] - ns[0]));
-}
 #else
-uint64_t clock_tsc(void)
-{
-	return (uint64_t)host_ns();
-}
-
-static uint64_t measure_tsc(void)
-{
 	return NS_PER_S;
-}
 #endif
+}
 
 void clock_init(void)
 {
 	if (tsc_hz)
 		return;
 	tsc_hz = measure_tsc();
-	origin_ns = host_ns();
+	read_both(&origin_ns, &origin_tsc);
 }
 
 vclock_ns_t clock_now(void)
@@ -86,6 +83,11 @@ vclock_ns_t clock_now(void)
 uint64_t clock_tsc_hz(void)
 {
 	return tsc_hz;
+}
+
+uint64_t clock_tsc_origin(void)
+{
+	return origin_tsc;
 }
 
 struct timespec clock_to_host(vclock_ns_t t)

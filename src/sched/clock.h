@@ -18,6 +18,8 @@ vclock_ns_t clock_now(void);
 uint64_t clock_tsc_hz(void);
 /* The counter guests see as their TSC before any offset; same on all host CPUs. */
 uint64_t clock_tsc(void);
+/* clock_tsc() at the instant 0 of clock_now(). */
+uint64_t clock_tsc_origin(void);
 
 /* The instant as the host's CLOCK_MONOTONIC, for system calls that take an absolute time; never before the host's 0. */
 struct timespec clock_to_host(vclock_ns_t t);

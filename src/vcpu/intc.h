@@ -23,6 +23,8 @@ struct intc_ops {
 	/* MSR access of IA32_APIC_BASE (0x1b), IA32_TSC_DEADLINE (0x6e0) and x2APIC MSRs (0x800-0x8ff). 0, or -1: raise #GP(0). */
 	int (*msr_read)(struct vcpu *v, uint32_t msr, uint64_t *value);
 	int (*msr_write)(struct vcpu *v, uint32_t msr, uint64_t value);
+	/* Sends an IPI to the CPU of that APIC ID, by the low half of an ICR value; whether it was accepted. */
+	bool (*ipi)(struct vcpu *v, uint32_t dest, uint32_t icr);
 	/* Task priority as CR8 (0..15). */
 	uint8_t (*cr8_read)(struct vcpu *v);
 	void (*cr8_write)(struct vcpu *v, uint8_t value);

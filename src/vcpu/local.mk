@@ -40,6 +40,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/rt/rt_flags.c \
 	src/vcpu/x86/rt/rt_flow.c \
 	src/vcpu/x86/rt/rt_fpu_env.c \
+	src/vcpu/x86/rt/rt_kvm.c \
 	src/vcpu/x86/rt/rt_misc.c \
 	src/vcpu/x86/rt/rt_misc_sys.c \
 	src/vcpu/x86/rt/rt_seg.c \
@@ -86,11 +87,14 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/x86_int.h \
 	src/vcpu/x86/x86_isa.c \
 	src/vcpu/x86/x86_isa.h \
+	src/vcpu/x86/x86_kvmclock.c \
+	src/vcpu/x86/x86_kvmclock.h \
 	src/vcpu/x86/x86_mmu.c \
 	src/vcpu/x86/x86_mmu.h \
 	src/vcpu/x86/x86_msr.c \
 	src/vcpu/x86/x86_msr.def \
 	src/vcpu/x86/x86_msr.h \
+	src/vcpu/x86/x86_pv_area.h \
 	src/vcpu/x86/x86_segment.c \
 	src/vcpu/x86/x86_segment.h \
 	src/vcpu/x86/x86_smm.c \

@@ -16,6 +16,18 @@ test_smp_4() { boot_smp 4; }
 test_smp_8() { boot_smp 8; }
 test_smp_16() { boot_smp 16; }
 
+# With KVM's clock, though Linux prefers a TSC that is as good, and its IPIs by hypercall.
+test_paravirtual() {
+	local line
+	boot "$work/console" "$limit" 4 1G "cohort.run=smoke,4 cohort.dmesg=1 clocksource=kvm-clock" -no-reboot \
+		-cpu max,+kvmclock,+kvm-pv-ipi
+	check_boot "$work/console" 4
+	check_result "$work/console" smoke
+	for line in 'kvm-clock: Using msrs 4b564d01 and 4b564d00' 'clocksource: Switched to clocksource kvm-clock' 'setup PV IPIs'; do
+		grep -q "$line" "$work/console" || failed "no '$line' in the kernel log"
+	done
+}
+
 test_cloud_kernel() {
 	kernel=$guest_dir/vmlinuz-cloud
 	boot_smp 4

@@ -295,6 +295,11 @@ static int op_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	return lapic_msr_write(lapic_of(v), msr, value);
 }
 
+static bool op_ipi(struct vcpu *v, uint32_t dest, uint32_t icr)
+{
+	return lapic_ipi(lapic_of(v), dest, icr);
+}
+
 static uint8_t op_cr8_read(struct vcpu *v)
 {
 	return (uint8_t)(atomic_load_explicit(&lapic_of(v)->tpr, memory_order_relaxed) >> 4);
@@ -328,6 +333,7 @@ const struct intc_ops lapic_intc_ops = {
 	.accept = op_accept,
 	.msr_read = op_msr_read,
 	.msr_write = op_msr_write,
+	.ipi = op_ipi,
 	.cr8_read = op_cr8_read,
 	.cr8_write = op_cr8_write,
 	.reset = op_reset,

@@ -128,6 +128,7 @@ uint64_t lapic_reg_read(struct lapic *l, unsigned reg);
 void lapic_reg_write(struct lapic *l, unsigned reg, uint32_t value);
 int lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t *value);
 int lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t value);
+bool lapic_ipi(struct lapic *l, uint32_t dest, uint32_t icr); /* to the one APIC of that ID; false: not accepted */
 
 void lapic_lvt_reset(struct lapic *l);
 void lapic_lvt_write(struct lapic *l, enum lapic_lvt n, uint32_t value);

@@ -183,24 +183,40 @@ static void write_esr(struct lapic *l, unsigned reg, uint32_t value)
 	l->esr = atomic_exchange(&l->errors, 0);
 }
 
-/* SDM vol. 3, 11.6.1. `dest` is as wide as the mode's. */
-static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
+static bool is_deassert(uint32_t icr)
 {
-	struct apic_msg msg = {
+	/* INIT level de-assert: nothing since the Pentium 4 */
+	return (icr >> 8 & 7) == APIC_DM_INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT);
+}
+
+static bool is_illegal_vector(const struct apic_msg *msg)
+{
+	return (msg->mode == APIC_DM_FIXED || msg->mode == APIC_DM_LOWEST) && msg->vector < 16;
+}
+
+static struct apic_msg message(uint32_t icr, uint32_t dest, bool wide)
+{
+	return (struct apic_msg){
 		.dest = dest,
 		.vector = icr & 0xff,
 		.mode = icr >> 8 & 7,
 		.logical = icr & ICR_LOGICAL,
 		/* The trigger bit is for INIT de-assert; IPIs are edges. */
 		.level = false,
-		.wide = lapic_mode(l) == LAPIC_X2APIC,
+		.wide = wide,
 		.sent = stats_timed ? clock_tsc() : 0,
 	};
+}
+
+/* SDM vol. 3, 11.6.1. `dest` is as wide as the mode's. */
+static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
+{
+	struct apic_msg msg = message(icr, dest, lapic_mode(l) == LAPIC_X2APIC);
 	enum cost_op was;
 
-	if (msg.mode == APIC_DM_INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT))
-		return; /* INIT level de-assert: nothing since the Pentium 4 */
-	if ((msg.mode == APIC_DM_FIXED || msg.mode == APIC_DM_LOWEST) && msg.vector < 16) {
+	if (is_deassert(icr))
+		return;
+	if (is_illegal_vector(&msg)) {
 		lapic_error(l, ESR_SEND_ILLEGAL_VECTOR);
 		return;
 	}
@@ -221,6 +237,21 @@ static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
 		break;
 	}
 	cost_end(was);
+}
+
+bool lapic_ipi(struct lapic *l, uint32_t dest, uint32_t icr)
+{
+	struct apic_msg msg = message(icr & ~ICR_LOGICAL, dest, true);
+	enum cost_op was;
+	bool accepted;
+
+	if (dest >= l->bus->nr_ids || !l->bus->by_id[dest] || is_deassert(icr) || is_illegal_vector(&msg))
+		return false;
+	stat_inc(STAT_ipis_sent);
+	was = cost_enter(COST_ipi);
+	accepted = lapic_deliver(l->bus->by_id[dest], &msg);
+	cost_end(was);
+	return accepted;
 }
 
 static uint32_t read_icr_lo(struct lapic *l, unsigned reg)

@@ -193,6 +193,13 @@ struct x86_steal {
 	vclock_ns_t stands_since; /* 0: it does not */
 };
 
+/* KVM's clock; x86_kvmclock.c. [owner] */
+struct x86_kvmclock {
+	uint64_t wall, system; /* the MSRs: where the guest wants each; bit 0 of the latter: on */
+	bool shown_stable;     /* what the guest was told */
+	bool moved;            /* this CPU's TSC is not the host's; counted */
+};
+
 struct x86_cpu {
 	struct vcpu vcpu; /* first */
 
@@ -226,6 +233,7 @@ struct x86_cpu {
 	uint8_t monitor_line[64];
 	bool monitor_on;
 	struct x86_steal steal;
+	struct x86_kvmclock kvmclock;
 	struct x86_walk_cache walk_cache;
 	uint32_t pkru, pkrs; /* protection keys: two bits each, access disable and write disable, of user and supervisor pages */
 	uint64_t mc_bank[4 * X86_NR_MC_BANKS]; /* CTL, STATUS, ADDR, MISC of each */

@@ -72,6 +72,13 @@ static const uint16_t needs[][2] = {
 	{ X86_CPUID_TSC, X86_CPUID_TSC_ADJUST },
 	{ X86_CPUID_TSC, X86_CPUID_RDTSCP },
 	{ X86_CPUID_PCID, X86_CPUID_INVPCID },
+	{ X86_CPUID_HYPERVISOR, X86_CPUID_KVM },
+	{ X86_CPUID_KVM, X86_CPUID_KVM_CLOCK },
+	{ X86_CPUID_TSC, X86_CPUID_KVM_CLOCK },
+	{ X86_CPUID_KVM_CLOCK, X86_CPUID_KVM_CLOCK2 },
+	{ X86_CPUID_KVM_CLOCK, X86_CPUID_KVM_CLOCK_STABLE },
+	{ X86_CPUID_KVM, X86_CPUID_KVM_PV_IPI },
+	{ X86_CPUID_APIC, X86_CPUID_KVM_PV_IPI },
 	{ X86_CPUID_KVM, X86_CPUID_KVM_STEAL_TIME },
 	{ X86_CPUID_KVM_STEAL_TIME, X86_CPUID_KVM_PV_TLB_FLUSH },
 	{ X86_CPUID_SPEC_CTRL, X86_CPUID_IBRS_ALL },
@@ -169,12 +176,12 @@ static bool is_named(const char *names, const char *name, size_t len)
 	return false;
 }
 
-static const struct bit *bit_find(const char *name, size_t len)
+static bool is_first_of_its_name(size_t n)
 {
-	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
-		if (is_named(bits[i].names, name, len))
-			return &bits[i];
-	return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(bits[i].names, bits[n].names))
+			return false;
+	return true;
 }
 
 static const struct model *model_find(const char *name, size_t len)
@@ -201,17 +208,24 @@ struct parse {
 
 static int feature_set(struct parse *p, struct word name, bool on, struct err *err)
 {
-	const struct bit *b = bit_find(name.text, name.len);
+	bool known = false;
 
-	if (!b)
-		return err_set(err, "unknown CPU feature '%.*s'; -cpu help lists them", (int)name.len, name.text);
-	if (on) {
-		p->m->word[b->word] |= 1u << b->bit;
-		p->asked[b->word] |= 1u << b->bit;
-	} else {
-		p->m->word[b->word] &= ~(1u << b->bit);
-		p->asked[b->word] &= ~(1u << b->bit);
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
+		const struct bit *b = &bits[i];
+
+		if (!is_named(b->names, name.text, name.len))
+			continue;
+		known = true;
+		if (on) {
+			p->m->word[b->word] |= 1u << b->bit;
+			p->asked[b->word] |= 1u << b->bit;
+		} else {
+			p->m->word[b->word] &= ~(1u << b->bit);
+			p->asked[b->word] &= ~(1u << b->bit);
+		}
 	}
+	if (!known)
+		return err_set(err, "unknown CPU feature '%.*s'; -cpu help lists them", (int)name.len, name.text);
 	return 0;
 }
 
@@ -431,7 +445,7 @@ void x86_cpuid_print_models(FILE *out)
 	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
 		int len = (int)strcspn(bits[i].names, ",");
 
-		if (!(bits[i].models & (M | O)))
+		if (!(bits[i].models & (M | O)) || !is_first_of_its_name(i))
 			continue;
 		if (column + (unsigned)len > 74) {
 			fputc('\n', out);

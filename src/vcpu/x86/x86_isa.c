@@ -24,6 +24,7 @@
 #include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_int.h"
+#include "vcpu/x86/x86_kvmclock.h"
 #include "vcpu/x86/x86_mmu.h"
 #include "vcpu/x86/x86_msr.h"
 #include "vcpu/x86/x86_segment.h"
@@ -336,6 +337,7 @@ static bool events(struct vcpu *v, uint32_t req)
 	if (vcpu_run_state(v) == VCPU_WAIT_SIPI)
 		return false;
 	x86_steal_report(c);
+	x86_kvmclock_report(c);
 	if (v->exec->one_shot)
 		instruction_restarts(c);
 	/* The instruction that the shadow, or RF, was for has run: its block cleared the field. */

@@ -8,6 +8,7 @@
 #include "util/log.h"
 #include "vcpu/x86/x86_cpuid.h"
 #include "vcpu/x86/x86_debug.h"
+#include "vcpu/x86/x86_kvmclock.h"
 #include "vcpu/x86/x86_mmu.h"
 #include "vcpu/x86/x86_segment.h"
 #include "vcpu/x86/x86_steal.h"
@@ -27,10 +28,11 @@ static int msr_tsc_read(struct x86_cpu *c, uint32_t n, uint64_t *v)
 	return 0;
 }
 
-/* The deadline timer counts this TSC. */
+/* The deadline timer and KVM's clock count this TSC. */
 static void tsc_moved(struct x86_cpu *c)
 {
 	vcpu_timer_changed(&c->vcpu);
+	x86_kvmclock_tsc_moved(c);
 }
 
 /* SDM 3B 18.17.3: a write to the TSC moves IA32_TSC_ADJUST by the same amount. */
@@ -150,6 +152,33 @@ static int msr_arch_caps_read(struct x86_cpu *c, uint32_t n, uint64_t *v)
 }
 
 /* ---- KVM's */
+
+static bool has_kvmclock(const struct x86_cpu *c, uint32_t n)
+{
+	return x86_offers(c, n < X86_MSR_KVM_WALL_CLOCK ? X86_CPUID_KVM_CLOCK : X86_CPUID_KVM_CLOCK2);
+}
+
+static bool is_wall_clock(uint32_t n)
+{
+	return n == X86_MSR_KVM_WALL_CLOCK || n == X86_MSR_KVM_WALL_CLOCK_OLD;
+}
+
+static int msr_kvmclock_read(struct x86_cpu *c, uint32_t n, uint64_t *v)
+{
+	*v = is_wall_clock(n) ? c->kvmclock.wall : c->kvmclock.system;
+	return has_kvmclock(c, n) ? 0 : -1;
+}
+
+static int msr_kvmclock_write(struct x86_cpu *c, uint32_t n, uint64_t v)
+{
+	if (!has_kvmclock(c, n))
+		return -1;
+	if (is_wall_clock(n))
+		x86_kvmclock_wall_write(c, v);
+	else
+		x86_kvmclock_system_write(c, v);
+	return 0;
+}
 
 static int msr_steal_time_read(struct x86_cpu *c, uint32_t n, uint64_t *v)
 {
@@ -458,6 +487,7 @@ void x86_msr_reset(struct x86_cpu *c)
 	c->misc_enable = 0x1801 | X86_MISC_MONITOR; /* fast strings; no BTS, no PEBS */
 	c->monitor_on = false;
 	c->steal = (struct x86_steal){ 0 };
+	x86_kvmclock_reset(c);
 	c->spec_ctrl = c->debugctl = c->mcg_status = c->xss = 0;
 	c->smbase = 0x30000;
 	c->tsc_aux = 0;

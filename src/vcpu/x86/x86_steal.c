@@ -14,12 +14,10 @@
 
 #include <time.h>
 
-#include "mem/aspace.h"
-#include "mem/code_watch.h"
-#include "mem/ram.h"
 #include "mem/tlb.h"
 #include "sched/clock.h"
 #include "util/stats.h"
+#include "vcpu/x86/x86_pv_area.h"
 
 #define ENABLED 1ull
 #define RESERVED 0x3eull
@@ -39,23 +37,15 @@ struct steal_area {
 };
 _Static_assert(sizeof(struct steal_area) == 64, "part of the interface");
 
-/* NULL: switched off, or not in RAM. Looked up each time: the memory map may change. */
+/* NULL: switched off, or not in RAM. */
 static struct steal_area *area(const struct x86_cpu *c, ram_off_t *off)
 {
-	gpa_t start;
-	uint64_t avail;
-	bool rom;
-
-	if (!(c->steal.msr & ENABLED))
-		return NULL;
-	*off = aspace_find_ram_rcu(c->steal.msr & ~(RESERVED | ENABLED), &start, &avail, &rom);
-	return *off == ASPACE_NOT_RAM || rom || avail < sizeof(struct steal_area) ? NULL : ram_ptr(*off);
+	return c->steal.msr & ENABLED ? x86_pv_area(c->steal.msr & ~(RESERVED | ENABLED), sizeof(struct steal_area), off) : NULL;
 }
 
 static void written(ram_off_t off)
 {
-	if (unlikely(code_watch_is_code(off)))
-		code_watch_store(off, sizeof(struct steal_area));
+	x86_pv_area_written(off, sizeof(struct steal_area));
 }
 
 static int64_t thread_ns(void)

@@ -224,6 +224,31 @@ static void physical_destinations_and_shorthands(void **state)
 	assert_int_equal(receivers(0x45), 0);
 }
 
+/* As hypercalls send them: to a physical ID, of any size. */
+static void ipi_to_one_id(void **state)
+{
+	(void)state;
+	assert_true(lapic_intc_ops.ipi(vcpus[0], 2, 0x40));
+	assert_int_equal(receivers(0x40), 1u << 2);
+	assert_true(lapic_intc_ops.ipi(vcpus[1], 1, 0x841)); /* no logical ones */
+	assert_int_equal(receivers(0x41), 1u << 1);
+	assert_true(lapic_intc_ops.ipi(vcpus[0], 3, 0x400));
+	assert_int_equal(fake_take_requests(vcpus[3]), VCPU_REQ_NMI);
+	assert_false(lapic_intc_ops.ipi(vcpus[0], NR, 0x42)); /* nobody */
+	assert_false(lapic_intc_ops.ipi(vcpus[0], 0xff, 0x42)); /* no broadcast */
+	assert_false(lapic_intc_ops.ipi(vcpus[0], 0xffffffff, 0x42));
+	assert_false(lapic_intc_ops.ipi(vcpus[0], 2, 0x0f)); /* an illegal vector, a reserved mode, a de-assert */
+	assert_false(lapic_intc_ops.ipi(vcpus[0], 2, 0x342));
+	assert_false(lapic_intc_ops.ipi(vcpus[0], 2, 0x8500));
+	assert_int_equal(fake_take_requests(vcpus[2]) & ~VCPU_REQ_INTR, 0);
+	by_id[2] = NULL;
+	assert_false(lapic_intc_ops.ipi(vcpus[0], 2, 0x42));
+	by_id[2] = apic[2];
+	wr(3, R_SVR, 0xff);
+	assert_false(lapic_intc_ops.ipi(vcpus[0], 3, 0x42)); /* switched off */
+	assert_int_equal(receivers(0x42), 0);
+}
+
 static void logical_flat_and_cluster_destinations(void **state)
 {
 	(void)state;
@@ -618,6 +643,7 @@ int main(void)
 		T(task_priority_masks_and_cr8_shows_it),
 		T(level_interrupt_broadcasts_its_end),
 		T(physical_destinations_and_shorthands),
+		T(ipi_to_one_id),
 		T(logical_flat_and_cluster_destinations),
 		T(lowest_priority_takes_the_least_busy_and_rotates),
 		T(nmi_init_and_start_up_become_requests),

@@ -19,6 +19,17 @@ static void time_and_tsc_advance_together(void **state)
 	assert_true((double)ticks / (double)clock_tsc_hz() * 1e9 / ns < 1.02);
 }
 
+/* Both clocks count from one instant, to what the frequency is off in the time since. */
+static void origins_are_one(void **state)
+{
+	vclock_ns_t before = clock_now();
+	double ns = (double)(clock_tsc() - clock_tsc_origin()) / (double)clock_tsc_hz() * 1e9;
+	vclock_ns_t after = clock_now();
+
+	(void)state;
+	assert_true(ns > (double)before * 0.98 - 100000 && ns < (double)after * 1.02 + 100000);
+}
+
 static void host_time_of_deadlines(void **state)
 {
 	struct timespec now, ts = clock_to_host(clock_now());
@@ -36,6 +47,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(time_and_tsc_advance_together),
+		cmocka_unit_test(origins_are_one),
 		cmocka_unit_test(host_time_of_deadlines),
 	};
 

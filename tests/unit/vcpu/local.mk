@@ -3,6 +3,7 @@ unit_tests += \
 	tests/unit/vcpu/test_cpuid \
 	tests/unit/vcpu/test_decode \
 	tests/unit/vcpu/test_decode_oracle \
+	tests/unit/vcpu/test_kvm \
 	tests/unit/vcpu/test_misc \
 	tests/unit/vcpu/test_msr \
 	tests/unit/vcpu/test_spin_wait \
@@ -21,6 +22,7 @@ EXTRA_DIST += \
 tests_unit_vcpu_test_cpuid_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_decode_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_decode_oracle_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
+tests_unit_vcpu_test_kvm_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_misc_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_msr_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)
 tests_unit_vcpu_test_spin_wait_LDADD = $(LIBS_VCPU) $(CMOCKA_LIBS)

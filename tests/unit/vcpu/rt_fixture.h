@@ -234,6 +234,17 @@ void vcpu_timer_changed(struct vcpu *v)
 	timer_changes++;
 }
 
+/* The test may fill in others. */
+struct vcpu **vcpus;
+unsigned nr_vcpus;
+static uint32_t requests __attribute__((unused));
+
+void vcpu_request(struct vcpu *v, uint32_t bits)
+{
+	(void)v;
+	requests |= bits;
+}
+
 static int intc_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
 	(void)v;

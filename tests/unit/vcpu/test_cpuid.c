@@ -239,12 +239,35 @@ static void test_extended(void **state)
 	assert_int_equal(x86_cpuid(cpu, 7, 0).eax, 2);
 	assert_int_equal(x86_cpuid(cpu, 7, 1).ebx, 0);
 	assert_int_equal(x86_cpuid(cpu, 7, 2).edx, 0x30);
+	assert_false(x86_has(cpu, X86_F_HYPERCALL));
 	assert_int_equal(cpu_model("max,-kvm"), 0);
 	assert_int_equal(x86_cpuid(cpu, 0x40000000, 0).eax, 0x40000000);
 	assert_int_equal(cpu_model("max,-hypervisor,model-id=Mine"), 0);
 	assert_int_equal(x86_cpuid(cpu, 0x40000000, 0).eax, 0);
 	r = x86_cpuid(cpu, 0x80000002, 0);
 	assert_string_equal((char *)&r, "Mine");
+}
+
+/* Features of KVM's, and with any of them hypercalls; none without KVM's name. */
+static void test_paravirtual(void **state)
+{
+	(void)state;
+	assert_int_equal(cpu_model("max,+kvmclock"), 0);
+	assert_int_equal(x86_cpuid(cpu, 0x40000001, 0).eax, 1 | 1 << 3 | 1 << 24);
+	assert_true(x86_has(cpu, X86_F_HYPERCALL));
+	assert_int_equal(cpu_model("max,kvmclock=on,-kvmclock-stable-bit"), 0);
+	assert_int_equal(x86_cpuid(cpu, 0x40000001, 0).eax, 1 | 1 << 3);
+	assert_int_equal(cpu_model("max,+kvmclock-stable-bit"), 0);
+	assert_int_equal(x86_cpuid(cpu, 0x40000001, 0).eax, 0);
+	assert_int_equal(cpu_model("max,+kvm-pv-ipi,+kvmclock,-kvmclock"), 0);
+	assert_int_equal(x86_cpuid(cpu, 0x40000001, 0).eax, 1 << 11);
+	assert_true(x86_has(cpu, X86_F_HYPERCALL));
+	assert_int_equal(cpu_model("max,+kvm-pv-ipi,-apic"), 0);
+	assert_int_equal(x86_cpuid(cpu, 0x40000001, 0).eax, 0);
+	assert_int_equal(cpu_model("max,+kvmclock,+kvm-pv-ipi,-kvm"), 0);
+	assert_false(x86_has(cpu, X86_F_HYPERCALL));
+	assert_int_equal(cpu_model("max,+kvmclock,+kvm-pv-ipi,-hypervisor"), 0);
+	assert_false(x86_has(cpu, X86_F_HYPERCALL));
 }
 
 /* A bit that is announced is implemented: its instructions are under test on the host, or it is on the list, which has no others. */
@@ -271,7 +294,7 @@ static void test_announced_bits_are_proven(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(cpu_model("max,+la57,+pks,+monitor,+mmxext,+wbnoinvd,enforce"), 0);
+	assert_int_equal(cpu_model("max,+la57,+pks,+monitor,+mmxext,+wbnoinvd,+kvmclock,+kvm-pv-ipi,enforce"), 0);
 	for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
 		unsigned found = 0;
 
@@ -300,6 +323,7 @@ int main(void)
 		cmocka_unit_test_setup(test_xsave_leaf, rt_setup),
 		cmocka_unit_test_setup(test_tsc_frequency, rt_setup),
 		cmocka_unit_test_setup(test_extended, rt_setup),
+		cmocka_unit_test_setup(test_paravirtual, rt_setup),
 		cmocka_unit_test_setup(test_announced_bits_are_proven, rt_setup),
 	};
 

@@ -241,7 +241,7 @@ static void attributes_and_features_come_from_the_row(void **state)
 		{ "f30fbdc1", 0, X86_F_LZCNT },
 		{ "0f00d0", X86_A_PRIV | X86_A_NOREAL, X86_F_BASE },
 		{ "480fc708", X86_A_LOCK | X86_A_ALIGN, X86_F_CX16 },
-		{ "0f01c1", X86_A_END, X86_F_VMX },
+		{ "0f01c1", X86_A_END, X86_F_HYPERCALL },
 		{ "9f", 0, X86_F_LAHF_LM },
 	};
 

@@ -85,11 +85,36 @@ static void null_stack_segment(void)
 	}
 }
 
+asm(".pushsection .text\n"
+    "msr_vmcall: vmcall; ret\n"
+    "msr_vmmcall: vmmcall; ret\n"
+    ".popsection");
+void msr_vmcall(void), msr_vmmcall(void);
+
+/* Where no feature of KVM's is announced, there is nothing of it. */
+static void no_hypercalls(void)
+{
+	struct trap t;
+
+	if (cpuid(0x40000000, 0).ebx == 0x4b4d564b && cpuid(0x40000001, 0).eax)
+		return test_skip("there are");
+	CHECK_EQ(trap_of(msr_vmcall, &t), VEC_UD);
+	CHECK_EQ(t.r.rip, (uint64_t)msr_vmcall);
+	CHECK_EQ(trap_of(msr_vmmcall, &t), VEC_UD);
+	for (uint32_t n = 0; n < 4; n++) {
+		refuses_read(0x4b564d00 + n);
+		refuses_write(0x4b564d00 + n, 0);
+	}
+	refuses_write(0x11, 0x1000);
+	refuses_write(0x12, 0x1001);
+}
+
 /* clang-format off */
 const struct rt_test rt_tests[] = {
 	MSR_TESTS,
 	RT_TEST(addresses),
 	RT_TEST(segment_rules),
 	RT_TEST(null_stack_segment),
+	RT_TEST(no_hypercalls),
 	{0},
 };
