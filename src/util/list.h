@@ -63,14 +63,17 @@ static inline void list_splice(struct list *to, struct list *from)
 
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
 
+/* The link inside `pos`, which may be the head's make-believe element: no member of that is touched, it is not aligned as others are. */
+#define list_link(pos, member) ((const struct list *)((const char *)(pos) + offsetof(__typeof__(*(pos)), member)))
+
 #define list_for_each_entry(pos, head, member)                                                                         \
-	for (pos = list_entry((head)->next, __typeof__(*pos), member); &pos->member != (head);                         \
+	for (pos = list_entry((head)->next, __typeof__(*pos), member); list_link(pos, member) != (head);              \
 	     pos = list_entry(pos->member.next, __typeof__(*pos), member))
 
 /* As above; the body may remove `pos`. */
 #define list_for_each_entry_safe(pos, tmp, head, member)                                                               \
 	for (pos = list_entry((head)->next, __typeof__(*pos), member),                                                 \
 	    tmp = list_entry(pos->member.next, __typeof__(*pos), member);                                              \
-	     &pos->member != (head); pos = tmp, tmp = list_entry(tmp->member.next, __typeof__(*tmp), member))
+	     list_link(pos, member) != (head); pos = tmp, tmp = list_entry(tmp->member.next, __typeof__(*tmp), member))
 
 #endif
