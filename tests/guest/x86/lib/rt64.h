@@ -52,7 +52,7 @@ struct cpu {
 	struct catch_frame *catch;
 	void (*volatile work)(void *);
 	void *volatile work_arg;
-	volatile uint32_t work_given, work_done;
+	volatile uint32_t work_given, work_called, work_done; /* numbers of pieces; called: its interrupt has come */
 	struct tss tss;
 	uint8_t ist[3][8192] __attribute__((aligned(16)));
 	uint8_t trap_stack[8192] __attribute__((aligned(16))); /* traps from user mode */

@@ -37,7 +37,10 @@ void apic_send(uint32_t apic_id, uint32_t icr_low)
 
 static bool on_wake(struct regs *r)
 {
+	struct cpu *c = this_cpu();
+
 	(void)r;
+	c->work_called = c->work_given;
 	apic_eoi();
 	return true;
 }
@@ -48,17 +51,21 @@ static bool on_spurious(struct regs *r)
 	return true;
 }
 
+/*
+ * Work begins when its interrupt has come, not when it is seen: an interrupt still on its way would be met by the work, which may have put the
+ * local APIC into another mode meanwhile, so that the runtime's EOI misses it and no other is let through ever after.
+ */
 static void idle(struct cpu *c)
 {
 	for (;;) {
 		irq_off();
-		while (c->work_given == c->work_done) {
+		while (c->work_called == c->work_done) {
 			irq_on_halt();
 			irq_off();
 		}
 		c->work(c->work_arg);
 		irq_off();
-		__atomic_store_n(&c->work_done, c->work_given, __ATOMIC_RELEASE);
+		__atomic_store_n(&c->work_done, c->work_called, __ATOMIC_RELEASE);
 	}
 }
 
@@ -69,6 +76,7 @@ void smp_cpu_main(unsigned index)
 	c->index = index;
 	cpu_init(c);
 	apic_enable();
+	c->work_called = c->work_done = c->work_given; /* what it had when it was reset is given up */
 	__atomic_add_fetch(&ap_ready, 1, __ATOMIC_SEQ_CST);
 	idle(c);
 }
@@ -127,7 +135,6 @@ void cpu_reset_to_idle(struct cpu *c)
 	uint32_t ready = ap_ready;
 
 	ap_count = c->index;
-	c->work_done = c->work_given;
 	apic_send(c->apic_id, ICR_INIT);
 	delay_us(1000);
 	apic_send(c->apic_id, ICR_SIPI | TRAMPOLINE >> 12);
