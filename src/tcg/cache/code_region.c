@@ -17,7 +17,12 @@
 #include "tcg/cache/tb.h"
 #include "util/err.h"
 #include "util/lock.h"
+#include "util/rcu.h"
 #include "util/stats.h"
+
+#ifndef MADV_COLLAPSE /* Linux 6.1; others refuse it */
+#define MADV_COLLAPSE 25
+#endif
 
 #define GIVE_BACK_AT_ONCE 16 /* segments; the loop thread has other things to do */
 #define GIVE_BACK_PAUSE_NS 10000000
@@ -33,23 +38,95 @@ static _Atomic unsigned nr_free;                     /* written under code_lock 
 static _Atomic unsigned nr_evicting;                 /* likewise: full segments whose blocks are dead or dying */
 static struct timer cold_timer;
 static bool cold_armed;                              /* [lock code_lock] */
+static void *reserved;                               /* [const] address space that both mappings are in */
+static size_t reserved_size;                         /* [const] */
+/* Which of the region's huge pages have been asked for, from its start. */
+static struct {
+	struct rcu_head rcu;
+	size_t wanted, done; /* [lock code_lock] */
+	bool under_way;      /* [lock code_lock] rcu is queued, or being run */
+} huge;
+
+/* Both mappings begin at a huge page's start. What lies between and behind them stays reserved. */
+static int map_both(int fd, size_t bytes)
+{
+	size_t each = (bytes + CODE_HUGE - 1) & ~(size_t)(CODE_HUGE - 1);
+	uint8_t *at;
+
+	reserved_size = 2 * each + CODE_HUGE;
+	reserved = mmap(NULL, reserved_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (reserved == MAP_FAILED)
+		return -1;
+	at = (uint8_t *)(((uintptr_t)reserved + CODE_HUGE - 1) & ~(uintptr_t)(CODE_HUGE - 1));
+	rw_base = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+	rx_base = mmap(at + each, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+	if (rw_base != MAP_FAILED && rx_base != MAP_FAILED)
+		return 0;
+	munmap(reserved, reserved_size);
+	return -1;
+}
 
 static int map_region(size_t bytes, struct err *err)
 {
 	int fd = memfd_create("cohort-code", MFD_CLOEXEC);
 
-	if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0) {
+	if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0 || map_both(fd, bytes) < 0) {
 		err_set(err, "cannot get %zu MiB of code memory: %s", bytes >> 20, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return -1;
 	}
-	rw_base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-	rx_base = mmap(NULL, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	close(fd);
-	if (rw_base != MAP_FAILED && rx_base != MAP_FAILED)
-		return 0;
-	return err_set(err, "cannot map %zu MiB of code memory: %s", bytes >> 20, strerror(errno));
+	return 0;
+}
+
+/*
+ * Huge pages. The host's settings for shared memory mostly say "never", but MADV_COLLAPSE gives them to whoever asks. It wants page tables to be there:
+ * one access in each mapping. It may take milliseconds (it zeroes, moves memory about, and waits for other host CPUs), so the rcu thread does it, a
+ * little ahead of use. If the host refuses, the pages are small ones.
+ */
+static void make_huge(size_t n)
+{
+	uint8_t *rw = rw_base + n * CODE_HUGE, *rx = rx_base + n * CODE_HUGE;
+
+	(void)__atomic_load_n(rw, __ATOMIC_RELAXED);
+	(void)__atomic_load_n(rx, __ATOMIC_RELAXED);
+	if (!madvise(rw, CODE_HUGE, MADV_COLLAPSE))
+		madvise(rx, CODE_HUGE, MADV_COLLAPSE);
+}
+
+static void make_wanted_huge(struct rcu_head *unused)
+{
+	bool more;
+	size_t n;
+
+	(void)unused;
+	for (;;) {
+		lock_acquire(&code_lock);
+		n = huge.done;
+		more = n < huge.wanted;
+		huge.done += more;
+		huge.under_way = more;
+		lock_release(&code_lock);
+		if (!more)
+			return;
+		make_huge(n);
+	}
+}
+
+/* The region is in use up to this offset. Huge pages that cold_put() has broken up stay so. */
+static void used_up_to_locked(size_t offset)
+{
+	size_t n = offset / CODE_HUGE + 1 + CODE_HUGE_AHEAD, all = region_size / CODE_HUGE;
+
+	n = n < all ? n : all;
+	if (n <= huge.wanted)
+		return;
+	huge.wanted = n;
+	if (huge.under_way)
+		return;
+	huge.under_way = true;
+	rcu_call(&huge.rcu, make_wanted_huge);
 }
 
 /* Several segments for each vCPU, however small the region. */
@@ -114,8 +191,10 @@ void code_region_fini(void)
 	for (unsigned i = 0; i < nr_segments; i++)
 		free_blocks(&segments[i]);
 	nr_segments = 0;
-	munmap(rw_base, region_size);
-	munmap(rx_base, region_size);
+	if (huge.wanted)
+		rcu_drain(); /* make_wanted_huge() */
+	huge.wanted = huge.done = 0;
+	munmap(reserved, reserved_size);
 	free(segments);
 	segments = NULL;
 	list_init(&free_list);
@@ -201,6 +280,7 @@ static struct code_segment *segment_get(void)
 		if (!seg->resident)
 			stat_add(STAT_code_memory_taken, segment_size);
 		seg->resident = true;
+		used_up_to_locked((size_t)(seg - segments) * segment_size);
 	}
 	lock_release(&code_lock);
 	return seg;

@@ -10,6 +10,7 @@
 #include "tcg/cache/code_region.h"
 #include "tcg/cache/tb.h"
 #include "util/err.h"
+#include "util/rcu.h"
 
 #define REGION (1u << 20)
 #define BLOCK 1000u
@@ -143,6 +144,53 @@ static void memory_of_cold_segments_goes_back(void **state)
 	code_segment_put(seg);
 }
 
+#define BIG_REGION (4 * (size_t)CODE_HUGE)
+
+static int make_big_region(void **state)
+{
+	struct err err;
+
+	(void)state;
+	return code_region_init(BIG_REGION, 2, &err);
+}
+
+/* Every block says its number, in each eighth byte. */
+static void number_block(uint8_t *rx, uint64_t n)
+{
+	for (size_t i = 0; i + 8 <= BLOCK; i += 8)
+		memcpy(code_rw(rx) + i, &n, 8);
+}
+
+static bool block_has_number(const uint8_t *rx, uint64_t n)
+{
+	for (size_t i = 0; i + 8 <= BLOCK; i += 8)
+		if (memcmp(rx + i, &n, 8) || memcmp(code_rw(rx) + i, &n, 8))
+			return false;
+	return true;
+}
+
+/* While the region is filled its pages become huge, if the host has such. */
+static void code_stays_what_it_is_while_its_pages_become_huge(void **state)
+{
+	static uint8_t *block[BIG_REGION / BLOCK];
+	struct code_segment *seg = NULL;
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal((uintptr_t)code_stub_rx() % CODE_HUGE, 0);
+	assert_int_equal((uintptr_t)code_rw(code_stub_rx()) % CODE_HUGE, 0);
+	for (; (block[n] = put_block(&seg)); n++)
+		number_block(block[n], n);
+	assert_true(n * BLOCK > BIG_REGION / 2);
+	for (size_t i = 0; i < n; i++)
+		assert_true(block_has_number(block[i], i));
+	rcu_drain();
+	for (size_t i = 0; i < n; i++)
+		assert_true(block_has_number(block[i], i));
+	number_block(block[0], n);
+	assert_true(block_has_number(block[0], n));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +198,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(blocks_may_go_while_their_segment_is_filled, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(an_evicted_segment_waits_for_its_evictor, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(memory_of_cold_segments_goes_back, make_region, drop_region),
+		cmocka_unit_test_setup_teardown(code_stays_what_it_is_while_its_pages_become_huge, make_big_region, drop_region),
 	};
 
 	return RUN_TESTS(tests);
