@@ -50,6 +50,7 @@ src_hw_libhw_a_SOURCES = \
 	src/hw/intc/ioapic.h \
 	src/hw/intc/lapic.c \
 	src/hw/intc/lapic.h \
+	src/hw/intc/lapic_dump.c \
 	src/hw/intc/lapic_lvt.c \
 	src/hw/intc/lapic_reg.c \
 	src/hw/intc/lapic_regs.def \

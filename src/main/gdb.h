@@ -2,7 +2,7 @@
 /*
  * A server for gdb's remote serial protocol (the gdb manual, appendix E): one client at a time, threads are the guest's CPUs, all-stop.
  *
- * Threads: main. Files: gdb_server.c the connection and its packets, gdb_cmd.c what the packets say.
+ * Threads: main. Files: gdb_server.c the connection and its packets, gdb_cmd.c what the packets say, gdb_monitor.c gdb's command "monitor".
  */
 #ifndef COHORT_MAIN_GDB_H
 #define COHORT_MAIN_GDB_H
@@ -16,7 +16,7 @@ int must_check gdb_server_open(const char *spec, struct err *err);
 /* Tells the client the guest's exit status, and goes away. Also when never opened. */
 void gdb_server_close(int status);
 
-/* ---- Between the two files */
+/* ---- Between the files */
 
 #define GDB_PACKET_MAX 16384
 
@@ -33,7 +33,9 @@ void gdb_session_end(void);
 bool gdb_command(char *packet, size_t len, struct gdb_reply *reply);
 /* Ctrl-C. False: nothing runs. */
 bool gdb_interrupt(struct gdb_reply *reply);
-/* gdb_cmd.c has an answer to a client that waits: the machine has stopped. */
+/* qRcmd: a command of the monitor, in hex. Its output goes out at once, what is left to answer is in `reply`. */
+void gdb_monitor(const char *hex, struct gdb_reply *reply);
+/* An answer outside of gdb_command(): to a client that waits, for the machine has stopped; output of the monitor. */
 void gdb_server_send(const struct gdb_reply *reply);
 /* The client wants no acknowledgements from here on; the connection is to end behind the answer. */
 void gdb_server_no_ack(void);

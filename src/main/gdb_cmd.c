@@ -460,6 +460,8 @@ static bool cmd_query(const char *p, struct gdb_reply *r)
 		return cmd_thread_info(p, r);
 	} else if (starts(&p, "qAttached")) {
 		say(r, "1");
+	} else if (starts(&p, "qRcmd,")) {
+		gdb_monitor(p, r);
 	} else if (!strcmp(p, "qC")) {
 		say_number(r, "QC", g.current->index + 1);
 	} else if (starts(&p, "QStartNoAckMode")) {

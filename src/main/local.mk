@@ -3,6 +3,7 @@ bin_PROGRAMS += cohort
 cohort_SOURCES = \
 	src/main/gdb.h \
 	src/main/gdb_cmd.c \
+	src/main/gdb_monitor.c \
 	src/main/gdb_server.c \
 	src/main/keyval.c \
 	src/main/keyval.h \

@@ -293,16 +293,22 @@ static const struct command infos[] = {
 	{ NULL, NULL, NULL, NULL },
 };
 
+void monitor_command(const char *line, FILE *out)
+{
+	line += strspn(line, " ");
+	if (*line && !run_command(commands, out, line))
+		fprintf(out, "unknown command: '%s' (help lists them)\n", line);
+}
+
 static void run_line(struct monitor *m)
 {
-	char *text = NULL, *line = m->line + strspn(m->line, " ");
+	char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
 
 	if (!out)
 		return;
-	if (*line && !run_command(commands, out, line))
-		fprintf(out, "unknown command: '%s' (help lists them)\n", line);
+	monitor_command(m->line, out);
 	fclose(out);
 	put(m, text, size);
 	free(text);

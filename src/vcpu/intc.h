@@ -8,6 +8,8 @@
 #ifndef COHORT_VCPU_INTC_H
 #define COHORT_VCPU_INTC_H
 
+#include <stdio.h>
+
 #include "util/types.h"
 
 struct vcpu;
@@ -36,6 +38,8 @@ struct intc_ops {
 	 */
 	vclock_ns_t (*timer_deadline)(struct vcpu *v);
 	void (*timer_expire)(struct vcpu *v);
+	/* For a human: the CPU's own registers of the controller, as text. v is paused. May be NULL. */
+	void (*dump)(const struct vcpu *v, FILE *out);
 };
 
 #endif

@@ -316,4 +316,7 @@ void vcpus_free(void)
 void vcpu_dump(const struct vcpu *v, FILE *out)
 {
 	vcpu_arch.dump(v, out);
+	fprintf(out, "requests=%04x irq_waiting=%u\n", atomic_load_explicit(&v->env.request, memory_order_relaxed), v->env.irq_waiting);
+	if (v->intc && v->intc->dump)
+		v->intc->dump(v, out);
 }

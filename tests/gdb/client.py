@@ -113,6 +113,16 @@ class Client:
             raise Failure("threads: %r" % answer)
         return [int(t, 16) for t in answer[1:].split(",")]
 
+    def monitor(self, line):
+        """What the command monitor says to the line."""
+        self.send("qRcmd," + line.encode().hex())
+        text = b""
+        while (part := self.packet()) != b"OK":
+            if part[:1] != b"O":
+                raise Failure("monitor %r: %r" % (line, part[:40]))
+            text += bytes.fromhex(part[1:].decode())
+        return text.decode()
+
     def interrupt(self):
         self.s.sendall(b"\x03")
         return self.stopped()

@@ -328,6 +328,11 @@ static void op_timer_expire(struct vcpu *v)
 	lapic_timer_expire(lapic_of(v));
 }
 
+static void op_dump(const struct vcpu *v, FILE *out)
+{
+	lapic_dump(v->intc_opaque, out);
+}
+
 const struct intc_ops lapic_intc_ops = {
 	.pending = op_pending,
 	.accept = op_accept,
@@ -339,4 +344,5 @@ const struct intc_ops lapic_intc_ops = {
 	.reset = op_reset,
 	.timer_deadline = op_timer_deadline,
 	.timer_expire = op_timer_expire,
+	.dump = op_dump,
 };

@@ -15,6 +15,7 @@
 #define COHORT_HW_INTC_LAPIC_H
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "hw/intc/apic_bus.h"
 #include "mem/aspace.h"
@@ -115,7 +116,7 @@ static inline bool lapic_accepts_fixed(const struct lapic *l)
 
 /*
  * Between the files of the local APIC (all [owner]):
- * lapic.c priorities and delivery, lapic_reg.c registers, lapic_lvt.c local interrupts and errors, lapic_timer.c.
+ * lapic.c priorities and delivery, lapic_reg.c registers, lapic_lvt.c local interrupts and errors, lapic_timer.c, lapic_dump.c.
  */
 int lapic_pending(struct lapic *l);
 uint8_t lapic_ppr(const struct lapic *l);
@@ -139,6 +140,8 @@ void lapic_lvt_eoi(struct lapic *l, uint8_t vector);
 void lapic_handle_events(struct lapic *l);
 bool lapic_extint_pending(const struct lapic *l);
 uint32_t lapic_lvt_valid_bits(enum lapic_lvt n);
+
+void lapic_dump(const struct lapic *l, FILE *out); /* by the owner, or it is paused */
 
 void lapic_timer_reset(struct lapic *l);
 void lapic_timer_lvt_changed(struct lapic *l, uint32_t old);

@@ -576,6 +576,36 @@ static void x2apic_destinations(void **state)
 	assert_int_equal(wrmsr(0, MSR_X2 + 0x30, 0x1000), -1);
 }
 
+static char *dump(unsigned n)
+{
+	static char text[2048];
+	FILE *out = fmemopen(text, sizeof(text), "w");
+
+	lapic_intc_ops.dump(vcpus[n], out);
+	fclose(out);
+	return text;
+}
+
+/* An interrupt that is answered in the wrong mode's way stays in service, and keeps lower ones back. */
+static void text_tells_why_an_interrupt_does_not_come(void **state)
+{
+	(void)state;
+	ipi(0, 1, 0x40f0);
+	assert_non_null(strstr(dump(1), "IRR f0 ISR timer off"));
+	assert_non_null(strstr(dump(1), "outstanding=1"));
+	assert_int_equal(accept_(1), 0xf0);
+	assert_int_equal(wrmsr(1, MSR_BASE, 0xfee00c00), 0);
+	wr(1, R_EOI, 0);
+	ipi(0, 1, 0x4062);
+	assert_int_equal(pending(1), -1);
+	assert_non_null(strstr(dump(1), "APIC x2APIC SVR=1ff TPR=00 PPR=f0"));
+	assert_non_null(strstr(dump(1), "IRR 62 ISR f0 timer off"));
+	assert_int_equal(wrmsr(1, MSR_X2 + 0xb, 0), 0);
+	assert_int_equal(pending(1), 0x62);
+	wr(0, R_INIT, 1000000);
+	assert_non_null(strstr(dump(0), "timer due in 2000000 ns"));
+}
+
 static void msi_reaches_its_destination(void **state)
 {
 	(void)state;
@@ -637,6 +667,7 @@ int main(void)
 		T(registers_have_their_reset_values),
 		T(virtual_wire_is_set_at_power_on_only),
 		T(sender_kicks_once_until_the_owner_looks),
+		T(text_tells_why_an_interrupt_does_not_come),
 		T(time_of_an_ipi_is_noted_for_statistics),
 		T(sending_makes_no_system_call),
 		T(higher_class_preempts_lower_waits),
