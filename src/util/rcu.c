@@ -105,10 +105,11 @@ void rcu_set_nudge(void (*fn)(void))
 	lock_release(&nudge_lock);
 }
 
-static void nudge_readers(void)
+/* Still in the grace period of that `seen`: who sets the nudge when there is none is not called for one of before. */
+static void nudge_readers(uint32_t seen)
 {
 	lock_acquire(&nudge_lock);
-	if (nudge) {
+	if (nudge && __atomic_load_n(&waits, __ATOMIC_SEQ_CST) == seen) {
 		stat_inc(STAT_rcu_nudges);
 		nudge();
 	}
@@ -140,7 +141,7 @@ static void *watcher(void *arg)
 		if (__atomic_load_n(&waits, __ATOMIC_SEQ_CST) != seen)
 			idle = 0;
 		else if (seen & 1)
-			nudge_readers();
+			nudge_readers(seen);
 		else
 			idle++;
 	}

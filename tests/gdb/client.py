@@ -140,7 +140,10 @@ class Client:
 
     def go(self, packet="vCont;c"):
         self.send(packet)
-        return self.stopped()
+        got = self.stopped()
+        if not got:
+            raise Failure("the guest has ended")
+        return got
 
     def close(self):
         self.s.close()

@@ -19,6 +19,7 @@
 #define ENABLED 1ull
 #define TSC_STABLE 1u
 #define NS_PER_S 1000000000ull
+#define WALL_TRIES 8 /* the host may stop us between two readings */
 
 /* Words of KVM's struct pvclock_vcpu_time_info and pvclock_wall_clock; both begin with the version, which is odd while the others change. */
 enum { TIME_VERSION, TIME_PAD, TIME_TSC, TIME_TSC_HIGH, TIME_NS, TIME_NS_HIGH, TIME_FACTOR, TIME_SHIFT_FLAGS, TIME_WORDS };
@@ -106,16 +107,32 @@ void x86_kvmclock_system_write(struct x86_cpu *c, uint64_t v)
 		show(c);
 }
 
-/* The time of day at the system time 0, once. */
+/* The time of day at the system time 0: of several readings the one that lies between the closest two of the system time. */
+static uint64_t wall_ns(void)
+{
+	uint64_t best = UINT64_MAX, ns = 0;
+
+	for (int i = 0; i < WALL_TRIES; i++) {
+		uint64_t before = system_ns(), after;
+		struct timespec now;
+
+		clock_gettime(CLOCK_REALTIME, &now);
+		after = system_ns();
+		if (after - before < best) {
+			best = after - before;
+			ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec - before - best / 2;
+		}
+	}
+	return ns;
+}
+
+/* Once. */
 void x86_kvmclock_wall_write(struct x86_cpu *c, uint64_t v)
 {
 	uint32_t words[WALL_WORDS];
-	struct timespec now;
-	uint64_t ns;
+	uint64_t ns = wall_ns();
 
 	c->kvmclock.wall = v;
-	clock_gettime(CLOCK_REALTIME, &now);
-	ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec - system_ns();
 	words[WALL_SECONDS] = (uint32_t)(ns / NS_PER_S);
 	words[WALL_NS] = (uint32_t)(ns % NS_PER_S);
 	publish(v, words, WALL_WORDS);

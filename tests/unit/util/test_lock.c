@@ -131,14 +131,14 @@ struct hold {
 	int held;        /* [atomic] */
 };
 
-/* Holds the lock until somebody is seen to wait for it; ten seconds at most, so that a counter that stands still fails the test. */
+/* Holds the lock until somebody is seen to wait for it; a minute at most, so that a counter that stands still fails the test. */
 static void *hold_until_waited(void *arg)
 {
 	struct hold *h = arg;
 
 	lock_acquire(&device);
 	__atomic_store_n(&h->held, 1, __ATOMIC_RELEASE);
-	for (int i = 0; i < 100000 && stat_total(STAT_lock_wait_device) == h->before; i++)
+	for (int i = 0; i < 600000 && stat_total(STAT_lock_wait_device) == h->before; i++)
 		usleep(100);
 	lock_release(&device);
 	return NULL;

@@ -123,7 +123,7 @@ static void *reader_that_waits_to_be_asked(void *arg)
 
 static bool freed_soon(int target)
 {
-	for (int ms = 0; ms < 5000; ms++) {
+	for (int ms = 0; ms < 60000; ms++) {
 		if (__atomic_load_n(&freed, __ATOMIC_RELAXED) == target)
 			return true;
 		usleep(1000);

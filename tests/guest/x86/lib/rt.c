@@ -256,29 +256,56 @@ uint32_t pm_timer(void)
 	return inl(PM_TIMER) & 0xffffff;
 }
 
-/* Over at least 20 ms of the PM timer; the time between the two clocks' readings is what makes it inexact. */
+/* The PM timer, and between which two values of the TSC it was read. */
+struct reading {
+	uint64_t before, after;
+	uint32_t ticks;
+};
+
+static struct reading read_clocks(void)
+{
+	struct reading r;
+
+	r.before = rdtsc();
+	r.ticks = pm_timer();
+	r.after = rdtsc();
+	return r;
+}
+
+/* Is the time between two readings exact to 1/256, however long the host took its CPU away in one of them? */
+static bool is_exact(const struct reading *start, const struct reading *end)
+{
+	return (end->after - end->before + start->after - start->before) << 8 <= end->before - start->after;
+}
+
+/*
+ * Over at least 20 ms of the PM timer. It goes round in 4.7 s: who was away so long begins anew, and 2^32 of the TSC are less on any host.
+ */
 unsigned long tsc_per_ms(void)
 {
 	static unsigned long rate;
-	uint32_t start, ticks;
+	struct reading start = read_clocks(), end;
+	uint32_t ticks;
 	unsigned long cycles;
-	uint64_t tsc;
 
 	if (rate)
 		return rate;
-	start = pm_timer();
-	tsc = rdtsc();
 	do {
-		ticks = (pm_timer() - start) & 0xffffff;
-		cycles = (unsigned long)(rdtsc() - tsc);
-	} while (ticks < TICKS_PER_SECOND / 50);
+		end = read_clocks();
+		if ((end.after - start.before) >> 32)
+			start = end;
+		ticks = (end.ticks - start.ticks) & 0xffffff;
+	} while (ticks < TICKS_PER_SECOND / 50 || !is_exact(&start, &end));
+	cycles = (unsigned long)(end.before - start.before);
+	for (; ticks >> 20; ticks >>= 1) /* products below stay within 32 bits */
+		cycles >>= 1;
 	rate = cycles / ticks * (TICKS_PER_SECOND / 1000) + cycles % ticks * (TICKS_PER_SECOND / 1000) / ticks;
 	return rate;
 }
 
 void delay_us(unsigned long us)
 {
-	uint64_t end = rdtsc() + tsc_per_ms() * us / 1000;
+	uint64_t end = tsc_after_ms(us / 1000) + tsc_per_ms() / 1000 * (us % 1000);
 
 	while (rdtsc() < end)
 		cpu_pause();

@@ -70,6 +70,12 @@ static inline uint64_t tsc_after_ms(unsigned long ms)
 	return rdtsc() + (uint64_t)tsc_per_ms() * ms;
 }
 
+/*
+ * How long a test waits for what must come, before it says that it did not. Only a broken emulator makes it wait so long: the host may be as busy
+ * as it likes.
+ */
+#define PATIENCE_MS 60000ul
+
 /* A small generator for reproducible disorder (xorshift). */
 static inline uint32_t random_next(uint32_t *state)
 {

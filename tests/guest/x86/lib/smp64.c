@@ -83,7 +83,7 @@ void smp_cpu_main(unsigned index)
 
 static void wait_ready(unsigned count)
 {
-	uint64_t end = tsc_after_ms(20000);
+	uint64_t end = tsc_after_ms(PATIENCE_MS);
 
 	while (ap_ready < count && rdtsc() < end)
 		cpu_pause();

@@ -39,10 +39,9 @@ static void run_for_ms(unsigned long ms)
 	irq_off();
 }
 
-/* Waits up to 3 s. */
 static bool wait_for(unsigned vector, uint32_t n)
 {
-	uint64_t end = tsc_after_ms(3000);
+	uint64_t end = tsc_after_ms(PATIENCE_MS);
 
 	irq_on();
 	while (count[vector] < n && rdtsc() < end)
@@ -69,17 +68,68 @@ static uint16_t pit_read(unsigned channel)
 	return (uint16_t)(lo | inb((uint16_t)(0x40 + channel)) << 8);
 }
 
+/* Two readings of a clock, and the TSC around each: the host may stop the CPU anywhere between them. */
+struct interval {
+	uint64_t ticks, least, most;
+};
+
+static struct interval over_two_ms(uint64_t (*read)(void))
+{
+	uint64_t from[2], to[2], first;
+	struct interval i;
+
+	from[0] = rdtsc();
+	first = read();
+	from[1] = rdtsc();
+	delay_us(2000);
+	to[0] = rdtsc();
+	i.ticks = read() - first;
+	to[1] = rdtsc();
+	i.least = to[0] - from[1];
+	i.most = to[1] - from[0];
+	return i;
+}
+
+/* Does a clock of `rate` ticks per millisecond agree with the TSC, to 2 percent and a tick? */
+static bool agrees(const struct interval *i, uint64_t rate)
+{
+	uint64_t tsc = i->ticks * tsc_per_ms();
+
+	return tsc + tsc_per_ms() >= i->least * rate / 50 * 49 && tsc <= (i->most * rate + tsc_per_ms()) / 49 * 50;
+}
+
+static uint64_t pit_channel0(void)
+{
+	return 0xffffu - pit_read(0);
+}
+
+static uint64_t pit_channel2(void)
+{
+	return 0xffffu - pit_read(2);
+}
+
+/* Of a channel of the 8254, from its start on; once more if the host stopped the CPU for so long that it went round, which takes 55 ms. */
+static struct interval pit_two_ms(unsigned channel, unsigned mode, uint64_t (*read)(void))
+{
+	struct interval i;
+	uint64_t start;
+
+	do {
+		start = rdtsc();
+		pit_start(channel, mode, 0xffff);
+		i = over_two_ms(read);
+	} while (rdtsc() - start > 50 * (uint64_t)tsc_per_ms());
+	return i;
+}
+
 static void pit_counts(void)
 {
-	uint16_t before, after;
+	struct interval i = pit_two_ms(0, 2, pit_channel0);
+	uint16_t before;
 	uint8_t status;
 
-	pit_start(0, 2, 0xffff);
-	before = pit_read(0);
-	delay_us(2000);
-	after = pit_read(0);
-	CHECK(before > after);
-	CHECK(before - after >= 2300); /* 2386 in 2 ms */
+	CHECK(i.ticks >= 2300); /* 2386 in 2 ms */
+	CHECK(agrees(&i, PIT_HZ / 1000));
 	outb(0x43, 0xe2);	       /* read back the status of channel 0 */
 	status = inb(0x40);
 	CHECK_EQ(status & 0x3f, 0x34);
@@ -94,26 +144,6 @@ static void pit_counts(void)
 	delay_us(3000);
 	CHECK(inb(0x61) & 0x20);
 	outb(0x61, (uint8_t)(inb(0x61) & ~3));
-}
-
-/* TSC ticks that channel 2 takes for 2 ms, measured as kernels calibrate. */
-static uint64_t pit_two_ms(void)
-{
-	uint64_t start;
-
-	outb(0x61, (uint8_t)((inb(0x61) & ~2) | 1));
-	pit_start(2, 0, PIT_HZ / 500);
-	start = rdtsc();
-	while (!(inb(0x61) & 0x20))
-		;
-	return rdtsc() - start;
-}
-
-static bool about(uint64_t a, uint64_t b)
-{
-	uint64_t d = a > b ? a - b : b - a;
-
-	return d < b / 20;
 }
 
 static uint64_t hpet_read(unsigned reg)
@@ -132,24 +162,36 @@ static uint64_t hpet_rate(void)
 	return 1000000000000ul / (hpet_read(0) >> 32);
 }
 
-/* The best of many short tries: on a busy host most are disturbed. */
+static uint64_t hpet_counter(void)
+{
+	return hpet_read(0xf0);
+}
+
+/* The output of channel 2 rises when it has counted, and not before, as kernels calibrate. */
+static void pit_output(void)
+{
+	uint64_t start = rdtsc();
+
+	pit_start(2, 0, PIT_HZ / 500);
+	while (!(inb(0x61) & 0x20))
+		;
+	CHECK(rdtsc() - start >= (uint64_t)tsc_per_ms() * 2 / 50 * 49);
+}
+
 static void clocks_agree(void)
 {
-	bool pit = false, hpet = false;
+	struct interval i;
 
-	for (unsigned i = 0; i < 200 && !(pit && hpet); i++) {
-		uint64_t tsc, ticks;
-
-		pit |= about(pit_two_ms(), (uint64_t)tsc_per_ms() * 2);
+	outb(0x61, (uint8_t)((inb(0x61) & ~2) | 1));
+	for (unsigned k = 0; k < 20; k++) {
+		i = pit_two_ms(2, 0, pit_channel2);
+		CHECK(agrees(&i, PIT_HZ / 1000));
+		pit_output();
 		hpet_write(0x10, 1);
-		ticks = hpet_read(0xf0);
-		tsc = rdtsc();
-		while (rdtsc() - tsc < (uint64_t)tsc_per_ms() * 2)
-			;
-		hpet |= about(hpet_read(0xf0) - ticks, hpet_rate() * 2);
+		i = over_two_ms(hpet_counter);
+		CHECK(agrees(&i, hpet_rate()));
 	}
-	CHECK(pit);
-	CHECK(hpet);
+	outb(0x61, (uint8_t)(inb(0x61) & ~3));
 }
 
 /* ---- 8259s, with the local APIC's LINT0 as their way in */
@@ -261,7 +303,7 @@ static void wait_in_loop(void *arg)
 	if (this_cpu()->index == 0) {
 		for (unsigned i = 0; i < nr_cpus; i++) {
 			uint32_t seen = on_cpu[i];
-			uint64_t end = tsc_after_ms(3000);
+			uint64_t end = tsc_after_ms(PATIENCE_MS);
 
 			ioapic_route(2, VEC_PIT, cpus[i].apic_id);
 			irq_on();
@@ -310,8 +352,8 @@ static void ioapic_masks(void)
 
 static void rtc_clock(void)
 {
-	uint64_t end = tsc_after_ms(3000);
 	uint8_t second, now, flagged = 0;
+	uint64_t end;
 
 	trap_set_handler(VEC_RTC, on_interrupt);
 	count[VEC_RTC] = 0;
@@ -328,7 +370,8 @@ static void rtc_clock(void)
 	rtc_write(0xb, 2);
 	(void)rtc_read(0xc);
 	ioapic_route(8, LVT_MASKED, 0);
-	/* The seconds go on, within 3 s, and stay in BCD. */
+	/* The seconds go on and stay in BCD. */
+	end = tsc_after_ms(PATIENCE_MS);
 	second = rtc_read(0);
 	do {
 		now = rtc_read(0);
@@ -413,7 +456,7 @@ static void uart(void)
 	for (unsigned i = 0; i < 8; i++)
 		outb(COM1, (uint8_t)(0x30 + i));
 	for (unsigned i = 0; i < 8; i++) {
-		uint64_t end = tsc_after_ms(1000);
+		uint64_t end = tsc_after_ms(PATIENCE_MS);
 
 		while (!(inb(COM1 + 5) & 1) && rdtsc() < end)
 			;
@@ -440,7 +483,7 @@ static void uart(void)
 
 static bool wait_status(uint8_t mask, uint8_t value)
 {
-	uint64_t end = tsc_after_ms(1000);
+	uint64_t end = tsc_after_ms(PATIENCE_MS);
 
 	while ((inb(0x64) & mask) != value && rdtsc() < end)
 		cpu_pause();

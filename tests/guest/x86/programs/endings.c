@@ -32,7 +32,7 @@ static void leave(void)
 	} else if (opt_is("way", "s5")) {
 		outw(0x604, 0 << 10 | 1 << 13); /* PM1 control: SLP_TYP of S5, SLP_EN */
 	}
-	delay_us(2000000);
+	delay_us(PATIENCE_MS * 1000);
 	test_fail("nothing happened");
 }
 

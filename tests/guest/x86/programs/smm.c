@@ -203,7 +203,7 @@ static void init_waits(void)
 		cpu_pause();
 	delay_us(1000);
 	CHECK_EQ(*mark, 0); /* the start-up is lost; one behind RSM is not */
-	for (uint64_t end = tsc_after_ms(20000); !*mark && rdtsc() < end;) {
+	for (uint64_t end = tsc_after_ms(PATIENCE_MS); !*mark && rdtsc() < end;) {
 		apic_send(cpus[1].apic_id, ICR_SIPI | START >> 12);
 		delay_us(100);
 	}

@@ -24,7 +24,7 @@ static void triple_fault(void)
 		smp_start();
 	print("# now\n");
 	smp_run(ap ? 2 : 1, crash, (void *)ap);
-	delay_us(2000000);
+	delay_us(PATIENCE_MS * 1000);
 	test_fail("still alive");
 }
 

@@ -37,7 +37,7 @@ static void triple_fault(void)
 		crash_in_real_mode();
 	else
 		crash_in_protected_mode();
-	delay_us(2000000);
+	delay_us(PATIENCE_MS * 1000);
 	test_fail("still alive");
 }
 

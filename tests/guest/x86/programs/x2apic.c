@@ -34,7 +34,7 @@ static bool on_nmi(struct regs *r)
 
 static bool wait_count(volatile uint32_t *p, uint32_t value)
 {
-	uint64_t end = tsc_after_ms(10000);
+	uint64_t end = tsc_after_ms(PATIENCE_MS);
 
 	while (*p < value && rdtsc() < end)
 		cpu_pause();
