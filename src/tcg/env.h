@@ -95,7 +95,7 @@ struct tcg_env {
 	uint64_t ret_stack_top;   /* back end: empty return-prediction stack */
 	struct tb *exit_tb;
 	uint64_t exit_index;
-	uint64_t branch_pc;       /* [owner] the indirect branch that led to the run loop last, unless a native engine returned there: */
+	uint64_t branch_pc;       /* [owner] the indirect branch or return that led to the run loop last: */
 	uint64_t branch_to;       /* its target, which is where env.pc is then */
 
 	uint64_t greg[TCG_NR_GREG];   /* integer globals while not in host registers */

@@ -217,22 +217,9 @@ static bool is_crowded(const struct diff_outcome *h, const struct diff_outcome *
 #endif
 }
 
-/*
- * Known deviation: in native code a near return to a non-canonical address faults at the target, behind the return, instead of at the return itself
- * (SDM volume 2, RET: #GP(0) if the return instruction pointer is not canonical).
- */
-static bool is_return(const struct program *p, uint64_t rip)
-{
-	int i = insn_at(p, rip);
-
-	return i < 0 || p->insn[i].in.id == X86_I_RET;
-}
-
 static bool is_known(const struct program *p, const struct diff_outcome *h, const struct diff_outcome *o)
 {
-	if (is_unfinished(p, h, o) || is_crowded(h, o) || is_wrapping(p, h, o) || is_masked_out(p, h, o) || is_offset_refused(p, h))
-		return true;
-	return h->vector == X86_GP && o->vector == X86_GP && (uint64_t)((int64_t)(o->out.rip << 16) >> 16) != o->out.rip && is_return(p, h->out.rip);
+	return is_unfinished(p, h, o) || is_crowded(h, o) || is_wrapping(p, h, o) || is_masked_out(p, h, o) || is_offset_refused(p, h);
 }
 
 /*

@@ -215,6 +215,7 @@ struct x86_cpu {
 	uint8_t shadow;       /* enum x86_shadow: of the next instruction; generated code clears it */
 	bool nmi_blocked, nmi_pending;
 	uint8_t x87_ignored;  /* FPU exception flags that are out of FSW while the next instruction runs: x86_x87.c */
+	uint64_t loop_count;   /* RCX before a LOOP that looks whether it can go where it leads */
 	bool smm, smi_pending; /* in system-management mode; an SMI waits */
 	bool init_pending;     /* an INIT came in system-management mode: it waits for RSM */
 	uint8_t single_step_due; /* enum x86_step: an instruction has run with TF set */

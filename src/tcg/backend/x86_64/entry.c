@@ -182,16 +182,46 @@ static void emit_far_miss(struct as *s)
 	as_op(s, 0xff, 4, m);
 }
 
-static void emit_jump(struct as *s)
+/* Returns that were not predicted: the target is in r15, who returns in r13. */
+static void emit_returned(struct as *s)
 {
 	struct rm m = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_14, .scale = 3, .disp = offsetof(struct tcg_env, jc_tag) };
-	uint32_t entry;
+	uint32_t asked, miss;
 
 	/* The prediction stack is empty: its bottom stays where it is. */
 	stubs.ret_miss = begin(s);
 	as_load(s, R_SP, RM_ENV(ret_stack_top));
-	stubs.jump = here(s);
-	entry = as_off(s);
+	stubs.returned = here(s);
+	as_alu_imm(s, ALU_CMP, 0, RM_ENV(request), 0);
+	asked = as_jcc(s, 5);
+	as_op(s, OP_MOVZX16, R_14, rm_reg(R_15));
+	as_alu(s, ALU_ADD, R_15, RM_ENV(jc_salt));
+	as_alu(s, ALU_CMP, R_15, m);
+	miss = as_jcc(s, 5);
+	m.disp = offsetof(struct tcg_env, jc_code);
+	as_op(s, 0xff, 4, m);
+
+	as_patch(s, miss, as_off(s));
+	as_store(s, RM_ENV(branch_pc), R_13);
+	as_mov(s, R_13, R_15);
+	as_alu(s, ALU_SUB, R_13, RM_ENV(jc_salt));
+	as_store(s, RM_ENV(branch_to), R_13);
+	as_jmp_abs(s, stubs.jump_miss);
+
+	as_patch(s, asked, as_off(s));
+	as_store(s, RM_ENV(branch_pc), R_13);
+	as_mov(s, R_13, R_15);
+	as_store(s, RM_ENV(branch_to), R_13);
+	as_jmp_abs(s, stubs.exit_lookup);
+}
+
+static void emit_jump_env(struct as *s)
+{
+	struct rm m = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_14, .scale = 3, .disp = offsetof(struct tcg_env, jc_tag) };
+
+	stubs.jump_env = begin(s);
+	as_load(s, R_SP, RM_ENV(ret_stack_top));
+	as_load(s, R_13, RM_ENV(pc));
 	as_alu_imm(s, ALU_CMP, 0, RM_ENV(request), 0);
 	as_jcc_abs(s, 5, stubs.exit_lookup);
 	as_op(s, OP_MOVZX16, R_14, rm_reg(R_13));
@@ -201,11 +231,6 @@ static void emit_jump(struct as *s)
 	as_jcc_abs(s, 5, stubs.jump_miss);
 	m.disp = offsetof(struct tcg_env, jc_code);
 	as_op(s, 0xff, 4, m);
-
-	stubs.jump_env = begin(s);
-	as_load(s, R_SP, RM_ENV(ret_stack_top));
-	as_load(s, R_13, RM_ENV(pc));
-	as_patch(s, as_jmp(s), entry);
 }
 
 /* ---- Runtime calls: arguments in env.be_arg, function in r13, result to r13. */
@@ -287,7 +312,8 @@ long stubs_init(const struct guest_isa *isa, bool evex, uint8_t *rw, const uint8
 	emit_exits(&s);
 	emit_jump_miss(&s);
 	emit_far_miss(&s);
-	emit_jump(&s);
+	emit_returned(&s);
+	emit_jump_env(&s);
 	for (unsigned level = 0; level < VEC_LEVELS; level++)
 		emit_rt(&s, isa, (enum vec_level)level);
 	emit_trap(&s, isa);

@@ -6,7 +6,8 @@
  * into the block's own page are chained: an aligned rel32 that the cache patches. Into other pages, whose mapping may change without
  * this block's knowledge, they look into the jump cache with constant PC.
  *
- * A guest call is a host call: the return site compares the guest PC that the return brought along in r13 with the one it expects.
+ * A guest call is a host call: the return site compares the guest PC that the return brought along in r15 with the one it expects. In r13 is the
+ * return's own PC, for a target that proves not to be one: with it there, the target needs no move from where temporaries live.
  */
 #include <string.h>
 
@@ -323,10 +324,10 @@ static struct rm probe_r13(struct gen *g)
 	return m;
 }
 
-static void target_to_r13(struct gen *g)
+static void target_to(struct gen *g, unsigned reg)
 {
 	exit_prepare(g);
-	to_this_reg(g, g->i->a, IR_I64, R_13);
+	to_this_reg(g, g->i->a, IR_I64, reg);
 }
 
 void lower_jmpind(struct gen *g)
@@ -336,7 +337,7 @@ void lower_jmpind(struct gen *g)
 		exit_to(g, (gva_t)g->i->imm, BACKEND_EXIT_JUMP);
 		return;
 	}
-	target_to_r13(g);
+	target_to(g, R_13);
 	as_op(&g->s, 0xff, 4, probe_r13(g));
 }
 
@@ -345,16 +346,16 @@ static void return_site(struct gen *g, gva_t pc)
 	struct as *s = &g->s;
 
 	if (!is_near(g, pc)) {
-		as_jmp_abs(s, stubs.jump);
+		as_jmp_abs(s, stubs.returned);
 		return;
 	}
 	if (fits32((int64_t)pc)) {
-		as_alu_imm(s, ALU_CMP, OP_W, rm_reg(R_13), (int32_t)pc);
+		as_alu_imm(s, ALU_CMP, OP_W, rm_reg(R_15), (int32_t)pc);
 	} else {
 		as_mov_imm(s, R_14, (int64_t)pc);
-		as_alu(s, ALU_CMP, R_13, rm_reg(R_14));
+		as_alu(s, ALU_CMP, R_15, rm_reg(R_14));
 	}
-	as_jcc_abs(s, IR_CC_NZ, stubs.jump);
+	as_jcc_abs(s, IR_CC_NZ, stubs.returned);
 	chained(g, pc, BACKEND_EXIT_RETURN, "\xe9", 1);
 }
 
@@ -374,14 +375,15 @@ void lower_call(struct gen *g)
 
 void lower_callind(struct gen *g)
 {
-	target_to_r13(g);
+	target_to(g, R_13);
 	as_op(&g->s, 0xff, 2, probe_r13(g));
 	return_site(g, (gva_t)g->i->imm2);
 }
 
 void lower_ret(struct gen *g)
 {
-	target_to_r13(g);
+	target_to(g, R_15);
+	as_mov_imm(&g->s, R_13, (int64_t)g->pc);
 	as_u8(&g->s, 0xc3);
 }
 

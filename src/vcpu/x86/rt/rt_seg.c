@@ -258,17 +258,28 @@ uint64_t x86_rt_code_limit(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t
 	x86_fault_raise_err(x86_cpu(env), X86_GP, 0);
 }
 
-uint64_t x86_rt_branch_limit(struct tcg_env *env, uint64_t ip, uint64_t counted, uint64_t unused)
+/* LOOP takes back what it has done to its count. */
+static void __attribute__((noreturn)) branch_refused(struct x86_cpu *c, bool counts)
 {
-	struct x86_cpu *c = x86_cpu(env);
-	uint64_t mask = counted == 2 ? 0xffff : 0xffffffff, *rcx = &env->greg[X86_RCX];
-
-	(void)unused;
-	if (ip <= c->seg[X86_CS].limit)
-		return 0;
-	if (counted)
-		*rcx = (*rcx & ~mask) | ((*rcx + 1) & mask);
+	if (counts)
+		c->vcpu.env.greg[X86_RCX] = c->loop_count;
 	x86_fault_raise_err(c, X86_GP, 0);
+}
+
+uint64_t x86_rt_branch_canonical(struct tcg_env *env, uint64_t ip, uint64_t counts, uint64_t unused)
+{
+	(void)unused;
+	if (!x86_canonical(x86_cpu(env), ip))
+		branch_refused(x86_cpu(env), counts);
+	return 0;
+}
+
+uint64_t x86_rt_branch_limit(struct tcg_env *env, uint64_t ip, uint64_t counts, uint64_t unused)
+{
+	(void)unused;
+	if (ip > x86_cpu(env)->seg[X86_CS].limit)
+		branch_refused(x86_cpu(env), counts);
+	return 0;
 }
 
 static bool is_present_code(const struct x86_seg *s)

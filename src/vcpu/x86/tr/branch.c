@@ -187,7 +187,7 @@ void x86_tr_jcc(struct x86_tr *c)
 	gva_t target = relative_target(c);
 	unsigned skip;
 
-	if (!c->single && !target_depends_on_base(c) && !is_backward(c, target) && !x86_tr_target_is_limited(c)) {
+	if (!c->single && !target_depends_on_base(c) && !is_backward(c, target) && !x86_tr_relative_is_limited(c)) {
 		emit_exit(c, IR_JCC, target, x86_tr_live_at(c, target));
 		c->ir->insn[c->ir->nr_insns - 1].cc = c->in.cond;
 		return;
@@ -275,6 +275,8 @@ void x86_tr_loop(struct x86_tr *c)
 {
 	unsigned skip = ir_label(c->ir);
 
+	if (x86_tr_relative_is_limited(c))
+		x86_tr_stenv(c, IR_I64, IR_G(X86_RCX), X86_TR_OFF(loop_count));
 	x86_tr_add_k(c, x86_tr_type(c->in.addrsize), IR_G(X86_RCX), -1);
 	branch(c, IR_BRZ, count_register(c), skip);
 	if (c->arg) {

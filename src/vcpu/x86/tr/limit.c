@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The limit of the code segment, outside 64-bit mode. SDM volume 3A, 5.3; volume 2, JMP, CALL, RET, Jcc (#GP).
+ * The limit of the code segment, outside 64-bit mode; the ends of the canonical halves in it. SDM volume 3A, 5.3; volume 2, JMP, CALL, RET, Jcc (#GP).
  *
  * Where some segment is not flat (X86_TB_SEGLIM) a block first looks whether all of it lies within the limit; if not, the instruction runs in
  * a block of its own, and the one that does not fit faults. Branches look at their target before they change anything.
+ *
+ * In 64-bit mode relative branches that lead over an end of the canonical addresses, or of those with four levels of tables, ask whether the target is
+ * one: blocks serve both numbers of levels. Indirect ones find out when there is no block at their target (x86_branch_fault()).
  */
 #include "vcpu/x86/tr/tr.h"
 
@@ -44,21 +47,45 @@ bool x86_tr_target_is_limited(const struct x86_tr *c)
 	return is_limited(c) && (c->in.opsize != 2 || (c->flags & X86_TB_PE && !(c->flags & X86_TB_VM)));
 }
 
+static gva_t relative_to_next(const struct x86_tr *c)
+{
+	return c->next + (uint64_t)c->in.imm;
+}
+
+static bool leaves_half(const struct x86_tr *c)
+{
+	const uint64_t ends = 1ull << 47 | 1ull << 56;
+
+	return c->mode == X86_MODE_64 && ((relative_to_next(c) ^ c->pc) & ends);
+}
+
+bool x86_tr_relative_is_limited(const struct x86_tr *c)
+{
+	return leaves_half(c) || x86_tr_target_is_limited(c);
+}
+
+static void check(struct x86_tr *c, unsigned routine, ir_ref ip)
+{
+	bool counts = c->in.id == X86_I_LOOP || c->in.id == X86_I_LOOPE || c->in.id == X86_I_LOOPNE;
+
+	x86_tr_rt(c, routine, X86_TR_NO_RESULT, ip, x86_tr_const(c, counts), IR_NONE);
+}
+
 void x86_tr_check_ip(struct x86_tr *c, ir_ref ip)
 {
-	unsigned counted = c->in.id == X86_I_LOOP ? c->in.addrsize : 0;
-
 	if (x86_tr_target_is_limited(c))
-		x86_tr_rt(c, X86_RT_branch_limit, X86_TR_NO_RESULT, ip, x86_tr_const(c, counted), IR_NONE);
+		check(c, X86_RT_branch_limit, ip);
 }
 
 void x86_tr_check_relative(struct x86_tr *c)
 {
 	ir_ref ip;
 
+	if (leaves_half(c))
+		check(c, X86_RT_branch_canonical, x86_tr_const(c, (int64_t)relative_to_next(c)));
 	if (!x86_tr_target_is_limited(c))
 		return;
-	ip = x86_tr_const(c, (int64_t)((c->next + (uint64_t)c->in.imm) & 0xffffffffu));
+	ip = x86_tr_const(c, (int64_t)(relative_to_next(c) & 0xffffffffu));
 	ir_emit(c->ir, IR_SUB, IR_I32, ip, ip, x86_tr_ldenv(c, IR_I64, X86_TR_OFF(seg[X86_CS].base)));
 	if (c->in.opsize == 2)
 		ir_emit(c->ir, IR_ZX16, IR_I32, ip, ip, IR_NONE);

@@ -136,6 +136,7 @@ ir_ref x86_tr_far_ptr(struct x86_tr *c, unsigned off_bytes, ir_ref *sel); /* loa
 void x86_tr_limit_begin(struct x86_tr *c); /* behind the block's first IR_INSN; end: when its length is known */
 void x86_tr_limit_end(struct x86_tr *c);
 bool x86_tr_target_is_limited(const struct x86_tr *c); /* the current branch must look at its target */
+bool x86_tr_relative_is_limited(const struct x86_tr *c); /* the same of a relative one */
 void x86_tr_check_ip(struct x86_tr *c, ir_ref ip);     /* #GP(0) if the offset is above the limit; a zero-extended register */
 void x86_tr_check_relative(struct x86_tr *c);          /* the same for a relative branch's target */
 

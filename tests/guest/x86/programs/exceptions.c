@@ -126,9 +126,100 @@ static void branch_to_non_canonical(void)
 	CHECK_EQ(t.r.rsp, before.rsp);
 }
 
+/* RSP is as before the return, whether or not the call was of this program. */
 static void return_to_non_canonical(void)
 {
-	ROW(x_ret_noncanonical, USER, VEC_GP, AT, 0);
+	extern const uint8_t x_ret_noncanonical[], x_ret_imm_noncanonical[], x_ret_from_call[];
+	const uint8_t *const code[] = { x_ret_noncanonical, x_ret_imm_noncanonical, x_ret_from_call };
+	struct regs before;
+	struct trap t;
+
+	for (unsigned n = 0; n < 2; n++) { /* the second time the code is known */
+		ROW(x_ret_noncanonical, USER, VEC_GP, AT, 0);
+		ROW(x_ret_noncanonical, KERNEL, VEC_GP, AT, 0);
+		ROW(x_ret_imm_noncanonical, USER, VEC_GP, AT, 0);
+		ROW(x_ret_from_call, USER, VEC_GP, AT, 0);
+		ROW(x_ret_from_call, KERNEL, VEC_GP, AT, 0);
+	}
+	for (unsigned n = 0; n < ARRAY_LEN(code); n++) {
+		user_regs(&before, code[n], false);
+		run_code(code[n], USER, &t);
+		CHECK_EQ(t.r.rsp, before.rsp - 8);
+	}
+}
+
+#define LOW_END	  0x800000000000ul
+#define HIGH_FROM 0xffff800000000000ul
+
+/* In front of the end of the lower half, or behind the start of the upper one: these lead over it. CF is set, ZF not. */
+static const struct edge_row {
+	uint64_t at;
+	uint8_t code[8];
+	unsigned bytes;
+	bool taken;
+} edges[] = {
+	{ LOW_END - 16, { 0xeb, 0x20 }, 2, true },                           /* jmp */
+	{ LOW_END - 16, { 0xe9, 0x20, 0, 0, 0 }, 5, true },                  /* jmp */
+	{ LOW_END - 16, { 0xe8, 0x20, 0, 0, 0 }, 5, true },                  /* call */
+	{ LOW_END - 16, { 0x72, 0x20 }, 2, true },                           /* jc */
+	{ LOW_END - 16, { 0x0f, 0x82, 0x20, 0, 0, 0 }, 6, true },            /* jc */
+	{ LOW_END - 16, { 0xe2, 0x20 }, 2, true },                           /* loop */
+	{ LOW_END - 16, { 0x67, 0xe2, 0x20 }, 3, true },                     /* loop, by ECX */
+	{ LOW_END - 16, { 0xe1, 0x20 }, 2, false },                          /* loope */
+	{ LOW_END - 16, { 0xe0, 0x20 }, 2, true },                           /* loopne */
+	{ LOW_END - 16, { 0xe3, 0x20 }, 2, false },                          /* jrcxz */
+	{ LOW_END - 16, { 0x73, 0x20 }, 2, false },                          /* jnc */
+	{ LOW_END - 2, { 0xeb, 0x00 }, 2, true },                            /* jmp to the one behind it */
+	{ HIGH_FROM + 16, { 0xeb, 0xd0 }, 2, true },                         /* jmp */
+	{ HIGH_FROM + 16, { 0xe9, 0xd0, 0xff, 0xff, 0xff }, 5, true },       /* jmp */
+	{ HIGH_FROM + 16, { 0xe8, 0xd0, 0xff, 0xff, 0xff }, 5, true },       /* call */
+	{ HIGH_FROM + 16, { 0x72, 0xd0 }, 2, true },                         /* jc */
+	{ HIGH_FROM + 16, { 0x0f, 0x82, 0xd0, 0xff, 0xff, 0xff }, 6, true }, /* jc */
+	{ HIGH_FROM + 16, { 0xe2, 0xd0 }, 2, true },                         /* loop */
+	{ HIGH_FROM + 16, { 0x73, 0xd0 }, 2, false },                        /* jnc */
+};
+
+static void check_edge(const struct edge_row *e)
+{
+	const uint64_t count = 0x500000003ul;
+	static uint8_t stack[1024] __attribute__((aligned(16)));
+	uint64_t *const top = (uint64_t *)(stack + sizeof(stack) - 64);
+	struct regs r;
+	struct trap t;
+
+	memcpy((void *)e->at, e->code, e->bytes);
+	if (e->at + e->bytes < LOW_END || e->at >= HIGH_FROM)
+		memcpy((void *)(e->at + e->bytes), "\xcd\x80", 2); /* int 0x80 */
+	memset(&r, 0, sizeof(r));
+	r.rip = e->at;
+	r.cs = SEL_KCODE;
+	r.ss = SEL_KDATA;
+	r.rsp = (uint64_t)top;
+	r.rcx = count;
+	r.rflags = FL_FIXED | FL_CF;
+	run_regs(&r, &t);
+	if (!e->taken) {
+		CHECK_EQ(t.r.rip, e->at + e->bytes + 2);
+		return;
+	}
+	CHECK_EQ(t.r.vector, VEC_GP);
+	CHECK_EQ(t.r.error, 0);
+	CHECK_EQ(t.r.rip, e->at);
+	CHECK_EQ(t.r.rsp, (uint64_t)top);
+	CHECK_EQ(t.r.rcx, count);
+}
+
+static void branches_over_the_edge(void)
+{
+	map_page((void *)(LOW_END - 4096), page_alloc(), PTE_P | PTE_W);
+	map_page((void *)HIGH_FROM, page_alloc(), PTE_P | PTE_W);
+	for (unsigned n = 0; n < ARRAY_LEN(edges); n++) {
+		check_edge(&edges[n]);
+		if (test_failed()) {
+			print("edge %u\n", n);
+			return;
+		}
+	}
 }
 
 static void misaligned(void)
@@ -404,7 +495,8 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(invalid_opcode),
 	RT_TEST(non_canonical),
 	RT_TEST(branch_to_non_canonical),
-	RT_TEST_KNOWN(return_to_non_canonical),
+	RT_TEST(return_to_non_canonical),
+	RT_TEST(branches_over_the_edge),
 	RT_TEST(misaligned),
 	RT_TEST(alignment_check),
 	RT_TEST(segments),

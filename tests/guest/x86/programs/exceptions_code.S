@@ -88,6 +88,15 @@
 	movq	$0x800000000000, %rbx
 	pushq	%rbx
 	AT	x_ret_noncanonical, ret
+	CODE	x_ret_imm_noncanonical
+	movq	$0x800000000000, %rbx
+	pushq	%rbx
+	AT	x_ret_imm_noncanonical, ret $24
+	CODE	x_ret_from_call
+	call	1f
+1:	movq	$0x800000000000, %rbx
+	movq	%rbx, (%rsp)
+	AT	x_ret_from_call, ret
 	CODE	x_movaps_misaligned
 	leaq	-15(%rsp), %rbx
 	AT	x_movaps_misaligned, movaps (%rbx), %xmm0
