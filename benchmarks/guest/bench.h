@@ -73,12 +73,19 @@ static inline void bench_mark(const char *what, const char *name)
 	while (c != '\n' && c != EOF);
 }
 
+static inline int bench_wanted(const char *name)
+{
+	const char *only = getenv("BENCH_ONLY");
+
+	return !only || strstr(name, only);
+}
+
 static inline void bench_run(const char *name, void (*body)(uint64_t n))
 {
-	const char *ms = getenv("BENCH_MS"), *only = getenv("BENCH_ONLY");
+	const char *ms = getenv("BENCH_MS");
 	uint64_t target = (uint64_t)(ms ? atoi(ms) : 250) * 1000000u, n = 1, start, took;
 
-	if (only && !strstr(name, only))
+	if (!bench_wanted(name))
 		return;
 	for (;;) {
 		start = bench_now();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory: dependent loads over growing working sets, streams, copies, atomics. */
+/* Memory: dependent loads over growing working sets, streams, copies, atomics, pages of both sizes. */
 #include "bench.h"
 
+#include <stdbool.h>
 #include <sys/mman.h>
 
 static void **ring;
@@ -28,6 +29,45 @@ static void make_ring(size_t size)
 	for (size_t i = 0; i < lines; i++)
 		*(void **)(area + 64ul * order[i]) = area + 64ul * order[(i + 1) % lines];
 	ring = (void **)area;
+	free(order);
+}
+
+/* One cache line in each 4 KiB of an area, in random order; pages of 2 MiB if the kernel has any. */
+static void make_page_ring(size_t size, bool large)
+{
+	const size_t align = 2u << 20, pages = size / 4096;
+	static char *area;
+	static size_t mapped;
+	uint32_t *order = malloc(pages * sizeof(*order));
+	uint64_t rng = 17;
+	char *first;
+
+	if (area)
+		munmap(area, mapped);
+	mapped = size + align;
+	area = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!order || area == MAP_FAILED)
+		bench_fail("mmap");
+	madvise(area, mapped, large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	first = (char *)(((uintptr_t)area + align - 1) & ~(align - 1));
+	for (size_t i = 0; i < pages; i++)
+		order[i] = (uint32_t)i;
+	for (size_t i = pages - 1; i > 0; i--) {
+		size_t k = bench_random(&rng) % i;
+		uint32_t t = order[i];
+
+		order[i] = order[k];
+		order[k] = t;
+	}
+	ring = NULL;
+	for (size_t i = 0; i <= pages; i++) {
+		uint32_t page = order[i % pages];
+		void **line = (void **)(first + 4096ul * page + 64 * (page * 2654435761u >> 26));
+
+		if (ring)
+			*ring = line;
+		ring = line;
+	}
 	free(order);
 }
 
@@ -104,6 +144,14 @@ static void locked(uint64_t n)
 	bench_sink = word;
 }
 
+static void pages(const char *name, size_t mib, bool large)
+{
+	if (!bench_wanted(name))
+		return;
+	make_page_ring(mib << 20, large);
+	bench_run(name, chase);
+}
+
 int main(void)
 {
 	bench_pin(0);
@@ -119,5 +167,9 @@ int main(void)
 	bench_run("mem-memcpy-small", copy_small);
 	bench_run("mem-rep-movsb", rep_movs);
 	bench_run("mem-locked-add", locked);
+	pages("mem-pages-64m-4k", 64, false);
+	pages("mem-pages-64m-2m", 64, true);
+	pages("mem-pages-256m-4k", 256, false);
+	pages("mem-pages-256m-2m", 256, true);
 	return 0;
 }

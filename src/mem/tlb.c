@@ -67,6 +67,29 @@ static void mark(uint64_t *bits, unsigned i)
 	bits[i / 64] |= 1ull << (i % 64);
 }
 
+/* What the whole region of a page has in common, from the page's entry. While a page of the region is code, each page is written by itself. */
+static void fill_large(struct tcg_env *env, const struct tlb_entry *e, gva_t va, unsigned mode)
+{
+	gva_t region = va & TLB_REGION_MASK;
+	unsigned index = tlb_large_index(va);
+	struct tlb_entry *l = &env->tlb.l1[mode][index];
+	uint64_t tag = region | (e->tag[0] & ~GUEST_PAGE_MASK);
+
+	if (e->tag[0] == TLB_TAG_INVALID || e->lo > region || e->span - (region - e->lo) < 1ull << REGION_BITS)
+		return;
+	if (e->tag[1] != TLB_TAG_INVALID && e->wspan == 1ull << REGION_BITS) {
+		*l = *e;
+		l->tag[1] = tag;
+		mark(env->tlb.l1_write[mode], index);
+	} else if (l->tag[0] != tag) {
+		*l = *e;
+		l->tag[1] = l->wlo = TLB_TAG_INVALID;
+		l->wspan = 0;
+	}
+	l->tag[0] = tag;
+	mark(env->tlb.l1_any[mode], index);
+}
+
 /* Fills the level-1 entry of va from a finished walk to RAM. */
 static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsigned mode, const struct tlb_walk *w, gpa_t ram_start,
 			      uint64_t ram_len, bool want_write, bool rom)
@@ -86,16 +109,18 @@ static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsi
 	e->disp = (uint64_t)(uintptr_t)ram_ptr(off) - va;
 	e->pa = off;
 	range_around(va, w, ram_start, ram_len, book->watching ? GUEST_PAGE_SIZE : 1ull << 30, &e->lo, &e->span);
-	mark(book->l1_any[mode], index);
+	mark(env->tlb.l1_any[mode], index);
 	if (w->size > GUEST_PAGE_SIZE)
 		tlb_large_mark(book, va, w->size);
 	if (want_write && w->writable && !rom && fill_write_range(env, e, va, off, w, ram_start, ram_len)) {
 		e->tag[1] = tag;
-		mark(book->l1_write[mode], index);
+		mark(env->tlb.l1_write[mode], index);
 	} else if (want_write && w->writable && !rom) {
 		e->wlo = tag; /* see code_store_hit() */
 		e->wspan = 0;
 	}
+	if (w->size >= 1ull << REGION_BITS && !book->watching)
+		fill_large(env, e, va, mode);
 	return e;
 }
 
@@ -115,22 +140,13 @@ static void fill_slot(struct tcg_env *env, const struct tlb_entry *e, unsigned m
 		env->tlb.l0_global[mode][kind] |= 1ull << slot;
 }
 
-static bool hit(const struct tcg_env *env, const struct tlb_entry *e, unsigned kind, gva_t va)
-{
-	uint64_t diff = e->tag[kind] ^ (va & GUEST_PAGE_MASK);
-
-	return diff == 0 || diff == env->tlb.ctx;
-}
-
 /*
  * A page that may be written but is code has no write tag. The entry still remembers that the walk allowed writing (wspan 0, wlo the tag), so that
  * a run of stores to code does not walk for each.
  */
 static bool code_store_hit(const struct tcg_env *env, const struct tlb_entry *e, gva_t va)
 {
-	uint64_t diff = e->wlo ^ (va & GUEST_PAGE_MASK);
-
-	return e->wspan == 0 && (diff == 0 || diff == env->tlb.ctx) && code_watch_is_code(e->pa);
+	return e->wspan == 0 && tlb_tag_hit(env, e->wlo, va & GUEST_PAGE_MASK) && code_watch_is_code(e->pa);
 }
 
 static bool watched(struct tcg_env *env, gva_t va)
@@ -159,18 +175,19 @@ static void walk(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned
 /* Translates one page for an access; fills the TLB; raises the guest's fault if it is not allowed. */
 static struct tlb_entry *translate(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, bool want_write, struct target *t)
 {
-	struct tlb_entry *e = &env->tlb.l1[mode][tlb_l1_index(va)];
 	unsigned kind = access == TLB_WRITE || access == TLB_RMW;
+	struct tlb_entry *e = tlb_find(env, va, kind | want_write, mode);
 	struct tlb_walk w;
 	gpa_t ram_start;
 	uint64_t avail;
 	bool rom;
 
-	if (hit(env, e, kind, va) && !(want_write && e->tag[1] == TLB_TAG_INVALID)) {
-		t->off = e->pa | (va & ~GUEST_PAGE_MASK);
+	if (e) { /* what may be written may be read */
+		t->off = (ram_off_t)(va + e->disp - (uintptr_t)ram_base);
 		t->code = false;
 		return e;
 	}
+	e = &env->tlb.l1[mode][tlb_l1_index(va)];
 	if (kind && code_store_hit(env, e, va)) {
 		t->off = e->pa | (va & ~GUEST_PAGE_MASK);
 		t->code = true;

@@ -21,7 +21,7 @@ struct tlb_walk {
 	gpa_t pa;          /* of the page of `size` bytes that holds the address */
 	gva_t va;          /* its linear start */
 	uint64_t size;     /* 4K, 2M, 1G: contiguous linear -> physical */
-	bool writable, executable, readable; /* in this MMU mode; writable only once the dirty bit is set */
+	bool writable, executable, readable; /* in this MMU mode; writable only once the dirty bit is set, and only what is readable */
 	bool global;
 };
 

@@ -9,12 +9,9 @@
 
 static void *fast(struct tcg_env *env, gva_t va, unsigned size, unsigned kind, unsigned mode)
 {
-	const struct tlb_entry *e = &env->tlb.l1[mode][tlb_l1_index(va)];
-	uint64_t diff = e->tag[kind] ^ (va & GUEST_PAGE_MASK);
+	const struct tlb_entry *e = tlb_find(env, va, kind, mode);
 
-	if ((diff && diff != env->tlb.ctx) || (va & ~GUEST_PAGE_MASK) + size > GUEST_PAGE_SIZE)
-		return NULL;
-	return (void *)(uintptr_t)(va + e->disp);
+	return e && (va & ~GUEST_PAGE_MASK) + size <= GUEST_PAGE_SIZE ? (void *)(uintptr_t)(va + e->disp) : NULL;
 }
 
 uint64_t tlb_load(struct tcg_env *env, gva_t va, unsigned size, unsigned mode)

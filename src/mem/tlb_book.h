@@ -8,15 +8,16 @@
 #ifndef COHORT_MEM_TLB_BOOK_H
 #define COHORT_MEM_TLB_BOOK_H
 
+#include "mem/code_watch.h"
 #include "mem/tlb.h"
 #include "tcg/env.h"
 
+#define TLB_REGION_MASK (~((1ull << REGION_BITS) - 1))
 #define TLB_NR_KEYS 4096
 #define TLB_MAX_CTX 4094 /* 4095 would match an invalid tag on the last page */
 #define TLB_FETCH_SIZE 256
 #define TLB_BLOOM_BITS 15
 #define TLB_BUSY_FILLS 65536 /* a vCPU that does little more than boot has fewer */
-#define TLB_L1_WORDS (TLB_L1_SIZE / 64)
 
 struct tlb_fetch_entry {
 	uint64_t tag;  /* linear page | context (0: global) | supervisor in bit 63 inverted: see fetch_tag() */
@@ -57,14 +58,34 @@ struct tlb_book {
 	uint64_t large_age;             /* moving it drops all of large_page */
 	struct tlb_bloom jc_pages;      /* pages that may have jump-cache entries */
 	uint64_t judged[TLB_L0_SLOTS];  /* when each slot's budget was filled up, host nanoseconds */
-	uint64_t l1_any[TLB_NR_MODES][TLB_L1_WORDS];   /* entries that were filled since the last wipe */
-	uint64_t l1_write[TLB_NR_MODES][TLB_L1_WORDS]; /* entries that may have a valid write tag */
 	struct tlb_fetch_entry fetch[2][TLB_FETCH_SIZE]; /* by user/supervisor */
 };
 
 static inline unsigned tlb_l1_index(gva_t va)
 {
-	return (va >> GUEST_PAGE_BITS) & (TLB_L1_SIZE - 1);
+	return TLB_L1_LARGE + ((va >> GUEST_PAGE_BITS) & (TLB_L1_SIZE - 1));
+}
+
+static inline unsigned tlb_large_index(gva_t va)
+{
+	return (va >> REGION_BITS) & (TLB_L1_LARGE - 1);
+}
+
+/* Does a tag name this page (or region), globally or in the current address space? */
+static inline bool tlb_tag_hit(const struct tcg_env *env, uint64_t tag, uint64_t linear)
+{
+	return tag == linear || tag == (linear | env->tlb.ctx);
+}
+
+/* The entry that allows inline accesses of this kind at va. */
+static inline struct tlb_entry *tlb_find(struct tcg_env *env, gva_t va, unsigned kind, unsigned mode)
+{
+	struct tlb_entry *e = &env->tlb.l1[mode][tlb_l1_index(va)];
+
+	if (tlb_tag_hit(env, e->tag[kind], va & GUEST_PAGE_MASK))
+		return e;
+	e = &env->tlb.l1[mode][tlb_large_index(va)];
+	return tlb_tag_hit(env, e->tag[kind], va & TLB_REGION_MASK) ? e : NULL;
 }
 
 void tlb_bloom_set(struct tlb_bloom *b, uint64_t number);

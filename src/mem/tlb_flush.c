@@ -106,13 +106,11 @@ static void l1_drop(struct tlb_entry *e)
 
 static void l1_wipe(struct tcg_env *env, unsigned mode)
 {
-	struct tlb_book *book = env->tlb.book;
-
 	for (unsigned w = 0; w < TLB_L1_WORDS; w++) {
-		for (uint64_t bits = book->l1_any[mode][w]; bits; bits &= bits - 1)
+		for (uint64_t bits = env->tlb.l1_any[mode][w]; bits; bits &= bits - 1)
 			l1_drop(&env->tlb.l1[mode][w * 64 + (unsigned)__builtin_ctzll(bits)]);
-		book->l1_any[mode][w] = 0;
-		book->l1_write[mode][w] = 0;
+		env->tlb.l1_any[mode][w] = 0;
+		env->tlb.l1_write[mode][w] = 0;
 	}
 }
 
@@ -375,8 +373,6 @@ static bool covers(uint64_t lo_off, uint64_t span, ram_off_t page_off)
 
 void tlb_revoke_write(struct tcg_env *env, ram_off_t page_off)
 {
-	struct tlb_book *book = env->tlb.book;
-
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
 		for (uint64_t live = env->tlb.l0_live[mode][1]; live; live &= live - 1) {
 			unsigned n = (unsigned)__builtin_ctzll(live);
@@ -386,15 +382,15 @@ void tlb_revoke_write(struct tcg_env *env, ram_off_t page_off)
 				tlb_l0_invalidate(env, mode, 1, 1ull << n);
 		}
 		for (unsigned w = 0; w < TLB_L1_WORDS; w++)
-			for (uint64_t bits = book->l1_write[mode][w]; bits; bits &= bits - 1) {
+			for (uint64_t bits = env->tlb.l1_write[mode][w]; bits; bits &= bits - 1) {
 				unsigned bit = (unsigned)__builtin_ctzll(bits);
 				struct tlb_entry *e = &env->tlb.l1[mode][w * 64 + bit];
 
 				if (e->tag[1] == TLB_TAG_INVALID) {
-					book->l1_write[mode][w] &= ~(1ull << bit);
+					env->tlb.l1_write[mode][w] &= ~(1ull << bit);
 				} else if (covers(e->wlo + e->disp - (uintptr_t)ram_base, e->wspan, page_off)) {
 					e->tag[1] = TLB_TAG_INVALID;
-					book->l1_write[mode][w] &= ~(1ull << bit);
+					env->tlb.l1_write[mode][w] &= ~(1ull << bit);
 				}
 			}
 	}
@@ -403,15 +399,17 @@ void tlb_revoke_write(struct tcg_env *env, ram_off_t page_off)
 /* ---- Life */
 
 /*
- * A tag of zero meets no address but one in page 0, which the first entry is for, and, as generated code takes the entry of an access's first byte
- * and the page of its last, the last entries. So all others can stay as they came, untouched.
+ * A tag of zero meets no address but one in page 0, or in region 0, which the first entry is for, and, as generated code takes the entry of an
+ * access's first byte and the page of its last, the last one. So all others can stay as they came, untouched.
  */
 static void l1_begin(struct tcg_env *env, unsigned mode)
 {
-	for (unsigned i = 0; i < 8; i++) {
-		l1_drop(&env->tlb.l1[mode][i]);
-		l1_drop(&env->tlb.l1[mode][TLB_L1_SIZE - 1 - i]);
-	}
+	struct tlb_entry *large = env->tlb.l1[mode], *page = large + TLB_L1_LARGE;
+
+	l1_drop(&large[0]);
+	l1_drop(&large[TLB_L1_LARGE - 1]);
+	l1_drop(&page[0]);
+	l1_drop(&page[TLB_L1_SIZE - 1]);
 }
 
 int tlb_new(struct tcg_env *env, unsigned vcpu)
@@ -427,6 +425,7 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 		return -1;
 	}
 	env->tlb.book = book;
+	env->tlb.l1_turn = 1;
 	env->jc_other |= 1; /* not 0 */
 	book->salt = env->jc_salt;
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {

@@ -41,9 +41,17 @@ _Static_assert(sizeof(struct tlb_slot) == 64, "one cache line");
 /*
  * Level 1: direct-mapped by page number. tag = (linear page address) | context, context being 12 bits that name the address
  * space (0: global). tag_r/tag_w is TLB_TAG_INVALID when the access kind is not allowed inline. [owner]
+ *
+ * In front of the entries of pages stand those of large pages, by region of 2 MiB: what all of a region's pages have in common, for whoever finds
+ * nothing under the page's number. A tag there is that of the region. Every TLB_L1_TURN-th hit makes an entry of the page from it.
  */
 #define TLB_L1_BITS 14
 #define TLB_L1_SIZE (1u << TLB_L1_BITS)
+#define TLB_L1_LARGE_BITS 9
+#define TLB_L1_LARGE (1u << TLB_L1_LARGE_BITS)
+#define TLB_L1_ENTRIES (TLB_L1_LARGE + TLB_L1_SIZE)
+#define TLB_L1_WORDS (TLB_L1_ENTRIES / 64)
+#define TLB_L1_TURN 8
 #define TLB_TAG_INVALID (~(uint64_t)0)
 
 struct tlb_entry {
@@ -64,7 +72,10 @@ struct tlb {
 	struct tlb_book *book; /* [const] private to mem/tlb*.c */
 	uint64_t l0_live[TLB_NR_MODES][2];   /* [owner] bit n: slot n may be valid */
 	uint64_t l0_global[TLB_NR_MODES][2]; /* [owner] bit n: slot n holds a global translation */
-	struct tlb_entry l1[TLB_NR_MODES][TLB_L1_SIZE] __attribute__((aligned(64)));
+	uint32_t l1_turn;                    /* [owner] hits on large pages until one of them makes an entry of its page */
+	uint64_t l1_any[TLB_NR_MODES][TLB_L1_WORDS];   /* [owner] entries that were filled since the last wipe */
+	uint64_t l1_write[TLB_NR_MODES][TLB_L1_WORDS]; /* [owner] entries that may have a valid write tag */
+	struct tlb_entry l1[TLB_NR_MODES][TLB_L1_ENTRIES] __attribute__((aligned(64)));
 };
 
 #endif

@@ -105,7 +105,7 @@ struct tcg_env {
 	struct tcg_env *self;         /* [const] */
 	uint64_t be_sp;               /* return-prediction stack pointer while C runs */
 	uint64_t be_arg[3];           /* arguments of a runtime call under way */
-	uint64_t be_save[4];          /* scratch of shared stubs */
+	uint64_t be_save[5];          /* scratch of shared stubs */
 	uint64_t be_spill[64];        /* spilled temporaries of a block */
 	void *ret_stack;              /* [const] mapping of the return-prediction stack, guard page first */
 	uint32_t host_mxcsr;          /* [const] C's vector control word */

@@ -10,10 +10,11 @@
 #include "mem/aspace.h"
 #include "mem/code_watch.h"
 #include "mem/ram.h"
-#include "mem/tlb.h"
+#include "mem/tlb_book.h"
 #include "tcg/env.h"
 #include "util/err.h"
 #include "util/rcu.h"
+#include "util/stats.h"
 
 #define RAM (64ull << 20)
 #define SMALL 0x100000000ull  /* pages of 4 KiB */
@@ -56,6 +57,15 @@ static void fake_busy(struct tcg_env *e)
 }
 
 static const struct tlb_ops fake_ops = { .walk = fake_walk, .watches = watches_nothing, .busy = fake_busy };
+
+/* The only vCPU is at a safepoint all the time. */
+static void revoke_at_once(const struct vcpu_set *set, ram_off_t page_off)
+{
+	(void)set;
+	tlb_revoke_write(env, page_off);
+}
+
+static const struct code_watch_ops watch_ops = { .revoke = revoke_at_once };
 
 /* Walks for one access each to `n` pages from va on. */
 static unsigned touch(gva_t va, unsigned n, enum tlb_access access)
@@ -172,6 +182,51 @@ static void clean_page_is_walked_to_be_written(void **state)
 	assert_int_equal(touch(CLEAN, 40, TLB_WRITE), 0);
 }
 
+static uint64_t fills(void)
+{
+	return stat_total(STAT_tlb_fills);
+}
+
+static bool writable(gva_t va)
+{
+	return tlb_find(env, va, 1, 1);
+}
+
+static void large_page_has_one_entry(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	assert_walks(1, LARGE, 1);
+	before = fills();
+	assert_walks(0, LARGE, 512);
+	assert_int_equal(fills(), before);
+	assert_int_equal(tlb_load(env, LARGE + 5 * GUEST_PAGE_SIZE, 8, 1), 0);
+	assert_false(writable(LARGE));
+	assert_int_equal(touch(LARGE, 1, TLB_WRITE), 0);
+	assert_true(writable(LARGE) && writable(LARGE + 511 * GUEST_PAGE_SIZE));
+	assert_false(writable(LARGE + 512 * GUEST_PAGE_SIZE));
+	tlb_flush_nonglobal(env);
+	assert_null(tlb_find(env, LARGE, 0, 1));
+}
+
+/* Where code is, each page is written by itself, and only if it is none. */
+static void large_page_with_code_is_written_by_the_page(void **state)
+{
+	const gva_t va = LARGE + (32u << 20), code = va + 3 * GUEST_PAGE_SIZE;
+
+	(void)state;
+	touch(va, 1, TLB_WRITE);
+	assert_true(writable(code));
+	code_watch_arm(code & (RAM - 1));
+	assert_false(writable(va) || writable(code));
+	assert_non_null(tlb_find(env, code, 0, 1));
+	assert_int_equal(touch(va, 2, TLB_WRITE), 0);
+	assert_true(writable(va) && writable(va + GUEST_PAGE_SIZE));
+	assert_false(writable(va + 2 * GUEST_PAGE_SIZE) || writable(code));
+	assert_walks(0, va, 512);
+}
+
 /* A new TLB has no entries, wherever one looks, though nobody has written most of it. */
 static void new_one_is_empty(void **state)
 {
@@ -219,6 +274,7 @@ static int begin(void **state)
 	(void)state;
 	rcu_register();
 	tlb_ops = &fake_ops;
+	code_watch_ops = &watch_ops;
 	if (ram_init(RAM, &err) < 0 || aspace_add_ram(&aspace_mem, 0, RAM, 0, false) < 0)
 		return -1;
 	return code_watch_init(RAM);
@@ -233,6 +289,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(address_spaces_stay_warm, setup, teardown),
 		cmocka_unit_test_setup_teardown(contexts_begin_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_page_costs_one_walk, setup, teardown),
+		cmocka_unit_test_setup_teardown(large_page_has_one_entry, setup, teardown),
+		cmocka_unit_test_setup_teardown(large_page_with_code_is_written_by_the_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(huge_page_is_flushed_as_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(clean_page_is_walked_to_be_written, setup, teardown),
 	};

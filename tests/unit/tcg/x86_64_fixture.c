@@ -55,7 +55,7 @@ static uint8_t *place_of(unsigned page)
 
 static void fill(struct tcg_env *env, gva_t va, unsigned mode)
 {
-	struct tlb_entry *e = &env->tlb.l1[mode][va >> 12 & (TLB_L1_SIZE - 1)];
+	struct tlb_entry *e = &env->tlb.l1[mode][TLB_L1_LARGE + (va >> 12 & (TLB_L1_SIZE - 1))];
 	uint64_t page = va & GUEST_PAGE_MASK;
 
 	e->tag[0] = e->tag[1] = page | (page_of(va) == FX_PAGE_GLOBAL ? 0 : FX_CTX);

@@ -208,7 +208,7 @@ static void effective_plus(struct gen *g, const struct ir_mem *m, unsigned more,
 
 static void probe_level1(struct gen *g, const struct ir_mem *m, unsigned bytes, unsigned kind, bool a, struct cold *c)
 {
-	const size_t l1 = offsetof(struct tcg_env, tlb) + offsetof(struct tlb, l1);
+	const size_t l1 = offsetof(struct tcg_env, tlb) + offsetof(struct tlb, l1[0][TLB_L1_LARGE]);
 	struct rm disp = rm_gs_base(R_14, l1 + offsetof(struct tlb_entry, disp));
 	struct as *s = &g->s;
 

@@ -2,7 +2,8 @@
 /*
  * Slow paths of memory accesses, shared by all blocks. Two steps, both with r13 = linear address, r14d = size | slot << 8 | SLOW_*:
  *
- * 1. The probe of level 1 (tag = page | context, tlb_layout.h), one stub per MMU mode and kind of access. Nothing needs to be saved for it.
+ * 1. The probe of level 1 (tag = page | context, tlb_layout.h), one stub per MMU mode and kind of access: under the page's number, then among the large
+ *    pages. Nothing needs to be saved for it.
  *    A hit in the page of the slot's last miss fills the level-0 slot: then a slot that two pages fight for costs little.
  *    A miss returns 5 bytes further: behind the jump back to the hot access.
  * 2. tlb_access_slow(): stubs by whether the block relies on live vectors (vec.c). env.pc is stored.
@@ -10,13 +11,14 @@
  *
  * Out: r13 = host address, r14 = host address - linear address; everything else as before, EFLAGS lost.
  */
+#include "mem/code_watch.h"
 #include "mem/tlb.h"
 #include "tcg/backend/x86_64/slow.h"
 #include "tcg/evex_access.h"
 
-#define OFF_L1(mode, field) (offsetof(struct tcg_env, tlb) + offsetof(struct tlb, l1) + \
-			     (mode) * TLB_L1_SIZE * sizeof(struct tlb_entry) + offsetof(struct tlb_entry, field))
 #define OFF_TLB(field) (offsetof(struct tcg_env, tlb) + offsetof(struct tlb, field))
+#define OFF_L1(mode, field) (OFF_TLB(l1[0][TLB_L1_LARGE]) + (mode) * TLB_L1_ENTRIES * sizeof(struct tlb_entry) + offsetof(struct tlb_entry, field))
+#define LARGE_BYTES ((int32_t)(TLB_L1_LARGE * sizeof(struct tlb_entry)))
 
 struct slow {
 	struct as *s;
@@ -43,30 +45,76 @@ static void op32(struct slow *w, uint32_t op, unsigned reg, struct rm m)
 	as_op(w->s, op, reg, m);
 }
 
-/* rax = offset of the level-1 entry in its table, or on to the jumps in to_c. User mode has no global pages to speak of. */
-static void emit_probe(struct slow *w)
+/*
+ * rax = offset of the entry from the first of its kind; that one's from the first of a page is `first`. Returns the jump for a miss. User mode has no
+ * global pages to speak of.
+ */
+static uint32_t emit_tag_test(struct slow *w, unsigned bits, unsigned entries, int32_t first)
 {
 	struct as *s = w->s;
 	struct rm tag = rm_gs_base(R_AX, OFF_L1(w->mode, tag) + (w->kind == SLOW_WRITE) * 8);
-	uint32_t global;
+	uint32_t global, miss;
+
+	tag.disp += first;
 
 	op32(w, OP_MOVZX8 | OP_M8, R_CX, rm_reg(R_14));
 	as_mov(s, R_AX, R_13);
 	as_op(s, OP_LEA | OP_W, R_CX, rm_mem(R_13, R_CX, 0, -1));
-	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_AX), GUEST_PAGE_BITS - 6); /* shr: page number * 64 */
-	as_alu_imm(s, ALU_AND, OP_W, rm_reg(R_CX), -(int32_t)GUEST_PAGE_SIZE); /* of the last byte: page crossing fails by itself */
-	as_alu_imm(s, ALU_AND, 0, rm_reg(R_AX), (int32_t)((TLB_L1_SIZE - 1) << 6));
+	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_AX), bits - 6); /* shr: page number * 64 */
+	as_alu_imm(s, ALU_AND, OP_W, rm_reg(R_CX), -(int32_t)(1u << bits)); /* of the last byte: page crossing fails by itself */
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_AX), (int32_t)((entries - 1) << 6));
 	if (w->mode == 0) {
 		as_alu(s, ALU_OR, R_CX, rm_gs(OFF_TLB(ctx)));
 		as_alu(s, ALU_CMP, R_CX, tag);
-		to_c_if(w, 5);
-		return;
+		return as_jcc(s, 5);
 	}
 	as_alu(s, ALU_XOR, R_CX, tag);
 	global = as_jcc(s, 4);
 	as_alu(s, ALU_CMP, R_CX, rm_gs(OFF_TLB(ctx)));
-	to_c_if(w, 5);
+	miss = as_jcc(s, 5);
 	as_patch(s, global, as_off(s));
+	return miss;
+}
+
+/*
+ * rax: the entry of a large page, from the first entry of its kind -> an entry that says the same of the page of r13, from the first of a page: most
+ * times still that of the large page; once in a while one of the page's own, for those who look there only.
+ */
+static void emit_large_hit(struct slow *w)
+{
+	static const size_t same[] = { offsetof(struct tlb_entry, disp), offsetof(struct tlb_entry, lo), offsetof(struct tlb_entry, span),
+				       offsetof(struct tlb_entry, wlo), offsetof(struct tlb_entry, wspan) };
+	const size_t tag = OFF_L1(w->mode, tag), bits = w->mode * sizeof(((struct tlb *)0)->l1_any[0]) + TLB_L1_LARGE / 8;
+	struct as *s = w->s;
+	uint32_t not_now, not_written;
+
+	as_alu_imm(s, ALU_SUB, OP_W, rm_reg(R_AX), LARGE_BYTES);
+	as_alu_imm(s, ALU_SUB, 0, rm_gs(OFF_TLB(l1_turn)), 1);
+	not_now = as_jcc(s, 5);
+	as_alu_imm(s, ALU_ADD, 0, rm_gs(OFF_TLB(l1_turn)), TLB_L1_TURN);
+	as_store(s, RM_ENV(be_save[4]), R_14);
+	as_mov(s, R_14, R_13);
+	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_14), GUEST_PAGE_BITS - 6);
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_14), (int32_t)((TLB_L1_SIZE - 1) << 6));
+	for (unsigned n = 0; n < ARRAY_LEN(same); n++) {
+		as_load(s, R_CX, rm_gs_base(R_AX, tag + same[n]));
+		as_store(s, rm_gs_base(R_14, tag + same[n]), R_CX);
+	}
+	as_mov(s, R_CX, R_13);
+	as_alu_imm(s, ALU_AND, 0, rm_reg(R_CX), (1 << REGION_BITS) - (int32_t)GUEST_PAGE_SIZE);
+	as_alu(s, ALU_OR, R_CX, rm_gs_base(R_AX, tag)); /* valid: what may be written may be read */
+	as_store(s, rm_gs_base(R_14, tag), R_CX);
+	as_alu(s, ALU_OR, R_CX, rm_gs_base(R_AX, tag + 8)); /* the same, or TLB_TAG_INVALID, all ones */
+	as_store(s, rm_gs_base(R_14, tag + 8), R_CX);
+	as_mov(s, R_AX, R_14);
+	as_op_imm8(s, 0xc1, 5, rm_reg(R_14), 6);
+	as_op(s, OP_W | OP_0F | 0xab, R_14, rm_gs(OFF_TLB(l1_any) + bits)); /* bts */
+	as_alu_imm(s, ALU_CMP, OP_W, rm_reg(R_CX), -1);
+	not_written = as_jcc(s, 4);
+	as_op(s, OP_W | OP_0F | 0xab, R_14, rm_gs(OFF_TLB(l1_write) + bits));
+	as_patch(s, not_written, as_off(s));
+	as_load(s, R_14, RM_ENV(be_save[4]));
+	as_patch(s, not_now, as_off(s));
 }
 
 /* Slot number -> r14. Returns the jump for a second miss in one page. In user mode misses are counted; with the last of the slot's budget on to C. */
@@ -172,17 +220,22 @@ static void emit_second_hit(struct slow *w)
 static void emit_probe_stub(struct as *s, unsigned mode, enum slow_kind kind)
 {
 	struct slow w = { .s = s, .mode = mode, .kind = kind };
-	uint32_t second;
+	uint32_t second, large, entry;
 
 	as_nops(s, (unsigned)-as_off(s) & 15);
 	stubs.probe[mode][kind] = s->rx + as_off(s);
 	as_store(s, rm_gs(offsetof(struct tcg_env, be_save[0])), R_AX);
 	as_store(s, rm_gs(offsetof(struct tcg_env, be_save[1])), R_CX);
-	emit_probe(&w);
+	large = emit_tag_test(&w, GUEST_PAGE_BITS, TLB_L1_SIZE, 0);
+	entry = as_off(s);
 	second = emit_second_miss(&w);
 	emit_result(&w);
 	as_patch(s, second, as_off(s));
 	emit_second_hit(&w);
+	as_patch(s, large, as_off(s));
+	w.to_c[w.nr_to_c++] = emit_tag_test(&w, REGION_BITS, TLB_L1_LARGE, -LARGE_BYTES);
+	emit_large_hit(&w);
+	as_patch(s, as_jmp(s), entry);
 	for (unsigned n = 0; n < w.nr_to_c; n++)
 		as_patch(s, w.to_c[n], as_off(s));
 	restore_scratch(&w);
