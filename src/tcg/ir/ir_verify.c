@@ -42,6 +42,7 @@ static uint32_t types_of(enum ir_op op)
 	case IR_SX16:
 		return TB(I32) | TB(I64);
 	case IR_SX32:
+	case IR_CLOCK:
 		return TB(I64);
 	case IR_MULU:
 	case IR_MULS:

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mem/tlb.h"
+#include "sched/clock.h"
 #include "tcg/opt/opt.h"
 #include "unit/tcg/x86_64_fixture.h"
 
@@ -729,6 +730,32 @@ static void code_that_does_not_fit_is_refused(void **state)
 	}
 }
 
+/* In whichever register it ends, the others stay, and flags do. */
+static void the_clock_is_the_hosts(void **state)
+{
+	(void)state;
+	for (unsigned r = 0; r < TCG_NR_GREG; r++) {
+		uint64_t before, t;
+
+		fx_reset_state(r);
+		begin(FX_PC);
+		ir_emit(&block, IR_CMP, IR_I64, IR_NONE, IR_G(0), IR_G(0))->attr |= IR_SETF;
+		ir_emit(&block, IR_CLOCK, IR_I64, IR_G(r), IR_NONE, IR_NONE);
+		op(IR_EXIT, TCG_EXIT_EVENT);
+		finish(0);
+		for (unsigned n = 0; n < TCG_NR_GREG; n++)
+			fx.env->greg[n] = n + 1000;
+		before = clock_tsc();
+		go(&made[0]);
+		t = fx.env->greg[r];
+		assert_true(before <= t && t <= clock_tsc());
+		for (unsigned n = 0; n < TCG_NR_GREG; n++)
+			if (n != r)
+				assert_int_equal(fx.env->greg[n], n + 1000);
+		assert_int_equal(fx.env->flags & F_ALL, F_Z | F_P);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -753,6 +780,7 @@ int main(void)
 		cmocka_unit_test_setup(page_fault_keeps_the_state_before_the_instruction, reset),
 		cmocka_unit_test_setup(a_store_between_ends_sharing, reset),
 		cmocka_unit_test_setup(code_that_does_not_fit_is_refused, reset),
+		cmocka_unit_test_setup(the_clock_is_the_hosts, reset),
 	};
 
 	return cmocka_run_group_tests(tests, fx_setup, fx_teardown);

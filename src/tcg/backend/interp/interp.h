@@ -121,6 +121,7 @@ INTERP_OP(stenv);
 INTERP_OP(getvc);
 INTERP_OP(putvc);
 INTERP_OP(fence);
+INTERP_OP(clock);
 INTERP_OP(insn); /* interp_flow.c */
 INTERP_OP(label);
 INTERP_OP(br);

@@ -6,6 +6,7 @@
  * Rule: whatever may fault (memory, division) comes before the first change of guest state.
  */
 #include "mem/word.h"
+#include "sched/clock.h"
 #include "tcg/backend/interp/interp_mem.h"
 
 static uint64_t fetch(struct tcg_env *env, const struct iop *op, unsigned kind, int32_t off)
@@ -244,5 +245,11 @@ INTERP_OP(fence)
 {
 	(void)env;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return op + 1;
+}
+
+INTERP_OP(clock)
+{
+	*interp_g(env, op->d) = clock_tsc();
 	return op + 1;
 }

@@ -8,6 +8,7 @@ static const iop_fn special[IR_OP_COUNT] = {
 	[IR_XCHG] = interp_exchange,  [IR_XADD] = interp_exchange, [IR_CAS] = interp_exchange,
 	[IR_LEA] = interp_lea,	      [IR_LDENV] = interp_ldenv,   [IR_STENV] = interp_stenv,
 	[IR_LDCODE] = interp_ldcode,
+	[IR_CLOCK] = interp_clock,
 	[IR_FENCE] = interp_fence,    [IR_LABEL] = interp_label,   [IR_BR] = interp_br,
 	[IR_BRCC] = interp_brcc,      [IR_BRZ] = interp_brz,	   [IR_BRNZ] = interp_brnz,
 	[IR_INSN] = interp_insn,      [IR_POLL] = interp_poll,	   [IR_JCC] = interp_jcc,

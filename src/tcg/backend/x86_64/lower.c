@@ -77,6 +77,7 @@ static const lower_fn lower[IR_OP_COUNT] = {
 	[IR_PUTFL] = lower_putfl,
 	[IR_CMC] = lower_cmc,
 	[IR_FENCE] = lower_fence,
+	[IR_CLOCK] = lower_clock,
 	[IR_LABEL] = lower_label,
 	[IR_BR] = lower_br,
 	[IR_BRCC] = lower_brcc,

@@ -118,3 +118,20 @@ void lower_fence(struct gen *g)
 
 	as_bytes(&g->s, fences[g->i->imm >= 0 && g->i->imm < 3 ? g->i->imm : 0], 3);
 }
+
+/* rdtsc writes the pinned eax and edx. */
+void lower_clock(struct gen *g)
+{
+	struct as *s = &g->s;
+
+	fl_clobber(g, g->i->fl_live);
+	as_mov(s, R_13, R_AX);
+	as_mov(s, R_14, R_DX);
+	as_bytes(s, "\x0f\x31", 2);
+	as_op_imm8(s, OP_W | 0xc1, 4, rm_reg(R_DX), 32); /* shl */
+	as_alu(s, ALU_OR, R_AX, rm_reg(R_DX));
+	as_mov(s, R_DX, R_14);
+	as_mov(s, R_14, R_AX);
+	as_mov(s, R_AX, R_13);
+	put_result(g, g->i->d, IR_I64, R_14);
+}

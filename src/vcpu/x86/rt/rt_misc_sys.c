@@ -32,23 +32,6 @@ static void set_edx_eax(struct tcg_env *env, uint64_t v)
 
 /* ---- Time and identification */
 
-uint64_t x86_rt_rdtsc(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
-{
-	struct x86_cpu *c = x86_cpu(env);
-
-	UNUSED(a, b, unused);
-	gp_unless(env, !c->cpl || !(c->cr4 & X86_CR4_TSD));
-	set_edx_eax(env, vcpu_tsc_read(&c->vcpu));
-	return 0;
-}
-
-uint64_t x86_rt_rdtscp(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
-{
-	x86_rt_rdtsc(env, a, b, unused);
-	env->greg[X86_RCX] = x86_cpu(env)->tsc_aux;
-	return 0;
-}
-
 uint64_t x86_rt_rdpid(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t unused)
 {
 	UNUSED(a, b, unused);

@@ -172,12 +172,26 @@ void x86_tr_mov_sys(struct x86_tr *c)
 	x86_tr_emit(c, IR_MOV, word(c), IR_G(gpr), t, NONE);
 }
 
+/* What vcpu_tsc_read() returns. RDTSCP (the row's argument is 1) waits for earlier instructions and reads IA32_TSC_AUX as well. */
 void x86_tr_rdtsc(struct x86_tr *c)
 {
-	if (c->flags & X86_TB_TSD)
+	ir_ref t;
+
+	if (c->flags & X86_TB_TSD) {
 		x86_tr_raise(c, X86_GP, 0);
-	else
-		x86_tr_rt_only(c);
+		return;
+	}
+	if (c->arg)
+		ir_emit(c->ir, IR_FENCE, IR_I64, NONE, NONE, NONE)->imm = 1;
+	t = ir_temp(c->ir);
+	ir_emit(c->ir, IR_CLOCK, IR_I64, t, NONE, NONE);
+	x86_tr_emit(c, IR_ADD, IR_I64, t, t, x86_tr_ldenv(c, IR_I64, X86_TR_OFF(tsc_offset)));
+	x86_tr_emit(c, IR_ADD, IR_I64, t, t, x86_tr_ldenv(c, IR_I64, X86_TR_OFF(tsc_adjust)));
+	x86_tr_emit(c, IR_MOV, IR_I32, IR_G(X86_RAX), t, NONE);
+	x86_tr_emit_k(c, IR_SHR, IR_I64, t, t, 32);
+	x86_tr_emit(c, IR_MOV, IR_I64, IR_G(X86_RDX), t, NONE);
+	if (c->arg)
+		x86_tr_emit(c, IR_MOV, IR_I64, IR_G(X86_RCX), x86_tr_ldenv(c, IR_I32, X86_TR_OFF(tsc_aux)), NONE);
 }
 
 /* XGETBV, and (through x86_tr_xsetbv) XSETBV need CR4.OSXSAVE. */

@@ -109,6 +109,38 @@ static void no_hypercalls(void)
 	refuses_write(0x12, 0x1001);
 }
 
+static uint64_t tsc_and_aux(uint64_t *aux)
+{
+	uint64_t lo, hi;
+
+	asm volatile("mov $-1, %%rax; mov %%rax, %%rdx; mov %%rax, %%rcx; rdtscp" : "=a"(lo), "=d"(hi), "=c"(*aux) : : "memory");
+	*aux |= hi >> 32 << 32;
+	return hi << 32 | lo;
+}
+
+/* All ways to read the time-stamp counter agree, wherever software has set it; IA32_TSC_AUX comes with it. */
+static void time_stamp_counter(void)
+{
+	static const uint64_t steps[] = {0, 1ull << 40, -(1ull << 33)};
+
+	if (!(cpuid(0x80000001, 0).edx >> 27 & 1))
+		return test_skip("no RDTSCP");
+	wrmsr(0xc0000103, 0xfedcba98);
+	for (unsigned i = 0; i < ARRAY_LEN(steps); i++) {
+		uint64_t t[4], aux;
+
+		wrmsr(MSR_TSC, rdmsr(MSR_TSC) + steps[i]);
+		t[0] = rdmsr(MSR_TSC);
+		t[1] = tsc_and_aux(&aux);
+		t[2] = rdtsc();
+		t[3] = rdmsr(MSR_TSC);
+		CHECK(t[0] < t[1] && t[1] < t[3]);
+		CHECK(t[0] < t[2] && t[2] < t[3]);
+		CHECK_EQ(aux, 0xfedcba98);
+		wrmsr(MSR_TSC, rdmsr(MSR_TSC) - steps[i]);
+	}
+}
+
 /* clang-format off */
 const struct rt_test rt_tests[] = {
 	MSR_TESTS,
@@ -116,5 +148,6 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(segment_rules),
 	RT_TEST(null_stack_segment),
 	RT_TEST(no_hypercalls),
+	RT_TEST(time_stamp_counter),
 	{0},
 };
