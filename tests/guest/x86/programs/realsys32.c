@@ -188,6 +188,55 @@ static void system_registers(void)
 	NOTHING(r_fpu);
 }
 
+/* Offset, opcode and the pointers' upper bits in the formats of 16 and 32 bits (SDM volume 1, figures 8-10 and 8-12); of selectors CPUs keep 0. */
+static void fpu_environment(void)
+{
+	const uint16_t ip = O(r_fpu_env_at);
+
+	NOTHING(r_fpu_env);
+	CHECK_EQ(*data16(0), 0x37f);
+	CHECK_EQ(*data16(2), 0x3000);
+	CHECK_EQ(*data16(4), 0x0fff);
+	CHECK_EQ(*data16(6), ip);
+	CHECK_EQ(*data16(8), 0x106);
+	CHECK_EQ(*data16(10), 0x100);
+	CHECK_EQ(*data16(12), 0);
+	CHECK_EQ(*data16(0x20), 0x37f);
+	CHECK_EQ(*data16(0x24), 0x3000);
+	CHECK_EQ(*data16(0x28), 0x0fff);
+	CHECK_EQ(*data16(0x2c), ip);
+	CHECK_EQ(*data32(0x30), 0x106);
+	CHECK_EQ(*data16(0x34), 0x100);
+	CHECK_EQ(*data32(0x38), 0);
+	/* Loaded in the wide format. */
+	CHECK_EQ(*data16(0x44), 0xffff);
+	CHECK_EQ(*data16(0x46), 0x4567);
+	CHECK_EQ(*data16(0x48), 0x3345);
+	CHECK_EQ(*data16(0x4a), 0x89ab);
+	CHECK_EQ(*data16(0x4c), 0xd000);
+	CHECK_EQ(*data16(0x6c), 0x4567);
+	CHECK_EQ(*data32(0x70), 0x00123345);
+	CHECK_EQ(*data16(0x74), 0x89ab);
+	CHECK_EQ(*data32(0x78), 0x000cd000);
+	/* And in the narrow one. */
+	CHECK_EQ(*data16(0x8c), 0x4567);
+	CHECK_EQ(*data32(0x90), 0x3345);
+	CHECK_EQ(*data16(0x94), 0x89ab);
+	CHECK_EQ(*data32(0x98), 0xd000);
+	/* With registers, behind 14 and 28 bytes. */
+	CHECK_EQ(*data16(0x110 + 6), ip);
+	CHECK_EQ(*data16(0x110 + 8), 0x106);
+	CHECK_EQ(*data32(0x110 + 14 + 4), 0xa0000000);
+	CHECK_EQ(*data16(0x110 + 14 + 8), 0x4000);
+	CHECK_EQ(*data16(0x110 + 24 + 8), 0x3fff);
+	CHECK_EQ(*data16(0x180 + 12), ip);
+	CHECK_EQ(*data32(0x180 + 16), 0x106);
+	CHECK_EQ(*data32(0x180 + 28 + 4), 0xa0000000);
+	CHECK_EQ(*data16(0x180 + 28 + 8), 0x4000);
+	CHECK_EQ(*data16(0x180 + 38 + 8), 0x3fff);
+	CHECK_EQ(*data32(0x104), 0x40200000);
+}
+
 static void far_transfers(void)
 {
 	NOTHING(r_far);
@@ -299,6 +348,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(table_limit),
 	RT_TEST(not_here),
 	RT_TEST(system_registers),
+	RT_TEST(fpu_environment),
 	RT_TEST(far_transfers),
 	RT_TEST(single_step),
 	RT_TEST(breakpoints),

@@ -207,6 +207,12 @@ r_bounds:
 	SNIPPET(r_cr4_bad) movl $0x80000000, %eax; AT(r_cr4_bad) movl %eax, %cr4; NEXT(r_cr4_bad)
 	SNIPPET(r_pmc_bad) movl $0x12345, %ecx; AT(r_pmc_bad) rdpmc; NEXT(r_pmc_bad)
 	ONE(r_fpu, fld1)
+	SNIPPET(r_fpu_env) fninit; movl $0x40200000, %es:0x100; fld1; AT(r_fpu_env) flds %es:0x100; fnstenv %es:0; data32 fnstenv %es:0x20
+	data32 fldenv O(r_fpu_wide); fnstenv %es:0x40; data32 fnstenv %es:0x60; fldenv %es:0x40; data32 fnstenv %es:0x80
+	data32 fldenv %es:0x20; fnsave %es:0x110; frstor %es:0x110; data32 fnsave %es:0x180; data32 frstor %es:0x180; fsts %es:0x104
+	fninit; NEXT(r_fpu_env)
+r_fpu_wide: /* the environment in the 32-bit format of real mode: instruction at 01234567, operand at 00CD89AB, opcode 345 */
+	.long	0x37f, 0x3000, 0xffff, 0x4567, 0x00123345, 0x89ab, 0x000cd000
 	ONE(r_monitor_bad, .byte 0x0f, 0x01, 0xc8)
 
 	/* A stack that ends at the frame: PUSH beyond it. SP is put back before the handler needs it: by #SS itself. */

@@ -11,7 +11,7 @@
 
 static volatile struct {
 	uint32_t count, esp, cr0, cr4, eflags, cs, efer, dr7;
-	uint32_t new_smbase, smbase, mark, send_nmi, hold, turns, left;
+	uint32_t new_smbase, smbase, mark, send_nmi, hold, turns, left, apic_id;
 } *const out = (void *)0x60000;
 
 extern const uint8_t smi_handler[], smi_handler_end[];
@@ -277,6 +277,17 @@ static void hidden_memory(void)
 	CHECK_EQ(out->cs, SMBASE >> 4);
 }
 
+static void write_apm_port(void *unused)
+{
+	(void)unused;
+	if (this_cpu() != &cpus[nr_cpus - 1])
+		return;
+	outb(0xb2, 0x56);
+	while (!out->left)
+		cpu_pause();
+}
+
+/* Whoever writes the port, the first CPU takes the SMI, as with QEMU: firmware has moved no other CPU's SMBASE, and all would save to one place. */
 static void apm_port(void)
 {
 	uint32_t id, old;
@@ -293,8 +304,15 @@ static void apm_port(void)
 	old = inl(0xcfc);
 	outl(0xcfc, old | 1u << 25);
 	outb(0xb2, 0x56);
-	while (out->count != 1)
+	while (!out->left)
 		cpu_pause();
+	CHECK_EQ(out->count, 1);
+	CHECK_EQ(out->apic_id >> 24, cpus[0].apic_id);
+	prepare();
+	out->apic_id = ~0u;
+	smp_run(smp_start(), write_apm_port, NULL);
+	CHECK_EQ(out->count, 1);
+	CHECK_EQ(out->apic_id >> 24, cpus[0].apic_id);
 	CHECK_EQ(inb(0xb2), 0x56);
 	CHECK_EQ(inb(0xb3), 0x77);
 	outl(0xcf8, pci_address(1 << 3 | 3, 0x58));

@@ -43,10 +43,14 @@ smi_handler:
 	movl	$0xfee00000, %ecx
 	addr32 movl $0, 0x310(%ecx)
 	addr32 movl $0x44400, 0x300(%ecx)
-3:	/* As long as it is told to. */
-	addr32 incl 52(%ebx)
+3:	/* Which CPU. */
+	movl	$0xfee00000, %ecx
+	addr32 movl 0x20(%ecx), %eax
+	addr32 movl %eax, 60(%ebx)
+	/* As long as it is told to. */
+4:	addr32 incl 52(%ebx)
 	addr32 cmpl $0, 48(%ebx)
-	jne	3b
+	jne	4b
 	addr32 incl 56(%ebx)
 	rsm
 smi_handler_end:
