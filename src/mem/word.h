@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Words of guest memory, of 1, 2, 4 or 8 bytes. Aligned accesses of the guest are single ones: other CPUs see all of it or nothing. Others are
- * one instruction of the host too.
+ * one instruction of the host too, but not atomic to the compiler.
  */
 #ifndef COHORT_MEM_WORD_H
 #define COHORT_MEM_WORD_H
 
 #include <string.h>
 
+#include "util/tsan.h"
 #include "util/types.h"
 
 static inline bool word_has_size(size_t size)
@@ -20,7 +21,7 @@ static inline bool word_is_aligned(const void *p, unsigned size)
 	return !((uintptr_t)p & (size - 1));
 }
 
-static inline uint64_t word_load_unaligned(const void *p, unsigned size)
+TSAN_UNSEEN static inline uint64_t word_load_unaligned(const void *p, unsigned size)
 {
 	uint16_t v2;
 	uint32_t v4;
@@ -55,7 +56,7 @@ static inline uint64_t word_load(const void *p, unsigned size)
 	}
 }
 
-static inline void word_store_unaligned(void *p, uint64_t v, unsigned size)
+TSAN_UNSEEN static inline void word_store_unaligned(void *p, uint64_t v, unsigned size)
 {
 	switch (size) {
 	case 2:
@@ -88,6 +89,20 @@ static inline void word_store(void *p, uint64_t v, unsigned size)
 	default:
 		__atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED);
 	}
+}
+
+/*
+ * A copy of bytes that other CPUs may write meanwhile: of code that is to be decoded. Any mixture of old and new may come out; who asks finds the
+ * page's write generation moved (mem/code_watch.h) and starts again.
+ */
+static inline void word_read_bytes(void *to, const void *from, size_t size)
+{
+#ifdef COHORT_TSAN
+	for (size_t i = 0; i < size; i++)
+		((uint8_t *)to)[i] = __atomic_load_n((const uint8_t *)from + i, __ATOMIC_RELAXED);
+#else
+	memcpy(to, from, size);
+#endif
 }
 
 #endif

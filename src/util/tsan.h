@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What ThreadSanitizer cannot see because it happens in code that is not instrumented (liburcu): who waited for whom. Nothing in other
- * builds.
+ * What ThreadSanitizer cannot see because it happens in code that is not instrumented (liburcu): who waited for whom. And what it is not
+ * to see: functions whose accesses are the guest's own, races included. Nothing in other builds.
  */
 #ifndef COHORT_UTIL_TSAN_H
 #define COHORT_UTIL_TSAN_H
@@ -19,7 +19,9 @@
 /* What this thread did so far happened before what follows a later tsan_acquire() of the same address. */
 #define tsan_release(p) __tsan_release((void *)(uintptr_t)(p))
 #define tsan_acquire(p) __tsan_acquire((void *)(uintptr_t)(p))
+#define TSAN_UNSEEN __attribute__((no_sanitize("thread")))
 #else
+#define TSAN_UNSEEN
 #define tsan_release(p) ((void)0)
 #define tsan_acquire(p) ((void)0)
 #endif

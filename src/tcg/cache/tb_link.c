@@ -30,9 +30,9 @@ void tb_chain(struct tb *from, unsigned index, struct tb *to)
 	struct page_desc *home;
 	struct tb_exit *e = &from->exit[index];
 
+	tsan_acquire(&from->node); /* generated code led here, by jumps that ThreadSanitizer does not see */
 	if (unlikely(from->phys == ASPACE_NOT_RAM)) /* code of a device: it has no page, and its block ran once */
 		return;
-	tsan_acquire(&from->node); /* generated code led here, by jumps that ThreadSanitizer does not see */
 	home = tb_home(from);
 	if (tb_home(to) != home || to->page2 != TB_NO_PAGE || index >= from->nr_exits || log_on(LOG_NOCHAIN))
 		return;

@@ -5,6 +5,9 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/lib.sh"
 
+# A build with ThreadSanitizer knows what is no race of its own.
+export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../../support/tsan.supp")}
+
 passed=0 failed=0
 launch=()
 

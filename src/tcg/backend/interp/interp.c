@@ -58,7 +58,7 @@ __attribute__((noreturn)) static void interp_unwind(struct tcg_env *env)
 	if (!unwind_to)
 		emu_bug("fault outside of the interpreter at pc %#llx", (unsigned long long)env->pc);
 	env->exit_code = TCG_EXIT_EVENT;
-	_longjmp(*unwind_to, 1);
+	longjmp(*unwind_to, 1); /* not _longjmp(), of which ThreadSanitizer does not know */
 }
 
 static uint64_t *link_of(uint8_t *rw_code, const struct backend_exit *exit)

@@ -9,6 +9,7 @@
 #include <asm/prctl.h>
 #include <cpuid.h>
 #include <errno.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -23,6 +24,7 @@
 #include "tcg/guest.h"
 #include "tcg/host_lacks.h"
 #include "util/err.h"
+#include "util/tsan.h"
 
 extern _Thread_local struct tcg_env *signals_env;
 
@@ -158,22 +160,52 @@ static void native_thread_fini(struct tcg_env *env)
 	signals_thread_fini();
 }
 
+#ifdef COHORT_TSAN
+/*
+ * ThreadSanitizer counts the functions that were entered and not left. stubs.unwind leaves those of a runtime routine without a word, and
+ * its stack of them overflows after some 60000 faults; of a longjmp() it knows.
+ */
+static _Thread_local jmp_buf run_begin; /* [owner] where native_unwind() goes */
+
+static void enter(struct tcg_env *env, const void *code)
+{
+	if (!_setjmp(run_begin))
+		stubs.enter(env, code);
+}
+
+static void __attribute__((noreturn)) leave(struct tcg_env *env)
+{
+	env->exit_code = TCG_EXIT_EVENT;
+	longjmp(run_begin, 1);
+}
+#else
+static void enter(struct tcg_env *env, const void *code)
+{
+	stubs.enter(env, code);
+}
+
+static void __attribute__((noreturn)) leave(struct tcg_env *env)
+{
+	void (*unwind)(struct tcg_env *) = (void (*)(struct tcg_env *))(uintptr_t)stubs.unwind;
+
+	unwind(env);
+	__builtin_unreachable();
+}
+#endif
+
 static void native_run(struct tcg_env *env, const void *code)
 {
 	env->be_running = 1;
 	env->be_flags = be_flags_of(env->flags);
-	stubs.enter(env, code);
+	enter(env, code);
 	env->flags = be_flags_image(env->be_flags);
 	env->be_running = 0;
 }
 
 static void __attribute__((noreturn)) native_unwind(struct tcg_env *env)
 {
-	void (*unwind)(struct tcg_env *) = (void (*)(struct tcg_env *))(uintptr_t)stubs.unwind;
-
 	env->be_flags = be_flags_of(env->flags); /* native_run() takes them back */
-	unwind(env);
-	__builtin_unreachable();
+	leave(env);
 }
 
 const struct backend backend_native = {

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "mem/word.h"
 #include "vcpu/x86/decode/dec.h"
 
 #define MAX_LEN 15
@@ -725,9 +726,9 @@ enum x86_decode_status x86_decode(struct x86_insn *insn, enum x86_mode mode, con
 
 	if (avail >= MAX_LEN) {
 		avail = MAX_LEN;
-		memcpy(buf, bytes, MAX_LEN);
+		word_read_bytes(buf, bytes, MAX_LEN);
 	} else {
-		memcpy(buf, bytes, avail);
+		word_read_bytes(buf, bytes, avail);
 	}
 	memset(insn, 0, sizeof(*insn));
 	insn->mem = (struct x86_memref){ X86_REG_NONE, X86_REG_NONE, 1, SEG_DS, 0 };

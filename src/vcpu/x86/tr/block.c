@@ -8,6 +8,8 @@
  */
 #include "vcpu/x86/tr/tr.h"
 
+#include "mem/word.h"
+
 #define MAX_INSN_BYTES 15
 
 struct family {
@@ -255,8 +257,9 @@ static enum x86_decode_status fetch_crossing(struct x86_tr *c)
 	const uint8_t *more = c->code->fetch_next(&c->cpu->vcpu.env, page);
 	enum x86_decode_status st;
 
-	for (size_t n = 0; n < MAX_INSN_BYTES; n++)
-		buf[n] = n < here ? c->code->bytes[n] : more[n - here];
+	here = here < MAX_INSN_BYTES ? here : MAX_INSN_BYTES;
+	word_read_bytes(buf, c->code->bytes, here);
+	word_read_bytes(buf + here, more, MAX_INSN_BYTES - here);
 	st = x86_decode(&c->in, c->mode, buf, MAX_INSN_BYTES);
 	if (st != X86_DECODE_OK)
 		c->in.len = MAX_INSN_BYTES;
