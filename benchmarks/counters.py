@@ -63,7 +63,8 @@ class Phases:
         self.text = b""
         self.line = b""
         self.begun = {}
-        self.found = {}  # name: difference of the counters
+        self.found = {}  # name: difference of the counters, the last time
+        self.slices = {}  # name: those of each time
         self.booted = None  # time.monotonic() of the boot marker
 
     def mark(self, what, name):
@@ -73,6 +74,7 @@ class Phases:
                 self.begun[name] = now
             elif name in self.begun:
                 self.found[name] = minus(now, self.begun.pop(name))
+                self.slices.setdefault(name, []).append(self.found[name])
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()
 
