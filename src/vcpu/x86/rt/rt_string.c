@@ -372,9 +372,8 @@ static void check_ports(const struct string_op *s)
 		x86_debug_port(s->c, port, s->size);
 }
 
-uint64_t x86_rt_string(struct tcg_env *env, uint64_t desc, uint64_t b, uint64_t unused)
+static __attribute__((noinline)) uint64_t any_string(struct x86_cpu *c, uint64_t desc)
 {
-	struct x86_cpu *c = x86_cpu(env);
 	unsigned addr = desc >> X86_STR_ADDR_SHIFT & 15, seg = desc >> X86_STR_SEG_SHIFT & 15;
 	bool code64 = x86_code64(c);
 	struct string_op s = {
@@ -391,8 +390,6 @@ uint64_t x86_rt_string(struct tcg_env *env, uint64_t desc, uint64_t b, uint64_t 
 		.check = !code64 && (c->tb_flags & (seg >= X86_FS ? X86_TB_SEGLIM | X86_TB_FGLIM : X86_TB_SEGLIM)),
 	};
 
-	(void)b;
-	(void)unused;
 	s.step = c->eflags & X86_FL_DF ? -(int64_t)s.size : (int64_t)s.size;
 	check_ports(&s);
 	if (s.rep)
@@ -400,4 +397,53 @@ uint64_t x86_rt_string(struct tcg_env *env, uint64_t desc, uint64_t b, uint64_t 
 	element(&s);
 	advance(&s, 1);
 	return 0;
+}
+
+/*
+ * What kernels and C libraries do most, as a straight path of few cache lines of code: forward REP MOVS and STOS of 64-bit code that lie in one page
+ * each. False: by the general way; nothing has been done.
+ */
+static bool within_pages(struct x86_cpu *c, uint64_t desc)
+{
+	struct tcg_env *env = &c->vcpu.env;
+	enum x86_str_op op = X86_STR_OP(desc);
+	uint64_t size = desc >> X86_STR_SIZE_SHIFT & 15, count = env->greg[X86_RCX], bytes = count * size;
+	uint64_t si = env->greg[X86_RSI], di = env->greg[X86_RDI];
+	const uint8_t *p = NULL;
+	uint8_t *d;
+
+	if ((op != X86_STR_MOVS && op != X86_STR_STOS) || !(desc & X86_STR_REP) || (desc >> X86_STR_ADDR_SHIFT & 15) != 8 ||
+	    (desc >> X86_STR_SEG_SHIFT & 15) >= X86_FS)
+		return false;
+	if (!x86_code64(c) || (c->eflags & (X86_FL_DF | X86_FL_TF)) || (c->cpl == 3 && (c->tb_flags & X86_TB_AC)))
+		return false;
+	if (!count || count > GUEST_PAGE_SIZE || (di & ~GUEST_PAGE_MASK) + bytes > GUEST_PAGE_SIZE)
+		return false;
+	if (op == X86_STR_MOVS) {
+		if ((si & ~GUEST_PAGE_MASK) + bytes > GUEST_PAGE_SIZE)
+			return false;
+		p = tlb_page_ptr(env, si, TLB_READ, x86_mmu_mode(c));
+		if (!p)
+			return false;
+	}
+	d = tlb_store_run(env, di, bytes, x86_mmu_mode(c));
+	if (!d)
+		return false;
+	if (p) {
+		copy_forward(d, p, bytes, (unsigned)size);
+		env->greg[X86_RSI] = si + bytes;
+	} else {
+		fill(d, env->greg[X86_RAX], count, (unsigned)size);
+	}
+	tlb_commit(env);
+	env->greg[X86_RDI] = di + bytes;
+	env->greg[X86_RCX] = 0;
+	return true;
+}
+
+uint64_t x86_rt_string(struct tcg_env *env, uint64_t desc, uint64_t b, uint64_t unused)
+{
+	(void)b;
+	(void)unused;
+	return within_pages(x86_cpu(env), desc) ? 0 : any_string(x86_cpu(env), desc);
 }
