@@ -184,6 +184,12 @@ struct x86_walk_cache {
 	uint64_t restarts; /* env.tlb.restarts of the contexts in it */
 };
 
+/* Control registers and the X86_TB_* bits that they alone decide; x86_isa.c. All zero is right, too. [owner] */
+struct x86_control {
+	uint64_t cr0, cr4, efer, xcr0;
+	uint32_t flags;
+};
+
 /* Steal time; x86_steal.c. [owner] */
 struct x86_steal {
 	uint64_t msr;             /* bit 0: on; the guest-physical address of the area */
@@ -211,6 +217,7 @@ struct x86_cpu {
 	uint64_t dr[8];
 	uint32_t eflags;      /* all but the six arithmetic flags (those are env.flags or in generated code); bit 1 set */
 	uint32_t tb_flags;    /* X86_TB_* now */
+	struct x86_control control;
 	uint8_t cpl;
 	uint8_t shadow;       /* enum x86_shadow: of the next instruction; generated code clears it */
 	bool nmi_blocked, nmi_pending;

@@ -56,12 +56,11 @@ static bool flat(const struct x86_seg *s, bool code)
 	return code || !(s->attr & (X86_SA_CODE | X86_SA_EXPAND_DOWN));
 }
 
-static uint32_t segment_flags(const struct x86_cpu *c, uint32_t mode)
+/* Outside 64-bit mode. */
+static __attribute__((noinline)) uint32_t segment_flags(const struct x86_cpu *c)
 {
 	uint32_t f = 0;
 
-	if (mode == X86_MODE_64)
-		return 0;
 	for (unsigned r = X86_ES; r <= X86_DS; r++)
 		if (c->seg[r].base)
 			f |= X86_TB_SEGBASE;
@@ -91,7 +90,7 @@ static uint32_t privilege_flags(const struct x86_cpu *c)
 	return f;
 }
 
-static uint32_t control_flags(const struct x86_cpu *c)
+static __attribute__((noinline)) uint32_t control_flags_of(const struct x86_cpu *c)
 {
 	uint32_t cr0 = bit(c->cr0, X86_CR0_PE, X86_TB_PE) | bit(c->cr0, X86_CR0_TS, X86_TB_TS) | bit(c->cr0, X86_CR0_EM, X86_TB_EM) |
 		       bit(c->cr0, X86_CR0_MP, X86_TB_MP);
@@ -100,6 +99,16 @@ static uint32_t control_flags(const struct x86_cpu *c)
 
 	return cr0 | cr4 | bit(c->efer, X86_EFER_LMA, X86_TB_LMA) | bit(c->xcr0, X86_XS_AVX, X86_TB_AVX) |
 	       bit(c->xcr0, X86_XS_AVX512, X86_TB_AVX512);
+}
+
+/* They seldom change, modes with every system call. */
+static uint32_t control_flags(struct x86_cpu *c)
+{
+	struct x86_control *k = &c->control;
+
+	if (unlikely(k->cr0 != c->cr0 || k->cr4 != c->cr4 || k->efer != c->efer || k->xcr0 != c->xcr0))
+		*k = (struct x86_control){ .cr0 = c->cr0, .cr4 = c->cr4, .efer = c->efer, .xcr0 = c->xcr0, .flags = control_flags_of(c) };
+	return k->flags;
 }
 
 void x86_mode_update(struct x86_cpu *c)
@@ -116,7 +125,7 @@ void x86_mode_update(struct x86_cpu *c)
 	base = mode == X86_MODE_64 ? 0 : c->seg[X86_CS].base;
 	if (unlikely(base != c->fpu_cs_base))
 		x86_fpu_cs_moved(c, base);
-	f = mode | segment_flags(c, mode) | privilege_flags(c) | control_flags(c);
+	f = mode | (mode == X86_MODE_64 ? 0 : segment_flags(c)) | privilege_flags(c) | control_flags(c);
 	f |= bit(c->seg[X86_SS].attr, X86_SA_DB, X86_TB_SS32) | bit(c->eflags, X86_FL_VM, X86_TB_VM) | bit(c->eflags, X86_FL_TF, X86_TB_TF);
 	f |= c->shadow ? X86_TB_SHADOW : 0;
 	if (c->vcpu.debug.step != DEBUG_STEP_NONE)
