@@ -17,6 +17,7 @@
 #define TLB_MAX_CTX 4094 /* 4095 would match an invalid tag on the last page */
 #define TLB_FETCH_SIZE 256
 #define TLB_BLOOM_BITS 15
+#define TLB_JC_LOCAL 32
 #define TLB_BUSY_FILLS 65536 /* a vCPU that does little more than boot has fewer */
 
 struct tlb_fetch_entry {
@@ -45,9 +46,12 @@ struct tlb_book {
 	uint32_t key;                   /* of the current address space */
 	uint16_t next_ctx;
 	uint16_t ctx_of_key[TLB_NR_KEYS]; /* 0: none kept */
-	uint16_t jc_user, jc_kernel;    /* contexts of jump-cache tags */
+	uint16_t jc_user, jc_kernel;    /* contexts of jump-cache tags; tlb_flush.c */
+	bool jc_by_space;               /* jc_kernel is the address space's, too */
+	uint8_t nr_jc_local;
+	gva_t jc_local[TLB_JC_LOCAL];   /* if not: supervisor code on pages that are not global, entered since the address space was */
 	uint32_t fills;                 /* up to TLB_BUSY_FILLS */
-	bool globals_on;                /* global pages exist: supervisor code in them keeps its tags across address spaces */
+	bool globals_on;                /* global pages exist */
 	bool split_held;                /* split_lock of tlb.c is held until tlb_commit() or tlb_abandon() */
 	bool watching;                  /* tlb_ops->watches() is to be asked */
 	uint64_t salt;                  /* of the current mode; env.jc_salt differs while the CPU is in its other variant */

@@ -3,10 +3,10 @@
  * TLB contexts, flushes and the tags of the jump cache. Everything here runs on the owning vCPU's thread.
  *
  * Jump-cache tag = PC + jc_salt. A salt names a context and a CPU mode; it is a keyed 64-bit hash of the two, so that no PC a guest can
- * make up (a non-canonical one, say) meets another mode's or address space's tags. User code is tagged with the address space's own
- * jump-cache context, supervisor code with one that outlives address-space switches, which is right for global pages only: others are
- * not entered while global pages are in use. A mode's other variant has a secret distance from it, so that generated code can go there
- * with one addition.
+ * make up (a non-canonical one, say) meets another mode's or address space's tags. User code is tagged with the address space's context.
+ * So is supervisor code (book.jc_by_space) where there are no global pages, or much of it is not on them; else with a context that outlives
+ * address-space switches, and the few entries for which that is wrong are listed and dropped by a switch (book.jc_local). A mode's other
+ * variant has a secret distance from it, so that generated code can go there with one addition.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -162,10 +162,9 @@ static void ctx_restart(struct tcg_env *env)
 	tlb_bloom_clear(&book->large);
 	book->large_age++;
 	env->tlb.restarts++;
-	env->tlb.ctx = 1;
-	book->jc_user = 2;
-	book->jc_kernel = 3;
-	book->next_ctx = 4;
+	env->tlb.ctx = book->jc_user = 1;
+	book->jc_kernel = book->jc_by_space ? 1 : 2;
+	book->next_ctx = 3;
 	book->ctx_of_key[book->key] = 1;
 }
 
@@ -179,7 +178,26 @@ uint16_t tlb_ctx_new(struct tcg_env *env)
 	return book->next_ctx++;
 }
 
-/* The address space's TLB context doubles as the tag context of user code. */
+static void jc_drop(struct tcg_env *env, gva_t pc)
+{
+	env->jc_tag[pc & (TCG_JC_SIZE - 1)] = TLB_TAG_INVALID;
+	env->jx[tcg_jx_index(pc)].tag = TLB_TAG_INVALID;
+}
+
+/* The address space is another one, or what was known of it is void: so are the tags of its code, where they do not carry its context. */
+static void ctx_enter(struct tcg_env *env, uint16_t ctx)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	env->tlb.ctx = ctx;
+	book->jc_user = ctx;
+	if (book->jc_by_space)
+		book->jc_kernel = ctx;
+	while (book->nr_jc_local)
+		jc_drop(env, book->jc_local[--book->nr_jc_local]);
+	salt_update(env);
+}
+
 static void ctx_renew(struct tcg_env *env, bool kernel_too)
 {
 	struct tlb_book *book = env->tlb.book;
@@ -190,19 +208,19 @@ static void ctx_renew(struct tcg_env *env, bool kernel_too)
 	if (book->next_ctx + 2 > TLB_MAX_CTX)
 		ctx_restart(env);
 	ctx = tlb_ctx_new(env);
-	env->tlb.ctx = ctx;
-	book->jc_user = ctx;
 	book->ctx_of_key[book->key] = ctx;
-	if (kernel_too)
+	if (kernel_too) {
+		book->jc_by_space = !book->globals_on;
 		book->jc_kernel = tlb_ctx_new(env);
-	salt_update(env);
+	}
+	ctx_enter(env, ctx);
 }
 
 void tlb_flush_nonglobal(struct tcg_env *env)
 {
 	stat_inc(STAT_tlb_flushes);
 	l0_for_all(env, false);
-	ctx_renew(env, !env->tlb.book->globals_on);
+	ctx_renew(env, false);
 }
 
 void tlb_flush_all(struct tcg_env *env)
@@ -229,14 +247,10 @@ void tlb_switch(struct tcg_env *env, uint32_t key, bool keep)
 	l0_for_all(env, false);
 	if (!ctx) {
 		stat_inc(STAT_tlb_flushes);
-		ctx_renew(env, !book->globals_on);
+		ctx_renew(env, false);
 		return;
 	}
-	env->tlb.ctx = ctx;
-	book->jc_user = ctx;
-	if (!book->globals_on)
-		book->jc_kernel = tlb_ctx_new(env);
-	salt_update(env);
+	ctx_enter(env, ctx);
 }
 
 void tlb_flush_ctx_key(struct tcg_env *env, uint32_t key)
@@ -279,10 +293,8 @@ static void jc_flush_page(struct tcg_env *env, gva_t page)
 		memset(&env->jx[tcg_jx_index(page) & ~(TCG_JX_PAGE - 1)], 0xff, TCG_JX_PAGE * sizeof(env->jx[0]));
 	}
 	/* A block that starts on the page before may reach into this one. */
-	for (unsigned i = 1; i < 15; i++) {
-		env->jc_tag[(page - i) & (TCG_JC_SIZE - 1)] = TLB_TAG_INVALID;
-		env->jx[tcg_jx_index(page - i)].tag = TLB_TAG_INVALID;
-	}
+	for (unsigned i = 1; i < 15; i++)
+		jc_drop(env, page - i);
 }
 
 void tlb_flush_page(struct tcg_env *env, gva_t va)
@@ -331,7 +343,25 @@ void tlb_set_watch(struct tcg_env *env, bool on)
 
 void tlb_set_globals(struct tcg_env *env, bool on)
 {
-	env->tlb.book->globals_on = on;
+	struct tlb_book *book = env->tlb.book;
+
+	if (book->globals_on == on)
+		return;
+	book->globals_on = on;
+	book->jc_by_space = !on;
+}
+
+/* Room for one more of supervisor code that a switch is to drop; without room, all such code gets the tags of its address space. */
+static void jc_note_local(struct tcg_env *env, gva_t pc)
+{
+	struct tlb_book *book = env->tlb.book;
+
+	if (book->nr_jc_local < TLB_JC_LOCAL) {
+		book->jc_local[book->nr_jc_local++] = pc;
+		return;
+	}
+	book->jc_by_space = true;
+	ctx_enter(env, (uint16_t)env->tlb.ctx);
 }
 
 void tlb_jc_insert(struct tcg_env *env, gva_t pc, void *code, bool global)
@@ -339,8 +369,8 @@ void tlb_jc_insert(struct tcg_env *env, gva_t pc, void *code, bool global)
 	struct tlb_book *book = env->tlb.book;
 	unsigned index = pc & (TCG_JC_SIZE - 1);
 
-	if (!book->user && book->globals_on && !global)
-		return;
+	if (!book->user && !book->jc_by_space && !global)
+		jc_note_local(env, pc);
 	env->jc_tag[index] = pc + env->jc_salt;
 	env->jc_code[index] = code;
 	env->jx[tcg_jx_index(pc)] = (struct tcg_jx_entry){ pc + env->jc_salt, code };
@@ -424,6 +454,7 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 		free(book);
 		return -1;
 	}
+	book->jc_by_space = true; /* no global pages yet */
 	env->tlb.book = book;
 	env->tlb.l1_turn = 1;
 	env->jc_other |= 1; /* not 0 */

@@ -182,6 +182,95 @@ static void clean_page_is_walked_to_be_written(void **state)
 	assert_int_equal(touch(CLEAN, 40, TLB_WRITE), 0);
 }
 
+/* ---- Supervisor code in the jump caches */
+
+#define FLAGS 77
+#define OTHER (SMALL + 0x1000 + 8)
+
+static void enter(gva_t pc, bool global)
+{
+	static uint8_t code[16];
+
+	tlb_jc_insert(env, pc, code, global);
+}
+
+static bool found(gva_t pc)
+{
+	bool one = env->jc_tag[pc & (TCG_JC_SIZE - 1)] == pc + env->jc_salt, two = env->jx[tcg_jx_index(pc)].tag == pc + env->jc_salt;
+
+	assert_int_equal(one, two);
+	return one;
+}
+
+static void supervisor_begin(void)
+{
+	tlb_mode_changed(env, FLAGS, false, false);
+	tlb_flush_all(env);
+	tlb_switch(env, 1, false);
+}
+
+static void local_supervisor_code_goes_with_its_address_space(void **state)
+{
+	(void)state;
+	supervisor_begin();
+	enter(GLOBAL, true);
+	enter(SMALL + 64, false);
+	assert_true(found(GLOBAL) && found(SMALL + 64));
+	tlb_mode_changed(env, FLAGS + 1, true, false);
+	assert_false(found(GLOBAL) || found(SMALL + 64));
+	tlb_mode_changed(env, FLAGS, false, false);
+	assert_true(found(GLOBAL) && found(SMALL + 64));
+	tlb_switch(env, 2, true);
+	assert_true(found(GLOBAL));
+	assert_false(found(SMALL + 64));
+	tlb_switch(env, 1, true);
+	assert_true(found(GLOBAL));
+	assert_false(found(SMALL + 64));
+	enter(SMALL + 64, false);
+	tlb_flush_nonglobal(env);
+	assert_true(found(GLOBAL));
+	assert_false(found(SMALL + 64));
+	enter(SMALL + 64, false);
+	tlb_flush_page(env, SMALL + 5);
+	assert_false(found(SMALL + 64));
+	tlb_flush_all(env);
+	assert_false(found(GLOBAL));
+}
+
+/* Much of it: the address space's tags, which wait for its return. */
+static void much_local_supervisor_code_waits_for_its_address_space(void **state)
+{
+	(void)state;
+	supervisor_begin();
+	for (unsigned n = 0; n < 3 * TLB_JC_LOCAL; n++) {
+		enter(SMALL + n * 16, false);
+		assert_true(found(SMALL + n * 16));
+	}
+	for (unsigned n = 0; n < 3 * TLB_JC_LOCAL; n++)
+		enter(SMALL + n * 16, false);
+	tlb_switch(env, 2, true);
+	for (unsigned n = 0; n < 3 * TLB_JC_LOCAL; n++)
+		assert_false(found(SMALL + n * 16));
+	enter(OTHER, false);
+	tlb_switch(env, 1, true);
+	assert_false(found(OTHER));
+	for (unsigned n = 0; n < 3 * TLB_JC_LOCAL; n++)
+		assert_true(found(SMALL + n * 16));
+	tlb_switch(env, 2, true);
+	assert_true(found(OTHER));
+	tlb_flush_ctx_key(env, 1);
+	tlb_switch(env, 1, true);
+	for (unsigned n = 0; n < 3 * TLB_JC_LOCAL; n++)
+		assert_false(found(SMALL + n * 16));
+	/* After a flush of everything, few are few again. */
+	tlb_flush_all(env);
+	enter(GLOBAL, true);
+	enter(SMALL + 64, false);
+	tlb_switch(env, 2, false);
+	assert_true(found(GLOBAL));
+	assert_false(found(SMALL + 64));
+}
+
 static uint64_t fills(void)
 {
 	return stat_total(STAT_tlb_fills);
@@ -289,6 +378,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(address_spaces_stay_warm, setup, teardown),
 		cmocka_unit_test_setup_teardown(contexts_begin_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_page_costs_one_walk, setup, teardown),
+		cmocka_unit_test_setup_teardown(local_supervisor_code_goes_with_its_address_space, setup, teardown),
+		cmocka_unit_test_setup_teardown(much_local_supervisor_code_waits_for_its_address_space, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_page_has_one_entry, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_page_with_code_is_written_by_the_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(huge_page_is_flushed_as_one, setup, teardown),

@@ -457,6 +457,92 @@ static void pcid(void)
 	CHECK_EQ(look(), 0);
 }
 
+/*
+ * Supervisor code on pages that are not global, while there are global ones: three pages of small functions that say which address space they
+ * belong to, and what links of page to page (a jump to the next page, an indirect call) leads to.
+ */
+#define CODE_PAGES 3
+#define PER_PAGE 64
+
+static void put_functions(uint8_t *to, unsigned which)
+{
+	for (unsigned n = 0; n < PER_PAGE; n++) {
+		uint8_t *f = to + n * (PAGE / PER_PAGE);
+		uint32_t value = which << 8 | n;
+
+		*f++ = 0xb8; /* mov $value, %eax */
+		memcpy(f, &value, 4);
+		f += 4;
+		*f++ = 0xe9; /* jmp into the last page's ret */
+		memcpy(f, &(int32_t){ CODE_PAGES * PAGE - 16 - n * (PAGE / PER_PAGE) - 10 }, 4);
+	}
+}
+
+static void code_prepare(uint64_t *root, unsigned which)
+{
+	for (unsigned page = 0; page < CODE_PAGES; page++) {
+		uint64_t frame = page_alloc();
+
+		*page_entry(root, (uint64_t)window + page * PAGE, 1, true) = frame | PTE_P | PTE_W;
+		if (page == 0)
+			put_functions((uint8_t *)frame, which);
+		memset((uint8_t *)frame + PAGE - 16, 0xc3, 16);
+	}
+}
+
+static void expect_code(unsigned which, unsigned functions)
+{
+	for (unsigned n = 0; n < functions; n++)
+		CHECK_EQ(((uint32_t(*)(void))(window + n * (PAGE / PER_PAGE)))(), which << 8 | n);
+}
+
+static void local_supervisor_code(void)
+{
+	uint64_t *root[2] = { kernel_root, address_space_new() };
+	bool pcids = cpuid(1, 0).ecx & 1u << 17;
+	uint64_t frame;
+
+	CHECK(read_cr4() & CR4_PGE);
+	window = (uint8_t *)(FREE_BASE + 0x10000000000ul);
+	for (unsigned i = 0; i < 2; i++) {
+		*page_entry(root[i], (uint64_t)window, 4, true) = 0;
+		code_prepare(root[i], i);
+	}
+	for (unsigned functions = 4; functions <= PER_PAGE; functions += 60)
+		for (unsigned turn = 0; turn < 20; turn++) {
+			write_cr3((uint64_t)root[turn & 1]);
+			for (unsigned again = 0; again < 3; again++)
+				expect_code(turn & 1, functions);
+		}
+	if (pcids) {
+		write_cr3((uint64_t)root[0]);
+		write_cr4(read_cr4() | CR4_PCIDE);
+		write_cr3((uint64_t)root[0] | 1);
+		write_cr3((uint64_t)root[1] | 2);
+		for (unsigned functions = 4; functions <= PER_PAGE; functions += 60)
+			for (unsigned turn = 0; turn < 20; turn++) {
+				write_cr3((uint64_t)root[turn & 1] | (1 + (turn & 1)) | 1ul << 63);
+				for (unsigned again = 0; again < 3; again++)
+					expect_code(turn & 1, functions);
+			}
+		write_cr3((uint64_t)root[0] | 1);
+	}
+	/* Another frame behind the same page, by INVLPG and by loading CR3. */
+	for (unsigned n = 0; n < 6; n++) {
+		frame = page_alloc();
+		put_functions((uint8_t *)frame, 2 + n);
+		*page_entry(root[0], (uint64_t)window, 1, false) = frame | PTE_P | PTE_W;
+		if (n & 1)
+			invlpg(window);
+		else
+			write_cr3((uint64_t)root[0] | (pcids ? 1 : 0));
+		expect_code(2 + n, PER_PAGE);
+		expect_code(2 + n, PER_PAGE);
+	}
+	write_cr3((uint64_t)root[0]);
+	write_cr4(read_cr4() & ~CR4_PCIDE);
+}
+
 /* ---- What the levels above lead to */
 
 /* A window of its own region, mapped through two page tables in turns: entry 0 of table n shows frame n. */
@@ -763,6 +849,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(invalidation),
 	RT_TEST(no_negative_caching),
 	RT_TEST(pcid),
+	RT_TEST(local_supervisor_code),
 	RT_TEST(moved_tables),
 	RT_TEST(raised_tables),
 	RT_TEST(invpcid),

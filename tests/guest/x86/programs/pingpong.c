@@ -48,9 +48,8 @@ static bool on_ball(struct regs *r)
 static void play(void *halts)
 {
 	unsigned me = this_cpu()->index;
-	uint64_t base = rdmsr(MSR_APIC_BASE), cr4 = read_cr4(), start;
+	uint64_t base = rdmsr(MSR_APIC_BASE), start;
 
-	write_cr4(cr4 & ~CR4_PGE); /* the runtime's code is on no global pages, as a kernel's is: emulators care */
 	if (x2apic)
 		wrmsr(MSR_APIC_BASE, base | 0xc00);
 	spin_barrier_wait(&gate, PLAYERS);
@@ -75,7 +74,6 @@ static void play(void *halts)
 	spin_barrier_wait(&gate, PLAYERS);
 	delay_us(1000);
 	irq_off();
-	write_cr4(cr4);
 	if (x2apic) { /* back to the mode of the runtime: off first */
 		wrmsr(MSR_APIC_BASE, base & ~0xc00ul);
 		wrmsr(MSR_APIC_BASE, base);
