@@ -12,6 +12,7 @@
 
 struct guest_isa;
 struct err;
+struct tb;
 
 #define BACKEND_MAX_EXITS 64
 
@@ -38,9 +39,19 @@ struct backend_trap {
 	uint32_t fpu_note;     /* back end: the stack FPU's last operation, if env does not know it yet */
 };
 
+/* What in a block's code depends on where the code is, and where its struct tb. */
+struct backend_moves {
+	uint32_t block_at;   /* offset of 64 bits with the address of the struct tb; 0: there are none */
+	unsigned nr_outward; /* more than BACKEND_MAX_OUTWARD: they are not all known, and the code cannot be copied */
+	uint32_t *outward;   /* offsets of rel32 that lead out of the block */
+};
+#define BACKEND_MAX_OUTWARD 256
+
 struct backend_code {
 	uint32_t size;                 /* bytes used, entry slot included */
 	unsigned nr_exits, nr_traps;
+	struct backend_moves moves;
+	uint32_t outward[BACKEND_MAX_OUTWARD];
 	struct backend_exit exit[BACKEND_MAX_EXITS];
 	struct backend_trap trap[IR_MAX_MEMS];
 };
@@ -84,6 +95,8 @@ struct backend {
 	/* IR -> code at rw (executed at rx). tb is what exit_tb will be set to. */
 	enum backend_status (*compile)(const struct ir_block *ir, struct tb *tb, uint8_t *rw, const uint8_t *rx, size_t room,
 				       struct backend_code *out);
+	/* Puts a copy of a block's code right, which was made for was_rx, as compile() left it; NULL: this back end's code is not copied. */
+	void (*move)(uint8_t *rw, const uint8_t *rx, const uint8_t *was_rx, const struct tb *tb, const struct backend_moves *m);
 	/* Runs from code (a block's entry) until an exit. Returns through env.exit_code. env.flags, greg, vregs are current then. */
 	void (*run)(struct tcg_env *env, const void *code);
 	/*

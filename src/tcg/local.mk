@@ -19,6 +19,7 @@ src_tcg_libtcg_a_SOURCES = \
 	src/tcg/cache/tb_hold.c \
 	src/tcg/cache/tb_inval.c \
 	src/tcg/cache/tb_link.c \
+	src/tcg/cache/tb_new.c \
 	src/tcg/cache/tb_private.h \
 	src/tcg/cache/tb_reclaim.c \
 	src/tcg/env.h \
@@ -70,6 +71,8 @@ src_tcg_libtcg_a_SOURCES = \
 	src/tcg/tcg.h \
 	src/tcg/tcg_log.c \
 	src/tcg/tcg_log.h \
+	src/tcg/versions.c \
+	src/tcg/versions.h \
 	src/tcg/wander.c \
 	src/tcg/wander.h
 

@@ -46,6 +46,13 @@ bool rewritten_often(ram_off_t code)
 	return h.kills >= REWRITTEN_OFTEN << h.in_vain;
 }
 
+bool rewritten_anew(ram_off_t code)
+{
+	struct history h = look_up(code);
+
+	return h.in_vain || h.kills > REWRITTEN_OFTEN;
+}
+
 void rewritten_mark(ram_off_t code, enum rewritten how)
 {
 	struct history h = look_up(code);

@@ -26,6 +26,8 @@ enum rewritten {
 #define REWRITTEN_PAYS 32u
 
 bool rewritten_often(ram_off_t code);
+/* More than immediates is rewritten there: see versions.h. */
+bool rewritten_anew(ram_off_t code);
 /* A store killed the block that starts here. */
 void rewritten_mark(ram_off_t code, enum rewritten how);
 

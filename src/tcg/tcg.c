@@ -16,6 +16,7 @@
 #include "tcg/perfmap.h"
 #include "tcg/rewritten.h"
 #include "tcg/tcg_log.h"
+#include "tcg/versions.h"
 #include "util/err.h"
 #include "util/jitter.h"
 #include "util/log.h"
@@ -92,7 +93,8 @@ int tcg_thread_init(struct tcg_thread *t, struct tcg_env *env, struct err *err)
 	memset(t, 0, sizeof(*t));
 	t->ir = malloc(sizeof(*t->ir));
 	t->code = malloc(sizeof(*t->code));
-	if (!t->ir || !t->code)
+	t->versions = versions_new();
+	if (!t->ir || !t->code || !t->versions)
 		return err_set(err, "out of memory for a vCPU's translator");
 	caches = (struct purge){ t, env };
 	tb_holder_init(drop, &caches);
@@ -107,6 +109,7 @@ void tcg_thread_fini(struct tcg_thread *t, struct tcg_env *env)
 	tb_reclaim_thread_fini();
 	code_segment_put(t->segment);
 	t->segment = NULL;
+	versions_free(t->versions);
 	free(t->ir);
 	free(t->code);
 }
@@ -170,32 +173,11 @@ static void translate(struct tcg_env *env, struct tcg_thread *t, struct source *
 	stat_add(STAT_insns_translated, ir->guest_insns);
 }
 
-/* Copies what the back end reported into the block. Its address is in the code already, so it may not move. */
-static void tb_finish(struct tb *tb, uint8_t *rx, struct code_segment *seg, const struct backend_code *c, const struct ir_block *ir)
+/* For code that does not exist yet: every exit op may give two exits, every memory operand and division a trap. */
+static struct tb *new_tb(const struct source *s, const struct ir_block *ir)
 {
-	tb->code = rx;
-	tb->code_size = c->size;
-	tb->segment = seg;
-	tb->nr_exits = (uint16_t)c->nr_exits;
-	tb->nr_traps = (uint16_t)c->nr_traps;
-	for (unsigned i = 0; i < c->nr_exits; i++) {
-		tb->exit[i].x = c->exit[i];
-		tb->exit[i].from = tb;
-		list_init(&tb->exit[i].link);
-	}
-	tb->trap = (struct backend_trap *)&tb->exit[c->nr_exits];
-	memcpy(tb->trap, c->trap, c->nr_traps * sizeof(c->trap[0]));
-	tb->late = (struct ir_late *)&tb->trap[c->nr_traps];
-	tb->nr_late = (uint16_t)ir->nr_late;
-	memcpy(tb->late, ir->late, ir->nr_late * sizeof(ir->late[0]));
-}
-
-static struct tb *tb_alloc_for(const struct source *s, const struct ir_block *ir)
-{
-	/* An upper bound before the code exists: every exit op may give two exits, every memory operand and division a trap. */
 	unsigned exits = 0, traps = 0;
 	struct tb *tb;
-	size_t size;
 
 	for (unsigned i = 0; i < ir->nr_insns; i++) {
 		const struct ir_op_info *info = &ir_op_info[ir->insn[i].op];
@@ -203,21 +185,24 @@ static struct tb *tb_alloc_for(const struct source *s, const struct ir_block *ir
 		exits += (info->attr & IR_AT_E) ? 2 : 0;
 		traps += (info->attr & (IR_AT_M | IR_AT_V)) || ir->insn[i].op == IR_FPU ? 2 : 0; /* hot, and in the cold copy of a store */
 	}
-	size = sizeof(*tb) + exits * sizeof(tb->exit[0]) + traps * sizeof(tb->trap[0]) + ir->nr_late * sizeof(tb->late[0]);
-	tb = aligned_alloc(64, (size + 63) & ~(size_t)63);
+	tb = tb_new(exits, traps, ir->nr_late);
 	if (!tb)
 		return NULL;
-	memset(tb, 0, size);
 	tb->phys = s->phys;
 	tb->page2 = s->page2;
-	tb->pc = ir->pc;
 	tb->flags = s->flags;
-	tb->guest_len = (uint16_t)ir->guest_len;
-	tb->watch_len = (uint16_t)ir->watch_len;
-	tb->watch_before = (uint16_t)ir->watch_before;
-	tb->guest_insns = (uint16_t)ir->guest_insns;
-	list_init(&tb->incoming);
 	return tb;
+}
+
+/* The block's code is complete at rx in the thread's segment. */
+static void commit(struct tcg_thread *t, struct tb *tb, uint8_t *rx)
+{
+	tb->code = rx;
+	tb->segment = t->segment;
+	code_commit(t->segment, tb, tb->code_size);
+	stat_add(STAT_code_bytes, tb->code_size);
+	tcg_log_code(tb);
+	perfmap_add(tb);
 }
 
 /* Compiles; on success the block's code is committed to the thread's segment. NULL with *full: no code memory. */
@@ -237,18 +222,15 @@ static struct tb *compile(struct tcg_env *env, struct tcg_thread *t, struct sour
 			*full = true;
 			return NULL;
 		}
-		tb = tb_alloc_for(s, t->ir);
+		tb = new_tb(s, t->ir);
 		if (!tb) {
 			*full = true;
 			return NULL;
 		}
 		status = tcg_backend->compile(t->ir, tb, code_rw(rx), rx, room, t->code);
 		if (status == BACKEND_OK) {
-			tb_finish(tb, rx, t->segment, t->code, t->ir);
-			code_commit(t->segment, tb, t->code->size);
-			stat_add(STAT_code_bytes, t->code->size);
-			tcg_log_code(tb);
-			perfmap_add(tb);
+			tb_fill(tb, t->code, t->ir);
+			commit(t, tb, rx);
 			return tb;
 		}
 		free(tb);
@@ -272,29 +254,59 @@ static void retire_unpublished(struct tb *tb)
 	tb_reclaim_poll(false);
 }
 
+/* In place of compile(). NULL: no code memory. */
+static struct tb *copy_version(struct tcg_thread *t, const struct version *v)
+{
+	size_t room;
+	uint8_t *rx = code_reserve(&t->segment, version_code_size(v), &room);
+	struct tb *tb = rx ? version_copy(v, rx) : NULL;
+
+	if (!tb)
+		return NULL;
+	commit(t, tb, rx);
+	stat_inc(STAT_blocks_copied);
+	return tb;
+}
+
 static struct tb *build(struct tcg_env *env, struct tcg_thread *t, ram_off_t phys)
 {
-	bool full;
-
 	for (;;) {
+		struct version_place *place;
+		const struct version *found = NULL;
+		struct version *made = NULL;
 		struct source s;
 		struct tb *tb;
+		bool full;
 
 		source_init(&s, env, phys);
+		place = rewritten_anew(phys) ? versions_place(t->versions, phys, env->pc, s.flags) : NULL;
 		s.gen = code_watch_arm(phys & GUEST_PAGE_MASK);
 		jitter();
-		s.code.bytes = ram_ptr(phys);
-		s.code.before = phys & ~GUEST_PAGE_MASK;
-		s.code.late = rewritten_often(phys);
-		tb = compile(env, t, &s, MAX_INSNS, &full);
+		if (place)
+			found = versions_find(place);
+		if (found) {
+			tb = copy_version(t, found);
+			full = !tb;
+		} else {
+			s.code.bytes = ram_ptr(phys);
+			s.code.before = phys & ~GUEST_PAGE_MASK;
+			s.code.late = place || rewritten_often(phys);
+			tb = compile(env, t, &s, MAX_INSNS, &full);
+		}
 		if (full)
 			return NULL;
 		if (unlikely(s.unkept)) {
 			retire_unpublished(tb);
 			return tb;
 		}
+		if (place && !found)
+			made = version_make(tb, t->code);
 		jitter();
 		tb = tb_publish(tb, s.gen, s.gen2);
+		if (made && tb)
+			versions_keep(t->versions, place, made);
+		else
+			version_free(made);
 		if (tb)
 			return tb;
 	}

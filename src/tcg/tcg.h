@@ -13,6 +13,7 @@
 struct code_segment;
 struct err;
 struct tb;
+struct versions;
 
 struct tcg_config {
 	bool interp;
@@ -30,6 +31,7 @@ struct tcg_thread {
 	struct code_segment *segment;
 	struct ir_block *ir;
 	struct backend_code *code;
+	struct versions *versions;
 	uint64_t purged;       /* newest batch of dead blocks whose entries were dropped */
 	uint64_t jitter;       /* state of the jitter generator */
 	struct tb *recent[1u << TCG_RECENT_BITS]; /* blocks found lately, by PC; purged like the jump cache */

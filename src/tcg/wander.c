@@ -11,6 +11,7 @@
 
 static _Atomic uint64_t word[2][(1u << BITS) / 64]; /* [atomic] relaxed: nothing hangs on a bit */
 static _Atomic uint32_t marks;                      /* [atomic] since the sets were cleared, roughly */
+static _Atomic uint32_t age;                        /* [atomic] marks ever */
 
 static unsigned hash(gva_t pc)
 {
@@ -27,6 +28,11 @@ enum wander wander_test(gva_t pc)
 	unsigned h = hash(pc);
 
 	return !is_in(0, h) ? WANDER_NOT : !is_in(1, h) ? WANDER_OFF : WANDER_FAR;
+}
+
+unsigned wander_age(void)
+{
+	return atomic_load_explicit(&age, memory_order_relaxed);
 }
 
 static void forget_all(void)
@@ -46,5 +52,6 @@ bool wander_mark(gva_t pc)
 	if (atomic_fetch_add_explicit(&marks, 1, memory_order_relaxed) >= FULL)
 		forget_all();
 	atomic_fetch_or_explicit(&word[set][h / 64], 1ull << (h % 64), memory_order_relaxed);
+	atomic_fetch_add_explicit(&age, 1, memory_order_relaxed);
 	return true;
 }

@@ -17,6 +17,7 @@ enum wander {
 };
 
 enum wander wander_test(gva_t pc);
+unsigned wander_age(void); /* changes with each mark */
 bool wander_mark(gva_t pc); /* one step further; false: it is at the last already */
 
 #endif

@@ -51,6 +51,21 @@ static void what_went_well_is_done_again(void **state)
 	assert_int_equal(kills_until_often(0x3000), 2 * REWRITTEN_OFTEN);
 }
 
+/* Blocks that read their immediates died all the same, or they have none. */
+static void other_instructions_are_told_from_other_immediates(void **state)
+{
+	(void)state;
+	kills_until_often(0x4000);
+	assert_false(rewritten_anew(0x4000));
+	rewritten_mark(0x4000, REWRITTEN_IN_VAIN);
+	assert_true(rewritten_anew(0x4000));
+	rewritten_mark(0x4000, REWRITTEN_WELL);
+	assert_false(rewritten_anew(0x4000));
+	kills_until_often(0x5000);
+	rewritten_mark(0x5000, REWRITTEN_PLAIN);
+	assert_true(rewritten_anew(0x5000));
+}
+
 /* Many addresses killed once or twice, as when pages are used for something else, are no sign of anything. */
 static void kills_of_many_addresses_do_not_add_up(void **state)
 {
@@ -70,6 +85,7 @@ int main(void)
 		cmocka_unit_test(code_is_rewritten_often_after_some_kills),
 		cmocka_unit_test(what_was_in_vain_waits_twice_as_long),
 		cmocka_unit_test(what_went_well_is_done_again),
+		cmocka_unit_test(other_instructions_are_told_from_other_immediates),
 		cmocka_unit_test(kills_of_many_addresses_do_not_add_up),
 	};
 

@@ -182,6 +182,14 @@ void as_mov(struct as *s, unsigned d, unsigned src)
 		as_op(s, OP_W | OP_MOV_MR, src, rm_reg(d));
 }
 
+uint32_t as_mov_imm64(struct as *s, unsigned d, uint64_t imm)
+{
+	as_u8(s, 0x48 | (d >> 3 & 1));
+	as_u8(s, 0xb8 | (d & 7));
+	as_u64(s, imm);
+	return as_off(s) - 8;
+}
+
 void as_mov_imm(struct as *s, unsigned d, int64_t imm)
 {
 	if (imm == (int64_t)(uint32_t)imm) {
@@ -193,9 +201,7 @@ void as_mov_imm(struct as *s, unsigned d, int64_t imm)
 		as_op(s, OP_W | 0xc7, 0, rm_reg(d));
 		as_u32(s, (uint32_t)imm);
 	} else {
-		as_u8(s, 0x48 | (d >> 3 & 1));
-		as_u8(s, 0xb8 | (d & 7));
-		as_u64(s, (uint64_t)imm);
+		as_mov_imm64(s, d, (uint64_t)imm);
 	}
 }
 
@@ -266,6 +272,9 @@ void as_patch(struct as *s, uint32_t rel_off, uint32_t target_off)
 
 void as_patch_abs(struct as *s, uint32_t rel_off, const uint8_t *target_rx)
 {
+	if (s->nr_outward < s->max_outward)
+		s->outward[s->nr_outward] = rel_off;
+	s->nr_outward++;
 	as_patch(s, rel_off, (uint32_t)(target_rx - s->rx));
 }
 

@@ -13,6 +13,9 @@ struct as {
 	uint8_t *base, *p, *end; /* writable mapping */
 	const uint8_t *rx;       /* executable address of base */
 	bool overflow;
+	uint32_t *outward;       /* where offsets of rel32 that lead elsewhere are noted: what has to change if the code is copied... */
+	unsigned max_outward;    /* ...as long as there is room... */
+	unsigned nr_outward;     /* ...and counted */
 };
 
 /* A register or memory operand (ModRM.rm). */
@@ -114,6 +117,7 @@ void as_nops(struct as *s, unsigned n);
 /* 64-bit moves and the like between registers and environment fields. */
 void as_mov(struct as *s, unsigned d, unsigned src);
 void as_mov_imm(struct as *s, unsigned d, int64_t imm); /* shortest form that leaves flags alone */
+uint32_t as_mov_imm64(struct as *s, unsigned d, uint64_t imm); /* longest form: the offset of the 64 bits */
 void as_load(struct as *s, unsigned d, struct rm m);    /* 64 bits */
 void as_store(struct as *s, struct rm m, unsigned src);
 void as_alu(struct as *s, enum alu alu, unsigned d, struct rm m);        /* 64 bits: d op= m */

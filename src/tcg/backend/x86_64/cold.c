@@ -183,7 +183,7 @@ static void exit_stubs(struct gen *g)
 
 	if (!out->nr_exits)
 		return;
-	as_mov_imm(s, R_15, (int64_t)(uintptr_t)g->tb);
+	out->moves.block_at = as_mov_imm64(s, R_15, (uintptr_t)g->tb);
 	as_jmp_abs(s, stubs.exit_chain);
 	for (unsigned n = 0; n < out->nr_exits; n++) {
 		out->exit[n].stub_off = as_off(s);

@@ -148,6 +148,7 @@ static void reset(struct gen *g, const struct ir_block *ir, struct tb *tb, struc
 	for (unsigned n = 0; n < ir->nr_labels; n++)
 		g->label[n] = -1;
 	out->size = out->nr_exits = out->nr_traps = 0;
+	out->moves = (struct backend_moves){ .outward = out->outward };
 	set_limits(g);
 }
 
@@ -208,7 +209,7 @@ static enum backend_status compile(struct gen *g, const struct ir_block *ir, str
 {
 	uint32_t entry;
 
-	g->s = (struct as){ .base = rw, .p = rw, .end = rw + room, .rx = rx };
+	g->s = (struct as){ .base = rw, .p = rw, .end = rw + room, .rx = rx, .outward = out->outward, .max_outward = BACKEND_MAX_OUTWARD };
 	reset(g, ir, tb, out);
 	v_setup(g);
 	if (g->failed || !ra_run(g))
@@ -223,6 +224,7 @@ static enum backend_status compile(struct gen *g, const struct ir_block *ir, str
 	if (g->failed)
 		return BACKEND_TOO_LONG;
 	out->size = as_off(&g->s);
+	out->moves.nr_outward = g->s.nr_outward;
 	return BACKEND_OK;
 }
 

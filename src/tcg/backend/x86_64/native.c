@@ -217,6 +217,7 @@ const struct backend backend_native = {
 	.thread_init = native_thread_init,
 	.thread_fini = native_thread_fini,
 	.compile = x86_64_compile,
+	.move = x86_64_move,
 	.run = native_run,
 	.unwind = native_unwind,
 	.patch_exit = x86_64_patch_exit,

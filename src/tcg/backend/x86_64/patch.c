@@ -75,3 +75,18 @@ void x86_64_kill_entry(uint8_t *rw_code, const uint8_t *rx_code)
 	slot |= (uint64_t)distance << 8;
 	atomic_store_explicit((_Atomic uint64_t *)(void *)rw_code, slot, memory_order_release);
 }
+
+/* Within the block everything is relative. */
+void x86_64_move(uint8_t *rw, const uint8_t *rx, const uint8_t *was_rx, const struct tb *tb, const struct backend_moves *m)
+{
+	uint32_t by = (uint32_t)(rx - was_rx), rel;
+	uint64_t block = (uintptr_t)tb;
+
+	for (unsigned n = 0; n < m->nr_outward; n++) {
+		memcpy(&rel, rw + m->outward[n], 4);
+		rel -= by;
+		memcpy(rw + m->outward[n], &rel, 4);
+	}
+	if (m->block_at)
+		memcpy(rw + m->block_at, &block, 8);
+}
