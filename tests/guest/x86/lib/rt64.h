@@ -53,6 +53,7 @@ struct cpu {
 	void (*volatile work)(void *);
 	void *volatile work_arg;
 	volatile uint32_t work_given, work_called, work_done; /* numbers of pieces; called: its interrupt has come */
+	volatile bool gives_up; /* its work, when it starts anew */
 	struct tss tss;
 	uint8_t ist[3][8192] __attribute__((aligned(16)));
 	uint8_t trap_stack[8192] __attribute__((aligned(16))); /* traps from user mode */

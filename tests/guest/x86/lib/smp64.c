@@ -76,7 +76,10 @@ void smp_cpu_main(unsigned index)
 	c->index = index;
 	cpu_init(c);
 	apic_enable();
-	c->work_called = c->work_done = c->work_given; /* what it had when it was reset is given up */
+	if (c->gives_up) {
+		c->work_called = c->work_done = c->work_given;
+		c->gives_up = false;
+	} /* else: what it was at when it was reset begins again (the hotplug storm) */
 	__atomic_add_fetch(&ap_ready, 1, __ATOMIC_SEQ_CST);
 	idle(c);
 }
@@ -135,6 +138,7 @@ void cpu_reset_to_idle(struct cpu *c)
 	uint32_t ready = ap_ready;
 
 	ap_count = c->index;
+	c->gives_up = true;
 	apic_send(c->apic_id, ICR_INIT);
 	delay_us(1000);
 	apic_send(c->apic_id, ICR_SIPI | TRAMPOLINE >> 12);
