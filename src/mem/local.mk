@@ -17,4 +17,5 @@ src_mem_libmem_a_SOURCES = \
 	src/mem/tlb_flush.c \
 	src/mem/tlb_layout.h \
 	src/mem/tlb_partial.c \
+	src/mem/tlb_reach.c \
 	src/mem/word.h

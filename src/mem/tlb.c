@@ -98,6 +98,7 @@ static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsi
 	unsigned index = tlb_l1_index(va);
 	struct tlb_entry *e = &env->tlb.l1[mode][index];
 	uint64_t tag = (va & GUEST_PAGE_MASK) | (w->global ? 0 : env->tlb.ctx);
+	struct tlb_walk wide = *w;
 
 	stat_inc(STAT_tlb_fills);
 	if (unlikely(book->fills < TLB_BUSY_FILLS) && ++book->fills == TLB_BUSY_FILLS)
@@ -108,7 +109,9 @@ static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsi
 	e->tag[0] = w->readable ? tag : TLB_TAG_INVALID;
 	e->disp = (uint64_t)(uintptr_t)ram_ptr(off) - va;
 	e->pa = off;
-	range_around(va, w, ram_start, ram_len, book->watching ? GUEST_PAGE_SIZE : 1ull << 30, &e->lo, &e->span);
+	tlb_reach_widen(env, va, mode, &wide);
+	range_around(va, &wide, ram_start, ram_len, book->watching ? GUEST_PAGE_SIZE : 1ull << 30, &e->lo, &e->span);
+	book->low_globals |= w->global && !(va >> 63);
 	mark(env->tlb.l1_any[mode], index);
 	if (w->size > GUEST_PAGE_SIZE)
 		tlb_large_mark(book, va, w->size);

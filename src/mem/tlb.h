@@ -31,6 +31,11 @@ struct tlb_ops {
 	void (*walk)(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
 	/* As walk, but answers 0 or -1 without raising anything or setting bits (debugger, look-ahead). */
 	int (*probe)(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
+	/*
+	 * Widens a global translation that walk() found for va: the pages on both sides may be read in the same way, to the same distance. What comes
+	 * back may be read, in this mode, until a flush of any address in it. May be NULL.
+	 */
+	void (*reach)(struct tcg_env *env, gva_t va, unsigned mode, struct tlb_walk *w);
 	/* Misaligned access where alignment is required. Does not return. */
 	void (*alignment_fault)(struct tcg_env *env, gva_t va) __attribute__((noreturn));
 	/*

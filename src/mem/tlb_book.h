@@ -35,6 +35,15 @@ struct tlb_large {
 	struct tlb_walk walk;
 };
 
+/* A run of pages that are read alike: tlb_reach.c. */
+#define TLB_NR_REACHES 32
+
+struct tlb_reach {
+	gva_t lo;
+	uint64_t span;
+	uint64_t delta; /* physical less linear address */
+};
+
 struct tlb_bloom {
 	uint64_t word[(1u << TLB_BLOOM_BITS) / 64];
 	bool any;
@@ -60,6 +69,10 @@ struct tlb_book {
 	struct tlb_bloom large;         /* linear space with entries from large pages: 2 MiB regions, pieces of larger pages by GiB; tlb_large_mark() */
 	struct tlb_large large_page[TLB_NR_MODES][TLB_LARGE_SIZE];
 	uint64_t large_age;             /* moving it drops all of large_page */
+	struct tlb_reach reach[TLB_NR_MODES][TLB_NR_REACHES]; /* those that entries of the mode may be as long as */
+	unsigned nr_reaches[TLB_NR_MODES];
+	unsigned reach_rest;            /* fills until new ones are looked for */
+	bool low_globals;               /* there may be entries of global pages in the lower half of linear space */
 	struct tlb_bloom jc_pages;      /* pages that may have jump-cache entries */
 	uint64_t judged[TLB_L0_SLOTS];  /* when each slot's budget was filled up, host nanoseconds */
 	struct tlb_fetch_entry fetch[2][TLB_FETCH_SIZE]; /* by user/supervisor */
@@ -99,6 +112,10 @@ void tlb_bloom_clear(struct tlb_bloom *b);
 void tlb_partial_commit(struct tcg_env *env); /* tlb_partial.c */
 void tlb_large_mark(struct tlb_book *book, gva_t va, uint64_t size); /* an entry of a page of this size, which holds va */
 bool tlb_large_test(const struct tlb_book *book, gva_t va);          /* may there be one whose page holds va? */
+
+void tlb_reach_widen(struct tcg_env *env, gva_t va, unsigned mode, struct tlb_walk *w); /* as far as its reach, for reads */
+bool tlb_reach_flushed(struct tlb_book *book, gva_t va); /* a page is flushed: true if it is in a reach, and all is to be */
+void tlb_reach_forget(struct tlb_book *book, unsigned mode); /* none of its entries is left */
 
 void tlb_l0_invalidate(struct tcg_env *env, unsigned mode, unsigned kind, uint64_t slots);
 void tlb_l0_invalidate_all(struct tcg_env *env);

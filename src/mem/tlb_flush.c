@@ -148,6 +148,16 @@ static void salt_update(struct tcg_env *env)
 	env->jc_salt = book->salt + (other ? env->jc_other : 0);
 }
 
+/* No entry is left in any mode. */
+static void long_ranges_forget(struct tlb_book *book)
+{
+	tlb_bloom_clear(&book->large);
+	book->large_age++;
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
+		tlb_reach_forget(book, mode);
+	book->low_globals = false;
+}
+
 /* All numbers are used up: forget everything that carries one. */
 static void ctx_restart(struct tcg_env *env)
 {
@@ -159,8 +169,7 @@ static void ctx_restart(struct tcg_env *env)
 	fetch_wipe(book);
 	jc_wipe(env);
 	memset(book->ctx_of_key, 0, sizeof(book->ctx_of_key));
-	tlb_bloom_clear(&book->large);
-	book->large_age++;
+	long_ranges_forget(book);
 	env->tlb.restarts++;
 	env->tlb.ctx = book->jc_user = 1;
 	book->jc_kernel = book->jc_by_space ? 1 : 2;
@@ -233,8 +242,7 @@ void tlb_flush_all(struct tcg_env *env)
 	l0_for_all(env, true);
 	fetch_wipe(book);
 	memset(book->ctx_of_key, 0, sizeof(book->ctx_of_key));
-	tlb_bloom_clear(&book->large);
-	book->large_age++;
+	long_ranges_forget(book);
 	ctx_renew(env, true);
 }
 
@@ -267,15 +275,20 @@ void tlb_flush_mode(struct tcg_env *env, unsigned mode)
 {
 	l1_wipe(env, mode);
 	env->tlb.book->large_age++;
+	tlb_reach_forget(env->tlb.book, mode);
 	for (unsigned kind = 0; kind < 2; kind++)
 		tlb_l0_invalidate(env, mode, kind, env->tlb.l0_live[mode][kind]);
 }
 
+/* Slots of global pages need no look, a cache line each, if those are a kernel's in the upper half of linear space, and va is not. */
 static void l0_flush_address(struct tcg_env *env, gva_t va)
 {
+	bool globals = va >> 63 || env->tlb.book->low_globals;
+
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
 		for (unsigned kind = 0; kind < 2; kind++)
-			for (uint64_t live = env->tlb.l0_live[mode][kind]; live; live &= live - 1) {
+			for (uint64_t live = env->tlb.l0_live[mode][kind] & (globals ? ~0ull : ~env->tlb.l0_global[mode][kind]); live;
+			     live &= live - 1) {
 				unsigned n = (unsigned)__builtin_ctzll(live);
 				const struct tlb_slot *s = &env->l0[mode][kind][n];
 
@@ -292,6 +305,8 @@ static void jc_flush_page(struct tcg_env *env, gva_t page)
 		memset(&env->jc_tag[page & (TCG_JC_SIZE - 1)], 0xff, GUEST_PAGE_SIZE * sizeof(env->jc_tag[0]));
 		memset(&env->jx[tcg_jx_index(page) & ~(TCG_JX_PAGE - 1)], 0xff, TCG_JX_PAGE * sizeof(env->jx[0]));
 	}
+	if (!tlb_bloom_test(&book->jc_pages, (page - 1) >> GUEST_PAGE_BITS))
+		return;
 	/* A block that starts on the page before may reach into this one. */
 	for (unsigned i = 1; i < 15; i++)
 		jc_drop(env, page - i);
@@ -303,7 +318,7 @@ void tlb_flush_page(struct tcg_env *env, gva_t va)
 	gva_t page = va & GUEST_PAGE_MASK;
 
 	stat_inc(STAT_tlb_flush_pages);
-	if (tlb_large_test(book, va)) {
+	if (tlb_large_test(book, va) || tlb_reach_flushed(book, va)) {
 		tlb_flush_all(env);
 		return;
 	}

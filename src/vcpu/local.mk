@@ -91,9 +91,11 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/x86_kvmclock.h \
 	src/vcpu/x86/x86_mmu.c \
 	src/vcpu/x86/x86_mmu.h \
+	src/vcpu/x86/x86_mmu_reach.c \
 	src/vcpu/x86/x86_msr.c \
 	src/vcpu/x86/x86_msr.def \
 	src/vcpu/x86/x86_msr.h \
+	src/vcpu/x86/x86_pte.h \
 	src/vcpu/x86/x86_pv_area.h \
 	src/vcpu/x86/x86_segment.c \
 	src/vcpu/x86/x86_segment.h \

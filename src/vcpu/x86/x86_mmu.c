@@ -22,17 +22,8 @@
 #include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_debug.h"
 #include "vcpu/x86/x86_isa.h"
+#include "vcpu/x86/x86_pte.h"
 #include "vcpu/x86/x86_segment.h"
-
-#define PTE_P 0x001ull
-#define PTE_W 0x002ull
-#define PTE_U 0x004ull
-#define PTE_A 0x020ull
-#define PTE_D 0x040ull
-#define PTE_PS 0x080ull
-#define PTE_G 0x100ull
-#define PTE_NX (1ull << 63)
-#define PTE_ADDR 0x000ffffffffff000ull
 
 #define PF_P 1u
 #define PF_W 2u
@@ -433,6 +424,7 @@ static void __attribute__((noreturn)) alignment_fault(struct tcg_env *env, gva_t
 const struct tlb_ops x86_tlb_ops = {
 	.walk = x86_mmu_walk,
 	.probe = x86_mmu_probe,
+	.reach = x86_mmu_reach,
 	.alignment_fault = alignment_fault,
 	.before_code_store = vcpu_before_code_store,
 	.watches = x86_debug_watches,

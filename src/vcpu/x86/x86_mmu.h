@@ -26,6 +26,9 @@ static inline void x86_pkru_set(struct x86_cpu *c, uint32_t v)
 }
 int x86_mmu_probe(struct tcg_env *env, gva_t va, enum tlb_access access, unsigned mode, struct tlb_walk *out);
 
+/* tlb_ops.reach: x86_mmu_reach.c. */
+void x86_mmu_reach(struct tcg_env *env, gva_t va, unsigned mode, struct tlb_walk *w);
+
 /* INVLPG and its kin: forgets where page tables are. */
 void x86_mmu_walk_cache_drop(struct x86_cpu *c);
 

@@ -41,6 +41,23 @@ static void fake_walk(struct tcg_env *e, gva_t va, enum tlb_access access, unsig
 	w->global = kind == (GLOBAL & 0xf00000000ull);
 }
 
+#define REACH_LO (GLOBAL + (4u << 20))
+#define REACH_SIZE (16ull << 20) /* of it may be read alike */
+
+static unsigned looks; /* for reaches */
+
+static void fake_reach(struct tcg_env *e, gva_t va, unsigned mode, struct tlb_walk *w)
+{
+	(void)e;
+	(void)mode;
+	looks++;
+	if (va < REACH_LO || va >= REACH_LO + REACH_SIZE)
+		return;
+	w->va = REACH_LO;
+	w->pa = REACH_LO & (RAM - 1);
+	w->size = REACH_SIZE;
+}
+
 static bool watches_nothing(struct tcg_env *e, gva_t page)
 {
 	(void)e;
@@ -56,7 +73,7 @@ static void fake_busy(struct tcg_env *e)
 	times_busy++;
 }
 
-static const struct tlb_ops fake_ops = { .walk = fake_walk, .watches = watches_nothing, .busy = fake_busy };
+static const struct tlb_ops fake_ops = { .walk = fake_walk, .reach = fake_reach, .watches = watches_nothing, .busy = fake_busy };
 
 /* The only vCPU is at a safepoint all the time. */
 static void revoke_at_once(const struct vcpu_set *set, ram_off_t page_off)
@@ -170,6 +187,74 @@ static void huge_page_is_flushed_as_one(void **state)
 	assert_walks(1, HUGE, 100);
 	tlb_flush_page(env, HUGE + (1u << 30)); /* another one */
 	assert_walks(0, HUGE, 100);
+}
+
+static uint64_t slot_bytes(unsigned kind)
+{
+	return env->l0[1][kind][TLB_SLOT_MISC].lim[0];
+}
+
+/* Ranges for reading are as long as the run of pages that may be read alike, and a flush of any page in it drops them all. */
+static void reach_is_flushed_as_one(void **state)
+{
+	const gva_t far = REACH_LO + REACH_SIZE - GUEST_PAGE_SIZE;
+
+	(void)state;
+	looks = 0;
+	assert_walks(1, REACH_LO, 1);
+	assert_int_equal(slot_bytes(0), REACH_SIZE);
+	assert_int_equal(env->l0[1][0][TLB_SLOT_MISC].lo, REACH_LO);
+	assert_walks(10, REACH_LO + (1u << 20), 10);
+	assert_int_equal(looks, 1); /* it is known */
+	assert_int_equal(touch(far, 1, TLB_WRITE), 1);
+	assert_int_equal(slot_bytes(1), GUEST_PAGE_SIZE);
+	tlb_flush_page(env, REACH_LO - GUEST_PAGE_SIZE);
+	tlb_flush_page(env, REACH_LO + REACH_SIZE);
+	assert_walks(0, REACH_LO, 1);
+	tlb_flush_page(env, far);
+	assert_int_equal(slot_bytes(0), 0);
+	assert_walks(1, REACH_LO, 1);
+	/* Who flushes is left alone for a while. */
+	assert_int_equal(looks, 1);
+	assert_int_equal(slot_bytes(0), GUEST_PAGE_SIZE);
+	tlb_flush_page(env, far); /* one page only */
+	assert_walks(0, REACH_LO, 1);
+	assert_walks(1023, REACH_LO + GUEST_PAGE_SIZE, 1023);
+	tlb_flush_page(env, REACH_LO);
+	assert_walks(1, REACH_LO, 1);
+	assert_int_equal(looks, 2);
+	assert_int_equal(slot_bytes(0), REACH_SIZE);
+}
+
+static void reach_ends_with_its_mode(void **state)
+{
+	(void)state;
+	looks = 0;
+	assert_walks(1, REACH_LO, 1);
+	tlb_flush_nonglobal(env);
+	assert_walks(0, REACH_LO, 1);
+	assert_int_equal(slot_bytes(0), REACH_SIZE);
+	tlb_flush_mode(env, 1);
+	assert_int_equal(slot_bytes(0), 0);
+	assert_walks(1, REACH_LO, 1);
+	assert_int_equal(looks, 2);
+	tlb_flush_all(env);
+	assert_walks(1, REACH_LO, 1);
+	assert_int_equal(looks, 3);
+	/* Others have none. */
+	assert_walks(1, SMALL, 1);
+	assert_int_equal(looks, 3);
+	assert_int_equal(slot_bytes(0), GUEST_PAGE_SIZE);
+}
+
+/* Level-0 slots of global pages are not looked at by a flush in the other half of linear space, unless such a page was met there. */
+static void global_pages_in_the_lower_half_are_flushed(void **state)
+{
+	(void)state;
+	assert_walks(1, GLOBAL, 1);
+	assert_int_equal(slot_bytes(0), GUEST_PAGE_SIZE);
+	tlb_flush_page(env, GLOBAL);
+	assert_int_equal(slot_bytes(0), 0);
 }
 
 /* A page that was read before it was dirty is walked for again when it is written. */
@@ -383,6 +468,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(large_page_has_one_entry, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_page_with_code_is_written_by_the_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(huge_page_is_flushed_as_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(reach_is_flushed_as_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(reach_ends_with_its_mode, setup, teardown),
+		cmocka_unit_test_setup_teardown(global_pages_in_the_lower_half_are_flushed, setup, teardown),
 		cmocka_unit_test_setup_teardown(clean_page_is_walked_to_be_written, setup, teardown),
 	};
 

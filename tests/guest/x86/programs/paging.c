@@ -266,6 +266,88 @@ static void large_pages(void)
 	FAULT(do_load, va + 0x40000000 + frame + PAGE, 0);
 }
 
+/* ---- A linear map of global pages, as kernels have it: four regions of 2 MiB, the third of them by small pages. What is next to a page says nothing of it. */
+
+enum { LINEAR_PAGES = 2048, LINEAR_SMALL = 1024 /* the first small one */ };
+
+static uint8_t *linear;
+static uint64_t linear_frame, *linear_table;
+
+/* All pages by one base register, in an order that leaves none of a page's neighbours for last. */
+static void linear_check(unsigned but, uint64_t mark)
+{
+	for (unsigned i = 0; i < LINEAR_PAGES; i++) {
+		unsigned n = i * 1021 % LINEAR_PAGES;
+		uint64_t v;
+
+		if (n == but && mark == ~0ul)
+			continue;
+		asm volatile("movq (%1), %0" : "=r"(v) : "b"(linear + (uint64_t)n * PAGE) : "memory");
+		CHECK_EQ(v, n == but ? mark : n);
+	}
+}
+
+static void linear_map(void)
+{
+	const uint64_t flags = PTE_P | PTE_W | PTE_G | PTE_A | PTE_D, other = page_alloc(), others = pages_alloc(512, 0x200000);
+	const unsigned page = LINEAR_SMALL + 77;
+	volatile uint64_t *pde, *pte;
+
+	linear = (uint8_t *)(FREE_BASE + 0x8080000000ul);
+	linear_frame = pages_alloc(LINEAR_PAGES, 0x200000);
+	linear_table = (uint64_t *)page_alloc();
+	pde = page_entry(kernel_root, (uint64_t)linear, 2, true);
+	pte = linear_table + 77;
+	for (unsigned i = 0; i < LINEAR_PAGES; i++)
+		*(volatile uint64_t *)(linear_frame + i * PAGE) = i;
+	for (unsigned i = 0; i < 512; i++)
+		linear_table[i] = (linear_frame + (LINEAR_SMALL + i) * PAGE) | flags;
+	for (unsigned i = 0; i < 4; i++)
+		pde[i] = (linear_frame + i * 0x200000) | PTE_PS | flags;
+	pde[2] = (uint64_t)linear_table | PTE_P | PTE_W | PTE_A;
+	*(volatile uint64_t *)other = 12345;
+	*(volatile uint64_t *)others = 54321;
+	kernel_mode = true;
+	linear_check(0, 0);
+	linear_check(0, 0);
+	/* One of them leads elsewhere, or nowhere, or may not be written. */
+	*pte = other | flags;
+	invlpg(linear + page * PAGE + 5);
+	linear_check(page, 12345);
+	*pte = 0;
+	invlpg(linear + page * PAGE);
+	linear_check(page, ~0ul);
+	FAULT(do_load, linear + page * PAGE, 0);
+	linear_check(page, ~0ul);
+	*pte = ((linear_frame + page * PAGE) | flags) & ~PTE_W;
+	invlpg(linear + page * PAGE);
+	linear_check(page, page);
+	FAULT(do_store, linear + page * PAGE, PF_P | PF_W);
+	kernel_mode = false;
+	FAULT(do_load, linear + (page + 1) * PAGE, PF_P | PF_U);
+	FAULT(do_load, linear, PF_P | PF_U);
+	kernel_mode = true;
+	/* Bits are set for it, too. */
+	*pte = (linear_frame + page * PAGE) | PTE_P | PTE_W | PTE_G;
+	invlpg(linear + page * PAGE);
+	linear_check(page, page);
+	CHECK_EQ(*pte & (PTE_A | PTE_D), PTE_A);
+	SUCCESS(do_store, linear + page * PAGE + 8);
+	CHECK_EQ(*pte & (PTE_A | PTE_D), PTE_A | PTE_D);
+	/* A large one that leads elsewhere; and a table of small ones that is replaced by a large one. */
+	pde[1] = others | PTE_PS | flags;
+	invlpg(linear + 0x200000 + 0x54321);
+	CHECK_EQ(*(volatile uint64_t *)(linear + 0x200000), 54321);
+	pde[1] = (linear_frame + 0x200000) | PTE_PS | flags;
+	invlpg(linear + 0x200000);
+	linear_check(0, 0);
+	pde[2] = others | PTE_PS | flags;
+	tlb_flush_all();
+	CHECK_EQ(*(volatile uint64_t *)(linear + 0x400000), 54321);
+	CHECK_EQ(*(volatile uint64_t *)linear, 0);
+	CHECK_EQ(*(volatile uint64_t *)(linear + 0x600000), 1536);
+}
+
 static void write_protect(void)
 {
 	uint8_t *va = new_page(PTE_P | PTE_U);
@@ -843,6 +925,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(reserved_bits),
 	RT_TEST(accessed_and_dirty),
 	RT_TEST(large_pages),
+	RT_TEST(linear_map),
 	RT_TEST(write_protect),
 	RT_TEST(smep),
 	RT_TEST(smap),
