@@ -216,13 +216,14 @@ bool insn_writes_mem(const struct x86_insn *in)
 	return insn_mem_operand(in) == 0 && in->id != X86_I_CMP && in->id != X86_I_TEST && in->id != X86_I_BT;
 }
 
-/* Operands of more than 8 bytes: #AC if the CPU likes (SDM volume 2, tables 2-21 to 2-24); ENTER's probe and pushed selectors likewise. */
+/*
+ * Operands of more than 8 bytes: #AC if the CPU likes (SDM volume 2, tables 2-21 to 2-24), ENTER's probe and pushed selectors likewise. AMD's CPUs
+ * check whole vectors for 16 bytes, and by elements what a mask chooses, and so do we.
+ */
 bool insn_checks_alignment(const struct x86_insn *in)
 {
 	int n = insn_mem_operand(in);
 
-	if (in->pfx & X86_PFX_EVEX) /* are elements checked that the mask leaves out? */
-		return false;
 	switch (in->id) {
 	case X86_I_VCVTPS2PH: /* are the flags of MXCSR set by then? */
 	case X86_I_BOUND: case X86_I_MASKMOVQ: case X86_I_MASKMOVDQU: case X86_I_VMASKMOVDQU: case X86_I_ENTER:
@@ -230,6 +231,8 @@ bool insn_checks_alignment(const struct x86_insn *in)
 	case X86_I_PUSH:
 		return in->op[0].kind != X86_OPK_SEG;
 	default:
+		if (n >= 0 && ((in->pfx & X86_PFX_EVEX) || (in->op[n].size >= 16 && (in->attr & (X86_A_SSE | X86_A_AVX)))))
+			return host_is_amd();
 		return n < 0 || (in->op[n].size <= 8 && in->op[n].size && in->op[n].size != 6 && !(in->attr & X86_A_ALIGN));
 	}
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * AVX-512's gathers and scatters: SDM volume 2, VPGATHERDD, VPSCATTERDD and their kin. Elements go from the lowest on; the mask bit of one that
- * is done is cleared, so that after a fault the instruction goes on where it stopped.
+ * is done is cleared, so that after a fault the instruction goes on where it stopped. And alignment checks of all vector instructions.
  */
 #include <string.h>
 
 #include "mem/tlb.h"
 #include "vcpu/x86/decode/decode.h"
 #include "vcpu/x86/rt/rt.h"
+#include "vcpu/x86/x86_data_fault.h"
 
 static gva_t address(struct tcg_env *env, gva_t base, const struct x86_rt_evex_gather *g, unsigned k)
 {
@@ -58,5 +59,14 @@ uint64_t x86_rt_evex_gather(struct tcg_env *env, uint64_t base, uint64_t desc, u
 	env->kreg[g.mask] = 0;
 	if (!g.scatter)
 		memset(&env->vreg[g.data].b[bytes], 0, sizeof(env->vreg[0]) - bytes);
+	return 0;
+}
+
+uint64_t x86_rt_vec_alignment(struct tcg_env *env, uint64_t va, uint64_t size, uint64_t wanted)
+{
+	unsigned mask = wanted & 7, lanes = (unsigned)(wanted >> 8);
+
+	if (!mask || env->kreg[mask] << (64 - lanes))
+		x86_data_fault_check_alignment(x86_cpu(env), va, (unsigned)size);
 	return 0;
 }

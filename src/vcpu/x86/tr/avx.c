@@ -11,16 +11,6 @@ static ir_ref vreg(const struct x86_tr *c, unsigned n)
 	return IR_V(c->in.op[n].reg);
 }
 
-/* Memory operand n; unlike legacy ones any address will do where the opcode map does not say otherwise. */
-static ir_ref vmem(struct x86_tr *c, unsigned size, bool write)
-{
-	ir_ref m = x86_tr_mem(c, size, write);
-
-	if (size >= 16)
-		x86_tr_mem_desc(c, m)->align = c->in.attr & X86_A_ALIGN;
-	return m;
-}
-
 static bool is_wide(const struct x86_tr *c)
 {
 	for (unsigned n = 0; n < c->in.nr_ops; n++)
@@ -31,7 +21,7 @@ static bool is_wide(const struct x86_tr *c)
 
 static ir_ref vsrc(struct x86_tr *c, unsigned n, enum ir_vop vop, bool wide)
 {
-	return x86_tr_is_mem(c, n) ? vmem(c, ir_vex_info(vop).bytes[wide], false) : vreg(c, n);
+	return x86_tr_is_mem(c, n) ? x86_tr_vec_mem(c, ir_vex_info(vop).bytes[wide], false) : vreg(c, n);
 }
 
 static struct ir_insn *emit(struct x86_tr *c, enum ir_vop vop, bool wide, ir_ref d, ir_ref a, ir_ref b)
@@ -84,7 +74,7 @@ void x86_tr_vex_permil(struct x86_tr *c)
 
 static void store(struct x86_tr *c, enum ir_type type, ir_ref v)
 {
-	ir_emit(c->ir, IR_VMOV, type, vmem(c, ir_type_bytes(type), true), v, IR_NONE);
+	ir_emit(c->ir, IR_VMOV, type, x86_tr_vec_mem(c, ir_type_bytes(type), true), v, IR_NONE);
 }
 
 /* Whole vectors. */
@@ -106,7 +96,7 @@ void x86_tr_vex_mov_scalar(struct x86_tr *c)
 	if (x86_tr_is_mem(c, 0))
 		store(c, is_double ? IR_I64 : IR_I32, vreg(c, 1));
 	else if (x86_tr_is_mem(c, 1))
-		emit(c, is_double ? IR_VOP_VMOV8 : IR_VOP_VMOV4, false, vreg(c, 0), IR_NONE, vmem(c, is_double ? 8 : 4, false));
+		emit(c, is_double ? IR_VOP_VMOV8 : IR_VOP_VMOV4, false, vreg(c, 0), IR_NONE, x86_tr_vec_mem(c, is_double ? 8 : 4, false));
 	else
 		compute(c, c->arg);
 }
@@ -147,7 +137,7 @@ void x86_tr_vex_movd(struct x86_tr *c)
 	else if (d->kind == X86_OPK_GPR)
 		x86_tr_sse_movd(c);
 	else if (s->kind == X86_OPK_MEM)
-		emit(c, s->size == 8 ? IR_VOP_VMOV8 : IR_VOP_VMOV4, false, vreg(c, 0), IR_NONE, vmem(c, s->size, false));
+		emit(c, s->size == 8 ? IR_VOP_VMOV8 : IR_VOP_VMOV4, false, vreg(c, 0), IR_NONE, x86_tr_vec_mem(c, s->size, false));
 	else if (s->kind == X86_OPK_XMM)
 		emit(c, IR_VOP_MOVQ, false, vreg(c, 0), IR_NONE, vreg(c, 1));
 	else

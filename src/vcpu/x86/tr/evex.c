@@ -159,6 +159,16 @@ static void integer_operand(const struct x86_tr *c, struct ir_evex *e, ir_ref *d
 	}
 }
 
+/* #GP or #AC. Of elements that a mask chooses, those are looked at; compressed ones are stored one by one, with or without a mask. */
+static void align_memory(struct x86_tr *c, ir_ref m, const struct ir_evex *e, unsigned bytes, bool store)
+{
+	bool single = e->partial || (is_packed(c) && store);
+
+	x86_tr_mem_desc(c, m)->align = bytes >= 16 && (c->in.attr & X86_A_ALIGN);
+	if (!(c->in.attr & X86_A_ALIGN))
+		x86_tr_vec_alignment(c, m, single ? c->in.evex_elem : bytes, e->partial ? e->mask : 0, 1u << e->log_lanes);
+}
+
 void x86_tr_evex(struct x86_tr *c)
 {
 	struct ir_evex e = encoding(c);
@@ -171,9 +181,8 @@ void x86_tr_evex(struct x86_tr *c)
 		unsigned bytes = c->in.op[n].size;
 		ir_ref m = x86_tr_mem(c, bytes, n == 0);
 
-		if (bytes >= 16)
-			x86_tr_mem_desc(c, m)->align = c->in.attr & X86_A_ALIGN;
 		describe_memory(c, &e, bytes);
+		align_memory(c, m, &e, bytes, n == 0);
 		e.rm = 0;
 		if (n == 0)
 			d = m;

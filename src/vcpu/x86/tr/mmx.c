@@ -20,12 +20,8 @@ static ir_ref reference(struct x86_tr *c, unsigned n, bool write)
 		return IR_G(o->reg);
 	case X86_OPK_XMM:
 		return IR_V(o->reg);
-	case X86_OPK_MEM: {
-		ir_ref m = x86_tr_mem(c, o->size, write);
-
-		x86_tr_mem_desc(c, m)->align |= (c->in.attr & X86_A_ALIGN) && o->size == 16;
-		return m;
-	}
+	case X86_OPK_MEM:
+		return x86_tr_vec_mem(c, o->size, write);
 	default:
 		return IR_NONE;
 	}

@@ -162,9 +162,14 @@ static void check_segment(struct x86_tr *c, ir_ref mem, unsigned seg, unsigned s
 }
 
 /* CR0.AM and EFLAGS.AC at CPL 3: every access of 2, 4 or 8 bytes (SDM volume 3A, 6.15, #AC). */
+static bool checks_alignment(const struct x86_tr *c)
+{
+	return (c->flags & X86_TB_AC) && (c->flags & X86_TB_CPL) == X86_TB_CPL;
+}
+
 static bool alignment_is_checked(const struct x86_tr *c, unsigned size)
 {
-	return (c->flags & X86_TB_AC) && (c->flags & X86_TB_CPL) == X86_TB_CPL && (size == 2 || size == 4 || size == 8);
+	return checks_alignment(c) && (size == 2 || size == 4 || size == 8);
 }
 
 /* The address of the instruction's memory operand + off, without segment. */
@@ -213,6 +218,34 @@ ir_ref x86_tr_mem_flush(struct x86_tr *c)
 ir_ref x86_tr_mem(struct x86_tr *c, unsigned size, bool write)
 {
 	return x86_tr_mem_off(c, 0, size, write);
+}
+
+#define VECTOR_ALIGN 16
+
+void x86_tr_vec_alignment(struct x86_tr *c, ir_ref mem, unsigned size, unsigned mask, unsigned lanes)
+{
+	unsigned to = size < VECTOR_ALIGN ? size : VECTOR_ALIGN;
+	ir_ref va;
+
+	if (!checks_alignment(c) || to < 2)
+		return;
+	va = ir_temp(c->ir);
+	ir_emit(c->ir, IR_LEA, IR_I64, va, mem, IR_NONE);
+	x86_tr_seg_linear(c, va, c->in.mem.seg);
+	x86_tr_rt(c, X86_RT_vec_alignment, X86_TR_NO_RESULT, va, x86_tr_const(c, to), x86_tr_const(c, mask | lanes << 8));
+}
+
+ir_ref x86_tr_vec_mem(struct x86_tr *c, unsigned size, bool write)
+{
+	ir_ref m = x86_tr_mem(c, size, write);
+
+	if (size < VECTOR_ALIGN)
+		return m;
+	if (c->in.attr & X86_A_ALIGN)
+		x86_tr_mem_desc(c, m)->align = true;
+	else
+		x86_tr_vec_alignment(c, m, size, 0, 0);
+	return m;
 }
 
 ir_ref x86_tr_mem_at(struct x86_tr *c, ir_ref base, int64_t disp, unsigned addr_bytes, unsigned seg, unsigned size,

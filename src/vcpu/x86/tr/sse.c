@@ -53,17 +53,9 @@ static ir_ref vreg(const struct x86_tr *c, unsigned n)
 	return IR_V(c->in.op[n].reg);
 }
 
-static ir_ref vmem(struct x86_tr *c, unsigned size, bool write)
-{
-	ir_ref m = x86_tr_mem(c, size, write);
-
-	x86_tr_mem_desc(c, m)->align |= (c->in.attr & X86_A_ALIGN) && size == 16;
-	return m;
-}
-
 static ir_ref vsrc(struct x86_tr *c, unsigned n, unsigned bytes)
 {
-	return x86_tr_is_mem(c, n) ? vmem(c, bytes, false) : vreg(c, n);
+	return x86_tr_is_mem(c, n) ? x86_tr_vec_mem(c, bytes, false) : vreg(c, n);
 }
 
 static struct ir_insn *vector_op(struct x86_tr *c, enum ir_op op, enum ir_type type, ir_ref d, ir_ref a, ir_ref b,
@@ -135,7 +127,7 @@ void x86_tr_sse_to_g(struct x86_tr *c)
 	b = vreg(c, 1);
 	if (x86_tr_is_mem(c, 1)) {
 		b = IR_VT(0);
-		ir_emit(c->ir, IR_VMOV, x86_tr_type(c->in.op[1].size), b, vmem(c, c->in.op[1].size, false), IR_NONE);
+		ir_emit(c->ir, IR_VMOV, x86_tr_type(c->in.op[1].size), b, x86_tr_vec_mem(c, c->in.op[1].size, false), IR_NONE);
 	}
 	d = x86_tr_is_mem(c, 0) ? ir_temp(c->ir) : IR_G(c->in.op[0].reg);
 	vector_op(c, IR_VTOG, type, d, IR_NONE, b, c->arg);
@@ -165,7 +157,7 @@ static void vmov(struct x86_tr *c, enum ir_type type, unsigned bytes)
 
 	if (x86_tr_is_mem(c, 0)) {
 		a = vreg(c, 1);
-		d = vmem(c, bytes, true);
+		d = x86_tr_vec_mem(c, bytes, true);
 	} else {
 		d = vreg(c, 0);
 		a = vsrc(c, 1, bytes);
@@ -207,7 +199,7 @@ void x86_tr_sse_mov_high(struct x86_tr *c)
 		return;
 	}
 	vector_op(c, IR_VOP, IR_V128, IR_VT(0), IR_NONE, vreg(c, 1), IR_VOP_PSHUFD)->imm = 0xee;
-	ir_emit(c->ir, IR_VMOV, IR_I64, vmem(c, 8, true), IR_VT(0), IR_NONE);
+	ir_emit(c->ir, IR_VMOV, IR_I64, x86_tr_vec_mem(c, 8, true), IR_VT(0), IR_NONE);
 }
 
 /* MOVD, MOVQ between XMM, general registers and memory. */

@@ -66,6 +66,13 @@ void x86_tr_add_k(struct x86_tr *c, enum ir_type type, ir_ref r, int64_t k);
 /* The instruction's memory operand for an access of `size` bytes; outside flat segments emits the segment check first.
  */
 ir_ref x86_tr_mem(struct x86_tr *c, unsigned size, bool write);
+/*
+ * The same of a vector instruction that accesses all of it. Of 16 bytes and more: aligned to its size where the row of the opcode map says so (#GP),
+ * else to 16 bytes where alignment is checked (#AC), as AMD's CPUs have it; SDM volume 3A, 6.15, leaves open what is checked beyond 8 bytes.
+ */
+ir_ref x86_tr_vec_mem(struct x86_tr *c, unsigned size, bool write);
+/* Only the check for #AC; mask and lanes: not if these bits of that mask register are all 0. mask 0: none. */
+void x86_tr_vec_alignment(struct x86_tr *c, ir_ref mem, unsigned size, unsigned mask, unsigned lanes);
 /* The same, `off` bytes further. */
 ir_ref x86_tr_mem_off(struct x86_tr *c, int64_t off, unsigned size, bool write);
 /* One byte of the instruction's memory operand for CLFLUSH and its kin, which may be in an execute-only segment. */

@@ -235,6 +235,10 @@ static void misaligned(void)
 static void alignment_check(void)
 {
 	ROW(x_misaligned_ac, USER, VEC_AC, AT, 0);
+	ROW(x_movups_ac, USER, VEC_AC, AT, 0); /* AMD's CPUs; others may let it pass */
+	ROW(x_movups_ac, KERNEL, 0x80, NEXT, 0);
+	ROW(x_movups_no_ac, USER, 0x80, NEXT, 0);
+	ROW(x_movaps_ac, USER, VEC_GP, AT, 0);
 	ROW(x_misaligned_ac, KERNEL, 0x80, NEXT, 0);
 }
 

@@ -247,6 +247,21 @@
 	xorl	%eax, %eax
 	AT	x_ltr_null, ltr %ax
 
+	CODE	x_movups_ac
+	pushfq
+	orq	$0x40000, (%rsp)
+	popfq
+	AT	x_movups_ac, movups -24(%rsp), %xmm0
+	CODE	x_movups_no_ac
+	pushfq
+	orq	$0x40000, (%rsp)
+	popfq
+	AT	x_movups_no_ac, movups -32(%rsp), %xmm0
+	CODE	x_movaps_ac
+	pushfq
+	orq	$0x40000, (%rsp)
+	popfq
+	AT	x_movaps_ac, movaps -24(%rsp), %xmm0
 	CODE	x_misaligned_ac
 	pushq	$0x40002
 	popfq
