@@ -186,6 +186,22 @@ void machine_nmi(void)
 
 /* Signals */
 
+/* Of a guest that hangs. Should a CPU be what hangs, the pause does not end, and what was told before must do. */
+static void print_state(void)
+{
+	static const char *const states[] = { "waits for start", "running", "halted" };
+	bool was_running = running;
+
+	for (unsigned i = 0; i < nr_vcpus; i++)
+		fprintf(stderr, "CPU#%u: %s, requests %04x, %s\n", i, states[vcpu_run_state(vcpus[i])],
+			atomic_load_explicit(&vcpus[i]->env.request, memory_order_relaxed), atomic_load(&vcpus[i]->inside) ? "awake" : "asleep");
+	machine_pause();
+	for (unsigned i = 0; i < nr_vcpus; i++)
+		vcpu_dump(vcpus[i], stderr);
+	if (was_running)
+		machine_resume();
+}
+
 static void on_signal(void *opaque, int fd, unsigned events)
 {
 	struct signalfd_siginfo si;
@@ -196,6 +212,10 @@ static void on_signal(void *opaque, int fd, unsigned events)
 		return;
 	if (si.ssi_signo == SIGUSR1) {
 		print_stats();
+		return;
+	}
+	if (si.ssi_signo == SIGUSR2) {
+		print_state();
 		return;
 	}
 	info("ended by signal %u", si.ssi_signo);
@@ -209,6 +229,7 @@ static void loop_signals(sigset_t *set)
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGHUP);
 	sigaddset(set, SIGUSR1);
+	sigaddset(set, SIGUSR2);
 }
 
 /*
@@ -249,6 +270,7 @@ static void signals_fini(void)
 	close(signal_fd);
 	signal_fd = -1;
 	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 	loop_signals(&set);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }

@@ -13,13 +13,13 @@ launch=()
 
 # run_program LABEL SECONDS CPUS PROGRAM APPEND [EMULATOR_ARG...]: runs it to its end; prints "ok LABEL" or
 # "FAIL LABEL: why".
-# The output stays in $images/LABEL.log.
+# The output stays in $images/LABEL.log. One that does not end tells the state of its CPUs first (SIGUSR2).
 run_program() {
 	local label=$1 seconds=$2 cpus=$3 program=$4 append=$5 log=$images/${1//[ \/]/-}.log status=0 why start=$SECONDS
 	shift 5
 	set_emu_common "$emulator"
 	! is_qemu "$emulator" || emu_common+=(-cpu max)
-	timeout -k 5 -s KILL "$seconds" "${launch[@]}" "$emulator" "${emu_common[@]}" -nodefaults -m 256M -smp "$cpus" \
+	timeout -k 5 -s USR2 "$seconds" "${launch[@]}" "$emulator" "${emu_common[@]}" -nodefaults -m 256M -smp "$cpus" \
 		-device isa-debug-exit,iobase=0x501,iosize=1 -no-reboot -kernel "$images/$program.bin" \
 		-append "cpus=$cpus $append" "$@" </dev/null >"$log" 2>"$log.err" || status=$?
 	why=$(failure_of "$log" "$status" "$seconds")
@@ -31,7 +31,8 @@ run_program() {
 	else
 		failed=$((failed + 1))
 		printf 'FAIL %s: %s\n' "$label" "$why"
-		sed 's/^/    /' "$log" "$log.err" | grep -av '    #' | tail -n 40
+		grep -av '^#' "$log" | tail -n 40 | sed 's/^/    /'
+		grep -avE '^(XMM|ZMM|FPR)' "$log.err" | tail -n 120 | sed 's/^/    /'
 	fi
 	[ -z "$why" ]
 }
