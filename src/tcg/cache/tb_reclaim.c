@@ -188,6 +188,7 @@ static void put_back(struct tb *list)
 	while (list) {
 		struct tb *next = list->retired_next;
 
+		atomic_fetch_sub(&nr_retired, 1); /* tb_retire_flush() counts it again */
 		tb_retire(list);
 		list = next;
 	}
