@@ -22,14 +22,16 @@ bool x86_all_zero(const void *p, size_t len)
 	return !any;
 }
 
-/* Whether vectors [from, from + 16) have something in those quadwords. */
-static bool any_in(const struct tcg_env *env, unsigned from, unsigned first, unsigned last)
+/* Whether vectors [from, from + 16) have something in the four quadwords from `first` on. */
+static bool any_in(const struct tcg_env *env, unsigned from, unsigned first)
 {
 	uint64_t any = 0;
 
-	for (unsigned n = from; n < from + 16; n++)
-		for (unsigned k = first; k <= last; k++)
-			any |= env->vreg[n].q[k];
+	for (unsigned n = from; n < from + 16; n++) {
+		const uint64_t *q = &env->vreg[n].q[first];
+
+		any |= (q[0] | q[1]) | (q[2] | q[3]);
+	}
 	return any;
 }
 
@@ -40,11 +42,11 @@ uint64_t x86_zmm_in_use(struct tcg_env *env)
 
 	if (!used)
 		return 0;
-	wide_low = (used & TCG_VEC_WIDE) && any_in(env, 0, 4, 7);
-	wide_more = (used & TCG_VEC_WIDE) && (used & TCG_VEC_MORE) && any_in(env, 16, 4, 7);
+	wide_low = (used & TCG_VEC_WIDE) && any_in(env, 0, 4);
+	wide_more = (used & TCG_VEC_WIDE) && (used & TCG_VEC_MORE) && any_in(env, 16, 4);
 	if ((used & TCG_VEC_MASKS) && x86_all_zero(env->kreg, sizeof(env->kreg)))
 		used &= ~TCG_VEC_MASKS;
-	if ((used & TCG_VEC_MORE) && !wide_more && !any_in(env, 16, 0, 3))
+	if ((used & TCG_VEC_MORE) && !wide_more && !any_in(env, 16, 0))
 		used &= ~TCG_VEC_MORE;
 	if (!wide_low && !wide_more)
 		used &= ~TCG_VEC_WIDE;

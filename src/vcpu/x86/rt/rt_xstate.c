@@ -39,15 +39,22 @@ static bool in_one_page(gva_t va, size_t len)
 	return (va & ~GUEST_PAGE_MASK) + len <= GUEST_PAGE_SIZE;
 }
 
-static void area_store(const struct area *a, unsigned offset, const void *buf, size_t len)
+/* Plain memory that may be written; NULL: there is none, or by area_store(). */
+static void *area_room(const struct area *a, unsigned offset, size_t len)
 {
 	gva_t va = a->va + offset;
-	void *p = in_one_page(va, len) ? tlb_page_ptr(a->env, va, TLB_WRITE, a->mode) : NULL;
+
+	return in_one_page(va, len) ? tlb_page_ptr(a->env, va, TLB_WRITE, a->mode) : NULL;
+}
+
+static void area_store(const struct area *a, unsigned offset, const void *buf, size_t len)
+{
+	void *p = area_room(a, offset, len);
 
 	if (p)
 		memcpy(p, buf, len);
 	else
-		tlb_store_bytes(a->env, va, buf, len, a->mode);
+		tlb_store_bytes(a->env, a->va + offset, buf, len, a->mode);
 }
 
 static void area_load(const struct area *a, unsigned offset, void *buf, size_t len)
@@ -152,10 +159,11 @@ static void vec_clear(const struct area *a, unsigned half)
 
 static bool vec_in_use(const struct area *a, unsigned half)
 {
+	uint64_t any = 0;
+
 	for (unsigned i = 0; i < a->vectors; i++)
-		if (!x86_all_zero(a->env->vreg[i].b + 16 * half, 16))
-			return true;
-	return false;
+		any |= a->env->vreg[i].q[2 * half] | a->env->vreg[i].q[2 * half + 1];
+	return any;
 }
 
 /* ---- FXSAVE, FXRSTOR */
@@ -247,9 +255,12 @@ static void store_components(const struct area *a, uint64_t which, const struct 
 	}
 	for (unsigned i = 2; i < X86_XSC_COUNT; i++)
 		if (which >> i & 1) {
-			size_t len = extended_pack(a, i, buf);
+			uint32_t offset = x86_xsave_offset(i, f->compact, f->holds), unused;
+			uint8_t *p = area_room(a, offset, x86_xsave_component(i, &unused));
+			size_t len = extended_pack(a, i, p ? p : buf);
 
-			area_store(a, x86_xsave_offset(i, f->compact, f->holds), buf, len);
+			if (!p)
+				area_store(a, offset, buf, len);
 		}
 }
 
@@ -316,11 +327,23 @@ static bool check_header(struct tcg_env *env, const uint64_t *header)
 	return compact;
 }
 
-/* All that is to be loaded, in memory order, before any register changes. */
+/* All that is to be loaded, in memory order, has been found, and what may be refused been looked at, before any register changes. */
 struct image {
 	uint8_t legacy[X86_FX_USED];
-	uint8_t extended[X86_XSC_COUNT][X86_ZMM_MAX];
+	const uint8_t *extended[X86_XSC_COUNT]; /* in the guest's memory, or in what follows where it crosses pages */
+	uint8_t copy[X86_XSC_COUNT][X86_ZMM_MAX];
 };
+
+static const uint8_t *area_find(const struct area *a, unsigned offset, size_t len, uint8_t *copy)
+{
+	gva_t va = a->va + offset;
+	const uint8_t *p = in_one_page(va, len) ? tlb_page_ptr(a->env, va, TLB_READ, a->mode) : NULL;
+
+	if (p)
+		return p;
+	tlb_load_bytes(a->env, va, copy, len, a->mode);
+	return copy;
+}
 
 static void load_image(const struct area *a, uint64_t load, const struct form *f, struct image *m)
 {
@@ -329,8 +352,8 @@ static void load_image(const struct area *a, uint64_t load, const struct form *f
 		uint32_t offset;
 
 		if (load >> i & 1)
-			area_load(a, x86_xsave_offset(i, f->compact, f->holds), m->extended[i],
-				  i == X86_XSC_AVX ? 16 * a->vectors : x86_xsave_component(i, &offset));
+			m->extended[i] = area_find(a, x86_xsave_offset(i, f->compact, f->holds),
+						   i == X86_XSC_AVX ? 16 * a->vectors : x86_xsave_component(i, &offset), m->copy[i]);
 	}
 }
 
