@@ -303,6 +303,42 @@ static void make_call(bool indirect)
 	to_jump_cache(FX_PC + 0x100, &made[1]);
 }
 
+/* Behind the hit in one of the jump caches, whichever it is: the call's return site takes the return, and leaves by its exit. */
+static void far_calls_that_miss_one_jump_cache_have_their_returns_predicted(void **state)
+{
+	gva_t far = FX_PC + 0x5100;
+	struct made *a;
+
+	(void)state;
+	for (unsigned how = 0; how < 4; how++) {
+		struct ir_insn *i;
+
+		next_at = 0;
+		begin(far);
+		add(1, 1);
+		op(IR_RET, 0)->a = IR_G(10);
+		to_jump_cache(far, finish(1));
+		begin(FX_PC);
+		ir_emit(&block, IR_MOV, IR_I64, IR_G(10), IR_KONST, IR_NONE)->imm = FX_PC + 8;
+		i = op(how & 1 ? IR_CALLIND : IR_CALL, how & 1 ? 0 : (int64_t)far);
+		i->imm2 = FX_PC + 8;
+		if (how & 1)
+			i->a = IR_G(11);
+		a = finish(0);
+		if (how & 2)
+			fx.env->jx[tcg_jx_index(far)].tag = ~0ull;
+		else
+			fx.env->jc_tag[far & (TCG_JC_SIZE - 1)] = ~0ull;
+		fx.env->greg[11] = far;
+		fx.env->greg[1] = 0;
+		go(a);
+		assert_int_equal(fx.env->greg[1], 1);
+		assert_int_equal(fx.env->exit_code, TCG_EXIT_CHAIN);
+		assert_ptr_equal(fx.env->exit_tb, a);
+		assert_int_equal(fx.env->pc, FX_PC + 8);
+	}
+}
+
 /* v2 += v3, v4 = v2 each time round; a side exit to PC + 0x40 when g0 reaches `side`; out when it is 0. */
 static struct made *make_vector_loop(int64_t side)
 {
@@ -763,6 +799,7 @@ int main(void)
 		cmocka_unit_test_setup(chained_exit_goes_straight_and_back_when_unpatched, reset),
 		cmocka_unit_test_setup(killed_block_leaves_with_its_pc, reset),
 		cmocka_unit_test_setup(other_pages_are_reached_through_the_jump_cache, reset),
+		cmocka_unit_test_setup(far_calls_that_miss_one_jump_cache_have_their_returns_predicted, reset),
 		cmocka_unit_test(second_jump_cache_keeps_pages_together),
 		cmocka_unit_test_setup(indirect_jump_asks_the_jump_cache_and_polls, reset),
 		cmocka_unit_test_setup(poll_leaves_on_request, reset),

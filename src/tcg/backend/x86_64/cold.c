@@ -147,7 +147,12 @@ static void cold_branch(struct gen *g, const struct cold *c)
 	as_patch(&g->s, c->from, as_off(&g->s));
 	as_patch(&g->s, c->from2, as_off(&g->s));
 	as_mov_imm(&g->s, R_14, (int64_t)c->pc);
-	as_jmp_abs(&g->s, stubs.branch_miss);
+	if (!c->back) {
+		as_jmp_abs(&g->s, stubs.branch_miss);
+		return;
+	}
+	as_call_abs(&g->s, stubs.branch_miss); /* see cold_far() */
+	as_patch(&g->s, as_jmp(&g->s), c->back);
 }
 
 static void cold_one(struct gen *g, const struct cold *c)
@@ -167,6 +172,9 @@ static void cold_one(struct gen *g, const struct cold *c)
 		break;
 	case COLD_VEC:
 		v_fill_cold(g, c);
+		break;
+	case COLD_FAR:
+		cold_far(g, c);
 		break;
 	case COLD_BRANCH:
 		cold_branch(g, c);

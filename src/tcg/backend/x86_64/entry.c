@@ -169,17 +169,13 @@ static void emit_jump_miss(struct as *s)
 	as_jmp_abs(s, stubs.jump_miss);
 }
 
-/* The first one, for a direct jump; r14 is the tag. PCs that meet in one table seldom meet in the other. */
+/* A direct jump that both do not know; r14 is the tag. */
 static void emit_far_miss(struct as *s)
 {
-	struct rm m = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_15, .scale = 3, .disp = offsetof(struct tcg_env, jc_tag) };
-
 	stubs.far_miss = begin(s);
-	as_op(s, OP_MOVZX16, R_15, rm_reg(R_13));
-	as_alu(s, ALU_CMP, R_14, m);
-	as_jcc_abs(s, 5, stubs.exit_lookup);
-	m.disp = offsetof(struct tcg_env, jc_code);
-	as_op(s, 0xff, 4, m);
+	as_mov(s, R_13, R_14);
+	as_alu(s, ALU_SUB, R_13, RM_ENV(jc_salt));
+	as_jmp_abs(s, stubs.exit_lookup);
 }
 
 /* Returns that were not predicted: the target is in r15, who returns in r13. */

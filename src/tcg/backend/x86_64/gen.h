@@ -20,7 +20,7 @@
 #define GEN_MAX_FIXUPS 512
 #define GEN_INSN_ROOM 512 /* more than any one IR instruction makes */
 
-enum cold_kind { COLD_MEM, COLD_POLL, COLD_EXIT, COLD_SHARE, COLD_VEC, COLD_BRANCH };
+enum cold_kind { COLD_MEM, COLD_POLL, COLD_EXIT, COLD_SHARE, COLD_VEC, COLD_FAR, COLD_BRANCH };
 
 struct cold {
 	uint8_t kind;
@@ -32,7 +32,7 @@ struct cold {
 	uint16_t mem;       /* number of the memory operand; COLD_SHARE: of the group */
 	uint16_t vec_out;   /* as gen.v_out, at the access */
 	uint32_t from, from2, from3; /* rel32 that lead here; 0: none */
-	uint32_t back, end; /* the access: start and end of the hot sequence */
+	uint32_t back, end; /* the access: start and end of the hot sequence; COLD_FAR, COLD_BRANCH: where the call returns, or 0 */
 	uint32_t fpu_note;  /* as gen.fpu_note */
 	gva_t pc;
 };
@@ -192,6 +192,7 @@ void put_pc(struct gen *g, gva_t pc, unsigned scratch); /* env.pc = pc; scratch 
 void trap_here(struct gen *g);                          /* the next instruction emitted may trap */
 
 /* ---- Exits (lower_flow.c) */
+void cold_far(struct gen *g, const struct cold *c);
 void exit_to(struct gen *g, gva_t pc, enum backend_exit_kind kind); /* chained, or through the jump cache */
 bool flow_plan(struct gen *g);          /* before the first instruction; the block jumps to its own start */
 

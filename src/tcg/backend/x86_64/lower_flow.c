@@ -220,22 +220,40 @@ static struct rm jx_const(size_t field, gva_t pc)
 	return rm_gs(offsetof(struct tcg_env, jx) + tcg_jx_index(pc) * sizeof(struct tcg_jx_entry) + field);
 }
 
-/* r13 = pc; falls through if the second jump cache knows it, and goes there if the first does. */
-static void probe_const(struct gen *g, gva_t pc)
+static struct rm jc_const(size_t table, gva_t pc)
+{
+	return rm_gs(table + (pc & (TCG_JC_SIZE - 1)) * 8);
+}
+
+/* To another page: r14 = the tag of pc; the second jump cache is asked here, the first one in cold_far(). `how`: 4 jmp, 2 call. */
+static struct cold *far(struct gen *g, gva_t pc, unsigned how)
+{
+	struct cold *c = cold_new(g, COLD_FAR);
+	struct as *s = &g->s;
+
+	c->pc = pc;
+	as_mov_imm(s, R_14, (int64_t)pc);
+	as_alu(s, ALU_ADD, R_14, RM_ENV(jc_salt));
+	as_alu(s, ALU_CMP, R_14, jx_const(offsetof(struct tcg_jx_entry, tag), pc));
+	c->from = as_jcc(s, IR_CC_NZ);
+	as_op(s, 0xff, how, jx_const(offsetof(struct tcg_jx_entry, code), pc));
+	return c;
+}
+
+/*
+ * PCs that meet in one table seldom meet in the other. A miss is a call if the hit is one: without its return address here, this return and
+ * those of all callers would be taken for ones that nobody predicted. And it has an indirect jump of its own, for the host to predict.
+ */
+void cold_far(struct gen *g, const struct cold *c)
 {
 	struct as *s = &g->s;
 
-	as_mov_imm(s, R_13, (int64_t)pc);
-	as_mov(s, R_14, R_13);
-	as_alu(s, ALU_ADD, R_14, RM_ENV(jc_salt));
-	as_alu(s, ALU_CMP, R_14, jx_const(offsetof(struct tcg_jx_entry, tag), pc));
+	as_patch(s, c->from, as_off(s));
+	as_alu(s, ALU_CMP, R_14, jc_const(offsetof(struct tcg_env, jc_tag), c->pc));
 	as_jcc_abs(s, IR_CC_NZ, stubs.far_miss);
-}
-
-static void exit_far(struct gen *g, gva_t pc)
-{
-	probe_const(g, pc);
-	as_op(&g->s, 0xff, 4, jx_const(offsetof(struct tcg_jx_entry, code), pc));
+	as_op(s, 0xff, c->back ? 2 : 4, jc_const(offsetof(struct tcg_env, jc_code), c->pc));
+	if (c->back)
+		as_patch(s, as_jmp(s), c->back);
 }
 
 void exit_to(struct gen *g, gva_t pc, enum backend_exit_kind kind)
@@ -243,7 +261,7 @@ void exit_to(struct gen *g, gva_t pc, enum backend_exit_kind kind)
 	if (is_near(g, pc))
 		chained(g, pc, kind, "\xe9", 1);
 	else
-		exit_far(g, pc);
+		far(g, pc, 4);
 }
 
 /* The branch on a condition whose flag is in env.flags only and not wanted behind it. */
@@ -307,11 +325,10 @@ void lower_jmpmode(struct gen *g)
 }
 
 /* The jump-cache probe for the PC in r13; r14 then indexes jc_code by 8. */
-static struct rm probe_r13(struct gen *g)
+static struct rm probe_r13(struct gen *g, struct cold *c)
 {
 	struct as *s = &g->s;
 	struct rm m = { .is_mem = 1, .gs = 1, .base = R_NONE, .index = R_14, .scale = 3, .disp = offsetof(struct tcg_env, jc_tag) };
-	struct cold *c = cold_new(g, COLD_BRANCH);
 
 	as_alu_imm(s, ALU_CMP, 0, RM_ENV(request), 0);
 	c->from = as_jcc(s, IR_CC_NZ);
@@ -338,7 +355,7 @@ void lower_jmpind(struct gen *g)
 		return;
 	}
 	target_to(g, R_13);
-	as_op(&g->s, 0xff, 4, probe_r13(g));
+	as_op(&g->s, 0xff, 4, probe_r13(g, cold_new(g, COLD_BRANCH)));
 }
 
 static void return_site(struct gen *g, gva_t pc)
@@ -364,19 +381,20 @@ void lower_call(struct gen *g)
 	gva_t pc = (gva_t)g->i->imm;
 
 	exit_prepare(g);
-	if (is_near(g, pc)) {
+	if (is_near(g, pc))
 		chained(g, pc, BACKEND_EXIT_CALL, "\xe8", 1);
-	} else {
-		probe_const(g, pc);
-		as_op(&g->s, 0xff, 2, jx_const(offsetof(struct tcg_jx_entry, code), pc));
-	}
+	else
+		far(g, pc, 2)->back = as_off(&g->s);
 	return_site(g, (gva_t)g->i->imm2);
 }
 
 void lower_callind(struct gen *g)
 {
+	struct cold *c = cold_new(g, COLD_BRANCH);
+
 	target_to(g, R_13);
-	as_op(&g->s, 0xff, 2, probe_r13(g));
+	as_op(&g->s, 0xff, 2, probe_r13(g, c));
+	c->back = as_off(&g->s);
 	return_site(g, (gva_t)g->i->imm2);
 }
 

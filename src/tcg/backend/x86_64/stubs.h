@@ -31,7 +31,7 @@ struct stubs {
 	const uint8_t *exit_chain;    /* pc in r13, exit index in r14d, tb in r15 */
 	const uint8_t *returned;      /* a RET that was not predicted: jump-cache probe with a poll, pc in r15, the RET's own in r13 */
 	const uint8_t *jump_miss;     /* behind a failed inline probe, r15 = tag: the second jump cache */
-	const uint8_t *far_miss;      /* the same of a direct jump, r14 = tag: the first jump cache */
+	const uint8_t *far_miss;      /* a direct jump that neither jump cache knows, r14 = tag */
 	const uint8_t *jump_env;      /* JMPENV */
 	const uint8_t *ret_miss;      /* bottom of the return-prediction stack */
 	const uint8_t *unwind;        /* entered from C, rdi = env */
