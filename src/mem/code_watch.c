@@ -104,11 +104,13 @@ static void revoke_writers(struct page_desc *pd, struct region_desc *rd, ram_off
 		cost_lines(1);
 }
 
-static uint64_t finish_arming(struct page_desc *pd)
+static uint64_t finish_arming(struct page_desc *pd, bool was_open)
 {
 	uint64_t gen;
 
 	small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
+	if (was_open)
+		pd->closed = CODE_WATCH_CONTENDED;
 	gen = atomic_load(&pd->gen);
 	atomic_store(&pd->state, PAGE_CODE);
 	small_lock_release(&pd->lock);
@@ -116,22 +118,43 @@ static uint64_t finish_arming(struct page_desc *pd)
 	return gen;
 }
 
-/* The page is locked, DATA, and becomes ARMING; the lock is dropped. */
+/* The page is locked, DATA or OPEN, and becomes ARMING; the lock is dropped. */
 static uint64_t arm_locked(struct page_desc *pd, ram_off_t page_off)
 {
+	bool was_open = atomic_load(&pd->state) == PAGE_OPEN;
 	struct region_desc *rd = code_watch_region(page_off);
 	enum cost_op was = cost_begin(COST_arm);
 	uint64_t gen;
 
 	atomic_store(&pd->state, PAGE_ARMING);
-	atomic_fetch_add(&rd->code_pages, 1);
+	if (!was_open)
+		atomic_fetch_add(&rd->code_pages, 1);
 	cost_lines(2); /* the page's and the region's */
 	small_lock_release(&pd->lock);
 	jitter();
 	revoke_writers(pd, rd, page_off);
-	gen = finish_arming(pd);
+	gen = finish_arming(pd, was_open);
 	cost_end(was);
 	return gen;
+}
+
+/*
+ * Arms an open page that nobody but this vCPU writes, without letting go of the lock. Its writers are complete: they joined under the lock, and those
+ * who join as writers of DATA see the state.
+ */
+static bool close_locked(struct page_desc *pd, ram_off_t page_off)
+{
+	struct vcpu_set writers = vcpu_set_load(&pd->writers);
+	enum cost_op was;
+
+	if (!code_watch_ops->close_own(&writers, page_off))
+		return false;
+	was = cost_begin(COST_arm);
+	vcpu_set_remove(&pd->writers, &writers);
+	atomic_store(&pd->state, PAGE_CODE);
+	cost_lines(1);
+	cost_end(was);
+	return true;
 }
 
 uint64_t code_watch_arm(ram_off_t page_off)
@@ -144,19 +167,27 @@ uint64_t code_watch_arm(ram_off_t page_off)
 
 		small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
 		state = atomic_load(&pd->state);
-		if (state == PAGE_DATA)
+		if (state == PAGE_DATA || (state == PAGE_OPEN && !close_locked(pd, page_off)))
 			return arm_locked(pd, page_off);
 		gen = atomic_load(&pd->gen);
 		small_lock_release(&pd->lock);
-		if (state == PAGE_CODE)
+		if (state != PAGE_ARMING)
 			return gen;
 		code_watch_ops->wait_state(pd, PAGE_ARMING);
 	}
 }
 
+static bool is_armed(const struct page_desc *pd)
+{
+	uint16_t state = atomic_load(&pd->state);
+
+	return state == PAGE_CODE || state == PAGE_OPEN;
+}
+
+/* Writers of an open page stay writers. */
 void code_watch_disarm_locked(struct page_desc *pd, ram_off_t page_off)
 {
-	if (atomic_load(&pd->state) != PAGE_CODE)
+	if (!is_armed(pd))
 		return;
 	atomic_fetch_add(&pd->gen, 1);
 	__atomic_store_n(&pd->granules, 0, __ATOMIC_RELAXED);
@@ -183,7 +214,7 @@ void code_watch_store_end(ram_off_t off)
 {
 	struct page_desc *pd = code_watch_page(off);
 
-	if (!pd->blocks && atomic_load(&pd->state) == PAGE_CODE && ++pd->idle_stores >= CODE_WATCH_PATIENCE)
+	if (!pd->blocks && is_armed(pd) && ++pd->idle_stores >= CODE_WATCH_PATIENCE)
 		code_watch_disarm_locked(pd, off & GUEST_PAGE_MASK);
 	small_lock_release(&pd->lock);
 }
@@ -256,27 +287,75 @@ static bool is_there_already(struct page_desc *pd, const uint8_t *at, const uint
 	return word_load(at, size) == word_load(bytes, size);
 }
 
-void code_watch_replace(ram_off_t off, const uint8_t *bytes, unsigned size)
+/*
+ * The vCPU has just stored to [first, last] of the page, which is locked since, with the generation moved: who read older bytes will not publish,
+ * and who arms the page from now on sees the writer.
+ */
+static bool open_locked(struct page_desc *pd, ram_off_t page_off, unsigned first, unsigned last, unsigned vcpu, struct code_gap *gap)
+{
+	if (!is_armed(pd))
+		return false;
+	if (pd->closed) {
+		pd->closed--;
+		return false;
+	}
+	*gap = code_watch_ops->gap_locked(pd, page_off, first, last);
+	if (gap->end - gap->first < CODE_WATCH_GAP_MIN) {
+		pd->closed = CODE_WATCH_CROWDED;
+		return false;
+	}
+	join(&pd->writers, vcpu);
+	atomic_store(&pd->state, PAGE_OPEN);
+	stat_inc(STAT_code_pages_opened);
+	return true;
+}
+
+/* Returns with the page locked and true if the store was done, as one to code. */
+static bool replace_locking(ram_off_t off, const uint8_t *bytes, unsigned size)
 {
 	ram_off_t page_off = off & GUEST_PAGE_MASK;
 	struct page_desc *pd = code_watch_page(off);
 	uint8_t *to = ram_ptr(off);
 
-	if (is_there_already(pd, to, bytes, size)) {
-		stat_inc(STAT_code_stores_same);
-		return;
-	}
 	small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
 	if (atomic_load(&pd->state) == PAGE_DATA) {
 		put(to, bytes, size);
-	} else if (!pd->blocks || kill_changing(pd, page_off, (unsigned)(off - page_off), to, bytes, size)) {
-		stat_inc(STAT_code_stores);
-		atomic_fetch_add(&pd->gen, 1);
-		put(to, bytes, size);
-	} else {
-		stat_inc(STAT_code_stores_same);
+		return false;
 	}
+	if (pd->blocks && !kill_changing(pd, page_off, (unsigned)(off - page_off), to, bytes, size)) {
+		stat_inc(STAT_code_stores_same);
+		return false;
+	}
+	stat_inc(STAT_code_stores);
+	atomic_fetch_add(&pd->gen, 1);
+	put(to, bytes, size);
+	return true;
+}
+
+void code_watch_replace(ram_off_t off, const uint8_t *bytes, unsigned size)
+{
+	if (is_there_already(code_watch_page(off), ram_ptr(off), bytes, size)) {
+		stat_inc(STAT_code_stores_same);
+		return;
+	}
+	replace_locking(off, bytes, size);
 	code_watch_store_end(off);
+}
+
+bool code_watch_replace_and_open(ram_off_t off, const uint8_t *bytes, unsigned size, unsigned vcpu, struct code_gap *gap)
+{
+	ram_off_t page_off = off & GUEST_PAGE_MASK;
+	unsigned first = (unsigned)(off - page_off);
+	struct page_desc *pd = code_watch_page(off);
+	bool open;
+
+	if (is_there_already(pd, ram_ptr(off), bytes, size)) {
+		stat_inc(STAT_code_stores_same);
+		return false;
+	}
+	open = replace_locking(off, bytes, size) && open_locked(pd, page_off, first, first + size - 1, vcpu, gap);
+	code_watch_store_end(off);
+	return open;
 }
 
 void code_watch_store(ram_off_t off, size_t len)

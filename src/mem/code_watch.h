@@ -16,6 +16,11 @@
  * known beforehand, only bytes that change count, and a store that changes nothing does nothing. A page without blocks becomes DATA again
  * after some more stores, with a new generation.
  *
+ * An OPEN page is a CODE page of which vCPUs may write parts inline: bytes that no block watches. Such a store to a CODE page
+ * opens it: still under the lock, with the generation moved, the vCPU becomes a writer. Who arms an open page takes that back first, as above, and
+ * the page is CODE again. So nothing is translated from an open page, and blocks that were there before watch none of the bytes. Where only the armer
+ * itself is a writer, as with code that a CPU writes for itself, there is nobody to ask.
+ *
  * Large ranges (2 MiB) have a second writer set in their region descriptor; it may be used only while no page of the region is
  * code, by the same handshake on region.code_pages.
  *
@@ -30,14 +35,15 @@
 #include "util/types.h"
 #include "util/vcpu_set.h"
 
-enum page_state { PAGE_DATA, PAGE_ARMING, PAGE_CODE };
+enum page_state { PAGE_DATA, PAGE_ARMING, PAGE_CODE, PAGE_OPEN };
 
 #define PAGE_GRANULE_BITS 6 /* 64 granules of 64 bytes in a page: one bit each */
 
 struct page_desc {
 	struct small_lock lock;
 	_Atomic uint16_t state;    /* [atomic] enum page_state; written under the lock */
-	uint16_t idle_stores;      /* [lock] stores since the last block left; see CODE_WATCH_PATIENCE */
+	uint8_t idle_stores;       /* [lock] stores since the last block left; see CODE_WATCH_PATIENCE */
+	uint8_t closed;            /* [lock] stores until one may open the page; see CODE_WATCH_CONTENDED */
 	_Atomic uint64_t gen;      /* [atomic] write generation; moved under the lock */
 	uint64_t granules;         /* [lock; atomic for a look without it] granules that blocks were translated from (may be a superset) */
 	void *blocks;              /* [lock; atomic for a look without it] tcg's list of blocks */
@@ -52,6 +58,19 @@ _Static_assert(sizeof(struct page_desc) == 64, "a page descriptor is one cache l
  */
 #define CODE_WATCH_PATIENCE 64
 
+/*
+ * Slow stores until the next attempt to open a page: after it had to be taken from another vCPU, which costs as much as many stores; after one that
+ * found no room, because blocks are all around; and how much room is worth it.
+ */
+#define CODE_WATCH_CONTENDED 255
+#define CODE_WATCH_CROWDED 15
+#define CODE_WATCH_GAP_MIN 64
+
+/* Bytes [first, end) of a page. */
+struct code_gap {
+	unsigned first, end;
+};
+
 #define REGION_BITS 21
 
 struct region_desc {
@@ -65,6 +84,10 @@ struct code_watch_ops {
 	void (*kill_locked)(struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last);
 	/* Makes every vCPU of the set give up writable entries that cover the page, and waits until that is certain. No locks held. */
 	void (*revoke)(const struct vcpu_set *set, ram_off_t page_off);
+	/* As revoke, of an open page, if nobody but the calling vCPU is in the set: at once, and with the page locked. Otherwise false. */
+	bool (*close_own)(const struct vcpu_set *writers, ram_off_t page_off);
+	/* The bytes around [first, last] of the page that no block watches, if that is soon found out; first == end: none. Page lock held. */
+	struct code_gap (*gap_locked)(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last);
 	/* Waits until the page's state is not `state`; others may revoke from the waiter meanwhile. No locks held. */
 	void (*wait_state)(struct page_desc *page, uint16_t state);
 };
@@ -114,6 +137,9 @@ void code_watch_store_end(ram_off_t off);
  * 1, 2, 4 or 8 bytes become visible at once. No lock held before.
  */
 void code_watch_replace(ram_off_t off, const uint8_t *bytes, unsigned size);
+
+/* The same by a vCPU that does not run code of this page; true: it may store to the gap inline from now on, until that is revoked. */
+bool code_watch_replace_and_open(ram_off_t off, const uint8_t *bytes, unsigned size, unsigned vcpu, struct code_gap *gap);
 
 /* For stores from outside the vCPUs (DMA), and by the page walker: [off, off+len) has just been stored; blocks translated from it die. */
 void code_watch_store(ram_off_t off, size_t len);

@@ -127,20 +127,28 @@ static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsi
 	return e;
 }
 
-static void fill_slot(struct tcg_env *env, const struct tlb_entry *e, unsigned mode, unsigned kind, unsigned slot)
+/* `span` is at least as long as the longest access that limits are kept for. */
+static void set_slot(struct tcg_env *env, unsigned mode, unsigned kind, unsigned slot, gva_t lo, uint64_t span, uint64_t disp, uint64_t tag)
 {
 	struct tlb_slot *s = &env->l0[mode][kind][slot];
-	uint64_t span = kind ? e->wspan : e->span;
 
-	s->lo = kind ? e->wlo : e->lo;
-	s->disp = e->disp;
+	s->lo = lo;
+	s->disp = disp;
 	for (unsigned i = 0; i < TLB_L0_SIZES; i++)
 		s->lim[i] = span - (1ull << i) + 1;
 	env->tlb.l0_live[mode][kind] |= 1ull << slot;
-	if (e->tag[kind] & ~GUEST_PAGE_MASK)
+	if (tag & ~GUEST_PAGE_MASK)
 		env->tlb.l0_global[mode][kind] &= ~(1ull << slot);
 	else
 		env->tlb.l0_global[mode][kind] |= 1ull << slot;
+}
+
+static void fill_slot(struct tcg_env *env, const struct tlb_entry *e, unsigned mode, unsigned kind, unsigned slot)
+{
+	if (kind)
+		set_slot(env, mode, kind, slot, e->wlo, e->wspan, e->disp, e->tag[1]);
+	else
+		set_slot(env, mode, kind, slot, e->lo, e->span, e->disp, e->tag[0]);
 }
 
 /*
@@ -274,10 +282,12 @@ static void lock_code(struct tcg_env *env, ram_off_t off, size_t size)
 }
 
 /* A store to a code page: tlb_commit() sees what it changes. */
-static void *bounce_code(struct tcg_env *env, ram_off_t off)
+static void *bounce_code(struct tcg_env *env, ram_off_t off, unsigned mode, unsigned slot)
 {
 	env->bounce_ram[0] = off;
 	env->bounce_kind = TLB_BOUNCE_CODE;
+	env->bounce_mode = mode;
+	env->bounce_slot = slot;
 	return env->bounce;
 }
 
@@ -346,9 +356,10 @@ void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acc
 	if (!e)
 		return mmio_access(env, t.pa, size, access);
 	if (t.code) {
-		tlb_ops->before_code_store(env, t.off, size);
+		bool elsewhere = tlb_ops->before_code_store(env, t.off, size);
+
 		if (access == TLB_WRITE)
-			return bounce_code(env, t.off);
+			return bounce_code(env, t.off, mode, elsewhere && !env->tlb.book->watching ? slot : TLB_L0_SLOTS);
 		lock_code(env, t.off, size);
 	} else if (e->tag[kind | unified] != TLB_TAG_INVALID) {
 		fill_slot(env, e, mode, kind | unified, slot);
@@ -381,13 +392,37 @@ static void commit_mmio(struct tcg_env *env)
 	stat_inc(STAT_mmio);
 }
 
+/* No block watches these bytes of the page: the next stores through this slot need not come here. */
+static void fill_gap(struct tcg_env *env, ram_off_t page_off, struct code_gap gap)
+{
+	unsigned mode = env->bounce_mode, slot = env->bounce_slot;
+	gva_t page = env->bounce_addr & GUEST_PAGE_MASK;
+	const struct tlb_entry *e = &env->tlb.l1[mode][tlb_l1_index(page)];
+
+	if (e->wspan || !tlb_tag_hit(env, e->wlo, page) || e->pa != page_off) /* cf. code_store_hit() */
+		return;
+	set_slot(env, mode, 1, slot, page + gap.first, gap.end - gap.first, e->disp, e->wlo);
+	env->tlb.book->gaps[mode] |= 1ull << slot;
+}
+
+static void commit_code(struct tcg_env *env)
+{
+	ram_off_t off = env->bounce_ram[0];
+	struct code_gap gap;
+
+	if (env->bounce_slot == TLB_L0_SLOTS)
+		code_watch_replace(off, env->bounce, env->bounce_size);
+	else if (code_watch_replace_and_open(off, env->bounce, env->bounce_size, env->tlb.book->vcpu, &gap))
+		fill_gap(env, off & GUEST_PAGE_MASK, gap);
+}
+
 void tlb_commit(struct tcg_env *env)
 {
 	uint32_t kind = env->bounce_kind;
 
 	env->bounce_kind = TLB_BOUNCE_NONE;
 	if (kind == TLB_BOUNCE_CODE) {
-		code_watch_replace(env->bounce_ram[0], env->bounce, env->bounce_size);
+		commit_code(env);
 	} else if (kind == TLB_BOUNCE_CODE_RMW) {
 		code_watch_store_end(env->bounce_ram[0]);
 	} else if (kind == TLB_BOUNCE_SPLIT) {

@@ -40,9 +40,9 @@ struct tlb_ops {
 	void (*alignment_fault)(struct tcg_env *env, gva_t va) __attribute__((noreturn));
 	/*
 	 * An instruction is about to store to a code page. If it may hit the block it belongs to, this unwinds so that the instruction
-	 * runs again in a block of its own (and does nothing then).
+	 * runs again in a block of its own (and does nothing then). True: it is certain that the instruction's block lies on another page.
 	 */
-	void (*before_code_store)(struct tcg_env *env, ram_off_t off, unsigned size);
+	bool (*before_code_store)(struct tcg_env *env, ram_off_t off, unsigned size);
 	/*
 	 * While watching is on (tlb_set_watch()): is there anything to watch in the page at linear address `page`? And: memory of such a page may be
 	 * about to be accessed. It may unwind, and is called again then.
@@ -138,6 +138,8 @@ void tlb_jc_purge(struct tcg_env *env, gva_t pc, const void *code);
 
 /* Gives up writable entries covering the RAM page (for code_watch's revoke). Owner thread, at a safepoint. */
 void tlb_revoke_write(struct tcg_env *env, ram_off_t page_off);
+/* The same, of a page that was code all the time: level-0 slots that code_watch_replace_and_open() allowed. */
+void tlb_revoke_gaps(struct tcg_env *env, ram_off_t page_off);
 
 int must_check tlb_new(struct tcg_env *env, unsigned vcpu);
 void tlb_free(struct tcg_env *env);

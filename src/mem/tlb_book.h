@@ -74,6 +74,7 @@ struct tlb_book {
 	unsigned reach_rest;            /* fills until new ones are looked for */
 	bool low_globals;               /* there may be entries of global pages in the lower half of linear space */
 	struct tlb_bloom jc_pages;      /* pages that may have jump-cache entries */
+	uint64_t gaps[TLB_NR_MODES];    /* bit n: write slot n may hold a gap of a code page; see tlb_revoke_gaps() */
 	uint64_t judged[TLB_L0_SLOTS];  /* when each slot's budget was filled up, host nanoseconds */
 	struct tlb_fetch_entry fetch[2][TLB_FETCH_SIZE]; /* by user/supervisor */
 };

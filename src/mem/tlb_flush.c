@@ -280,6 +280,12 @@ void tlb_flush_mode(struct tcg_env *env, unsigned mode)
 		tlb_l0_invalidate(env, mode, kind, env->tlb.l0_live[mode][kind]);
 }
 
+/* Does the slot hold something of the page? A gap of a code page is less than the page. */
+static bool slot_meets(const struct tlb_slot *s, gva_t page)
+{
+	return page - s->lo < s->lim[0] || (s->lim[0] && s->lo - page < GUEST_PAGE_SIZE);
+}
+
 /* Slots of global pages need no look, a cache line each, if those are a kernel's in the upper half of linear space, and va is not. */
 static void l0_flush_address(struct tcg_env *env, gva_t va)
 {
@@ -292,7 +298,7 @@ static void l0_flush_address(struct tcg_env *env, gva_t va)
 				unsigned n = (unsigned)__builtin_ctzll(live);
 				const struct tlb_slot *s = &env->l0[mode][kind][n];
 
-				if (va - s->lo < s->lim[0])
+				if (slot_meets(s, va & GUEST_PAGE_MASK))
 					tlb_l0_invalidate(env, mode, kind, 1ull << n);
 			}
 }
@@ -416,16 +422,32 @@ static bool covers(uint64_t lo_off, uint64_t span, ram_off_t page_off)
 	return page_off + GUEST_PAGE_SIZE > lo_off && page_off < lo_off + span;
 }
 
+/* Drops those of a mode's write slots that cover the page. */
+static void l0_revoke(struct tcg_env *env, unsigned mode, uint64_t slots, ram_off_t page_off)
+{
+	for (; slots; slots &= slots - 1) {
+		unsigned n = (unsigned)__builtin_ctzll(slots);
+		const struct tlb_slot *s = &env->l0[mode][1][n];
+
+		if (covers(s->lo + s->disp - (uintptr_t)ram_base, s->lim[0], page_off))
+			tlb_l0_invalidate(env, mode, 1, 1ull << n);
+	}
+}
+
+void tlb_revoke_gaps(struct tcg_env *env, ram_off_t page_off)
+{
+	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
+		uint64_t *gaps = &env->tlb.book->gaps[mode];
+
+		*gaps &= env->tlb.l0_live[mode][1];
+		l0_revoke(env, mode, *gaps, page_off);
+	}
+}
+
 void tlb_revoke_write(struct tcg_env *env, ram_off_t page_off)
 {
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
-		for (uint64_t live = env->tlb.l0_live[mode][1]; live; live &= live - 1) {
-			unsigned n = (unsigned)__builtin_ctzll(live);
-			const struct tlb_slot *s = &env->l0[mode][1][n];
-
-			if (covers(s->lo + s->disp - (uintptr_t)ram_base, s->lim[0], page_off))
-				tlb_l0_invalidate(env, mode, 1, 1ull << n);
-		}
+		l0_revoke(env, mode, env->tlb.l0_live[mode][1], page_off);
 		for (unsigned w = 0; w < TLB_L1_WORDS; w++)
 			for (uint64_t bits = env->tlb.l1_write[mode][w]; bits; bits &= bits - 1) {
 				unsigned bit = (unsigned)__builtin_ctzll(bits);

@@ -117,7 +117,8 @@ struct tcg_env {
 	uint32_t bounce_kind;         /* enum tlb_bounce: what the commit step must do */
 	uint64_t bounce_ram[2];       /* RAM offsets (or gpa) of the one or two pieces */
 	uint64_t bounce_which;        /* TLB_BOUNCE_PARTIAL: the bytes to be written */
-	uint32_t bounce_mode;         /* and the MMU mode */
+	uint32_t bounce_mode;         /* and, also of TLB_BOUNCE_CODE, the MMU mode */
+	uint32_t bounce_slot;         /* TLB_BOUNCE_CODE: the level-0 slot that the store may fill; TLB_L0_SLOTS: none */
 	uint8_t bounce[64] __attribute__((aligned(64)));
 
 	union tcg_vreg vreg[TCG_NR_ZREG];

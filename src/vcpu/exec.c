@@ -53,7 +53,7 @@ void vcpu_run_alone(struct tcg_env *env)
 	vcpu_unwind(env);
 }
 
-void vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size)
+bool vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size)
 {
 	struct vcpu_exec *x = ((struct vcpu *)env)->exec;
 	const struct page_desc *pd = code_watch_page(off);
@@ -62,12 +62,12 @@ void vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size)
 	bool global;
 
 	if (!x->in_run || x->in_one_shot)
-		return;
+		return false;
+	if ((tlb_fetch(env, env->pc, &global) & GUEST_PAGE_MASK) != (off & GUEST_PAGE_MASK))
+		return true; /* a block that starts on another page and reaches into this one is one instruction */
 	/* The lock is not needed: granules of the block that is running were set before it ran. */
 	if (!(__atomic_load_n(&pd->granules, __ATOMIC_RELAXED) & hit))
-		return;
-	if ((tlb_fetch(env, env->pc, &global) & GUEST_PAGE_MASK) != (off & GUEST_PAGE_MASK))
-		return;
+		return false;
 	x->one_shot = true;
 	vcpu_unwind(env);
 }

@@ -37,7 +37,7 @@ void vcpu_unwind(struct tcg_env *env) __attribute__((noreturn));
 void vcpu_run_alone(struct tcg_env *env);
 
 /* tlb_ops.before_code_store. */
-void vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size);
+bool vcpu_before_code_store(struct tcg_env *env, ram_off_t off, unsigned size);
 
 /* tlb_ops.access_wanders. */
 void vcpu_access_wanders(struct tcg_env *env);

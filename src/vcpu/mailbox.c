@@ -146,6 +146,18 @@ void mailbox_revoke(const struct vcpu_set *set, ram_off_t page_off)
 	mailbox_enter(me);
 }
 
+bool mailbox_close_own(const struct vcpu_set *writers, ram_off_t page_off)
+{
+	struct vcpu *me = vcpu_self();
+
+	vcpu_set_for_each(i, writers) {
+		if (vcpus[i] != me)
+			return false;
+	}
+	tlb_revoke_gaps(&me->env, page_off);
+	return true;
+}
+
 void mailbox_wait_state(struct page_desc *page, uint16_t state)
 {
 	struct vcpu *me = vcpu_self();

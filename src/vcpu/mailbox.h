@@ -18,8 +18,9 @@ void mailbox_enter(struct vcpu *v); /* becomes inside; takes what came meanwhile
 void mailbox_leave(struct vcpu *v);
 void mailbox_run(struct vcpu *v);   /* at a safepoint */
 
-/* code_watch_ops.revoke and .wait_state. */
+/* code_watch_ops.revoke, .close_own and .wait_state. */
 void mailbox_revoke(const struct vcpu_set *set, ram_off_t page_off);
+bool mailbox_close_own(const struct vcpu_set *writers, ram_off_t page_off);
 void mailbox_wait_state(struct page_desc *page, uint16_t state);
 
 /* Parts of vcpus_pause_all() that run on the vCPU: stands still while it is to be paused. Caller is outside and RCU-offline. */

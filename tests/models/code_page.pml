@@ -7,6 +7,8 @@
  * src/mem/tlb_flush.c (giving up entries), src/vcpu/mailbox.c (revoke, wait; leave and enter are "outside" here),
  * src/sched/cpu_thread.c (park: outside), src/tcg/cache/tb_cache.c (publish), src/tcg/cache/tb_inval.c (kill).
  *
+ * The page may be opened: the vCPU of a slow store that leaves no block of the bytes may store to them inline (code_watch_replace_and_open()).
+ *
  * One guest page. VCPUS equal vCPUs, each doing OPS operations of its free choice: guest store, translate, evict the
  * block, leave generated code and come back, with or without a safepoint before. Each store writes a value of its own,
  * so a block is up to date exactly if the bytes it was made from are the bytes in memory.
@@ -16,7 +18,8 @@
  *
  * Mutations (each must be caught): RELAXED_JOIN STATE_BEFORE_JOIN NO_REJOIN RELAXED_ARM NO_REVOKE NO_WAIT KEEP_OWN
  * NO_ARMING FORGET_LATE GEN_LATE NO_GEN_CHECK NO_GEN_BUMP DISARM_NO_BUMP NO_STORE_FENCE RELAXED_POST RELAXED_ENTRY
- * NO_ENTRY_POLL WAIT_INSIDE WAIT_LOCKED
+ * NO_ENTRY_POLL WAIT_INSIDE WAIT_LOCKED OPEN_NO_JOIN OPEN_NO_BUMP OPEN_WHEN_ARMING OPEN_UNLOCKED
+ * OPEN_NOT_CLOSED CLOSE_OWN_ONLY CLOSE_KEEP_OWN
  */
 #ifndef VCPUS
 #define VCPUS 2
@@ -44,6 +47,7 @@
 #define DATA 0
 #define ARMING 1
 #define CODE 2
+#define OPEN 3
 
 #include "tso.pml"
 
@@ -138,11 +142,18 @@ inline store_slow()
 			/* The page may have other blocks, and those that do not overlap the store stay. */
 			if
 			:: disarm()
+#ifndef OPEN_UNLOCKED
+			:: open()
+#endif
 			:: skip
 			fi
 		:: LOAD(STATE) == DATA
 		fi;
 		UNLOCK(PAGE_LOCK)
+#ifdef OPEN_UNLOCKED
+		;
+		open()
+#endif
 	fi;
 	in_flight--
 }
@@ -151,12 +162,35 @@ inline store_slow()
 inline disarm()
 {
 	if
-	:: LOAD(STATE) == CODE ->
+	:: LOAD(STATE) == CODE || LOAD(STATE) == OPEN ->
 #ifndef DISARM_NO_BUMP
 		mem[GEN]++;
 #endif
 		STORE(STATE, DATA)
-	:: LOAD(STATE) != CODE
+	:: LOAD(STATE) != CODE && LOAD(STATE) != OPEN
+	fi
+}
+
+#ifdef OPEN_WHEN_ARMING
+#define MAY_OPEN (LOAD(STATE) != DATA)
+#else
+#define MAY_OPEN (LOAD(STATE) == CODE || LOAD(STATE) == OPEN)
+#endif
+
+/* open_locked(): the store has killed what was made of these bytes, and moved the generation. The entry is filled before the next safepoint. */
+inline open()
+{
+	if
+	:: MAY_OPEN ->
+#ifdef OPEN_NO_BUMP
+		mem[GEN]--;
+#endif
+#ifndef OPEN_NO_JOIN
+		STORE(WRITER(me), 1);
+#endif
+		STORE(STATE, OPEN);
+		writable = true
+	:: !MAY_OPEN
 	fi
 }
 
@@ -230,7 +264,41 @@ inline forget_mask()
 #endif
 }
 
-/* M1-M4: code_watch_arm() from the point where the page is DATA and locked. */
+/* The writer set, one word. */
+inline read_writers()
+{
+	d_step {
+		mask = LOAD(WRITER(0)) | (LOAD(WRITER(1)) << 1);
+#if VCPUS > 2
+		mask = mask | (LOAD(WRITER(2)) << 2);
+#endif
+	}
+}
+
+/* close_locked(): an open page without other writers; done: the page is CODE, and locked. */
+inline close_own()
+{
+	read_writers();
+	if
+#ifdef CLOSE_OWN_ONLY
+	:: true ->
+#else
+	:: !(mask & ~(1 << me)) ->
+#endif
+#ifndef CLOSE_KEEP_OWN
+		writable = false;
+#endif
+		d_step { DRAINED -> mem[WRITER(me)] = 0; }
+		STORE(STATE, CODE);
+		seen = CODE
+#ifndef CLOSE_OWN_ONLY
+	:: mask & ~(1 << me)
+#endif
+	fi;
+	mask = 0
+}
+
+/* M1-M4: code_watch_arm() from the point where the page is DATA, or OPEN, and locked. */
 inline arm_locked()
 {
 	STORE(STATE, ARMING); /* M1 */
@@ -240,13 +308,7 @@ inline arm_locked()
 #ifndef WAIT_LOCKED
 	UNLOCK(PAGE_LOCK);
 #endif
-	/* M2: the writer set, one word */
-	d_step {
-		mask = LOAD(WRITER(0)) | (LOAD(WRITER(1)) << 1);
-#if VCPUS > 2
-		mask = mask | (LOAD(WRITER(2)) << 2);
-#endif
-	}
+	read_writers(); /* M2 */
 #ifndef KEEP_OWN
 	if
 	:: mask & (1 << me) -> writable = false
@@ -279,8 +341,19 @@ inline arm()
 	:: true ->
 		LOCK(PAGE_LOCK);
 		d_step { gen = mem[GEN]; seen = LOAD(STATE); }
+#ifndef OPEN_NOT_CLOSED
+		if
+		:: seen == OPEN -> close_own()
+		:: else
+		fi;
+#endif
 		if
 		:: seen == DATA -> arm_locked(); break
+#ifdef OPEN_NOT_CLOSED
+		:: seen == OPEN -> STORE(STATE, CODE); UNLOCK(PAGE_LOCK); break
+#else
+		:: seen == OPEN -> arm_locked(); break
+#endif
 		:: seen == CODE -> UNLOCK(PAGE_LOCK); break
 		:: seen == ARMING -> UNLOCK(PAGE_LOCK);
 #ifdef NO_ARMING

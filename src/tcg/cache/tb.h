@@ -101,6 +101,7 @@ void tb_let_go(struct tb *tb);
 
 /* ---- tb_inval.c */
 void tb_kill_locked(struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last); /* code_watch_ops.kill_locked */
+struct code_gap tb_gap_locked(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last); /* .gap_locked */
 /* Kills one block, wherever it is; no lock held. */
 void tb_kill(struct tb *tb);
 

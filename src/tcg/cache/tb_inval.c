@@ -146,6 +146,44 @@ again:
 	}
 }
 
+/* Blocks that are looked at to find a gap. */
+#define GAP_LOOKS 32
+
+/* Takes bytes [lo, end) away from the gap around [first, last]. */
+static void narrow(struct code_gap *gap, unsigned lo, unsigned end, unsigned first, unsigned last)
+{
+	if (lo <= last && first < end)
+		gap->first = gap->end = 0;
+	else if (end <= first)
+		gap->first = gap->first > end ? gap->first : end;
+	else
+		gap->end = gap->end < lo ? gap->end : lo;
+}
+
+/* Late bytes count as watched: who counts their stores wants to hear of them. */
+static void narrow_by(struct code_gap *gap, const struct tb *tb, ram_off_t page_off, unsigned first, unsigned last)
+{
+	unsigned off = tb->phys & ~GUEST_PAGE_MASK, end = off + tb->watch_len;
+
+	if ((tb->phys & GUEST_PAGE_MASK) == page_off)
+		narrow(gap, off - tb->watch_before, end < GUEST_PAGE_SIZE ? end : GUEST_PAGE_SIZE, first, last);
+	if (gap->end && tb->page2 == page_off && end > GUEST_PAGE_SIZE)
+		narrow(gap, 0, end - GUEST_PAGE_SIZE, first, last);
+}
+
+struct code_gap tb_gap_locked(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last)
+{
+	struct code_gap gap = { 0, GUEST_PAGE_SIZE };
+	unsigned looks = 0;
+
+	for (struct tb *tb = page->blocks; tb && gap.end; tb = tb_link_on(tb, page)->next) {
+		if (++looks > GAP_LOOKS)
+			return (struct code_gap){ 0, 0 };
+		narrow_by(&gap, tb, page_off, first, last);
+	}
+	return gap;
+}
+
 void tb_kill(struct tb *tb)
 {
 	struct page_desc *home = tb_home(tb);

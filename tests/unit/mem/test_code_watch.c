@@ -38,10 +38,39 @@ static void note_kill(struct page_desc *page, ram_off_t page_off, unsigned first
 	small_lock_acquire(&page->lock, LOCK_RANK_PAGE);
 }
 
-static void nobody_writes(const struct vcpu_set *mask, ram_off_t page_off)
+static struct vcpu_set asked; /* by the last revocation */
+
+static void note_revoke(const struct vcpu_set *set, ram_off_t page_off)
 {
-	(void)mask;
 	(void)page_off;
+	asked = *set;
+}
+
+#define ME 3u
+#define OTHER 70u
+
+/* For vCPU ME. */
+static bool close_own(const struct vcpu_set *writers, ram_off_t page_off)
+{
+	assert_int_equal(page_off, PAGE);
+	vcpu_set_for_each(i, writers) {
+		if (i != ME)
+			return false;
+	}
+	return true;
+}
+
+static struct code_gap gap_found;
+static unsigned gaps_asked;
+
+static struct code_gap find_gap(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last)
+{
+	(void)page;
+	(void)page_off;
+	(void)first;
+	(void)last;
+	gaps_asked++;
+	return gap_found;
 }
 
 static void no_wait(struct page_desc *page, uint16_t state)
@@ -50,7 +79,9 @@ static void no_wait(struct page_desc *page, uint16_t state)
 	(void)state;
 }
 
-static const struct code_watch_ops ops = { .kill_locked = note_kill, .revoke = nobody_writes, .wait_state = no_wait };
+static const struct code_watch_ops ops = {
+	.kill_locked = note_kill, .gap_locked = find_gap, .revoke = note_revoke, .close_own = close_own, .wait_state = no_wait
+};
 
 static int set_up(void **state)
 {
@@ -60,7 +91,9 @@ static int set_up(void **state)
 	code_watch_ops = &ops;
 	if (ram_init(2u << 20, &err) < 0)
 		return -1;
-	nr_kills = interfere_at = 0;
+	nr_kills = interfere_at = gaps_asked = 0;
+	gap_found = (struct code_gap){ 0, GUEST_PAGE_SIZE };
+	asked = (struct vcpu_set){ { 0 } };
 	memset(ram_ptr(PAGE), 0x11, GUEST_PAGE_SIZE);
 	return code_watch_init(ram_size);
 }
@@ -184,6 +217,116 @@ static void a_page_without_blocks_becomes_data_after_some_stores(void **state)
 	assert_false(code_watch_is_code(PAGE));
 }
 
+static uint16_t page_state(void)
+{
+	return atomic_load(&code_watch_page(PAGE)->state);
+}
+
+static bool store_and_open(uint8_t byte, unsigned vcpu)
+{
+	struct code_gap gap;
+	bool open;
+
+	nr_kills = 0;
+	open = code_watch_replace_and_open(AT, &byte, 1, vcpu, &gap);
+	assert_int_equal(*(uint8_t *)ram_ptr(AT), byte);
+	if (open)
+		assert_memory_equal(&gap, &gap_found, sizeof(gap));
+	return open;
+}
+
+static void a_store_opens_a_code_page(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	before = make_code();
+	assert_true(store_and_open(1, ME));
+	assert_int_equal(page_state(), PAGE_OPEN);
+	assert_true(vcpu_set_has(&code_watch_page(PAGE)->writers, ME));
+	assert_int_equal(gen(), before + 1);
+	assert_true(store_and_open(2, OTHER));
+	assert_true(vcpu_set_has(&code_watch_page(PAGE)->writers, ME));
+	assert_true(vcpu_set_has(&code_watch_page(PAGE)->writers, OTHER));
+}
+
+static void a_store_that_changes_nothing_opens_nothing(void **state)
+{
+	(void)state;
+	make_code();
+	assert_false(store_and_open(0x11, ME));
+	assert_int_equal(page_state(), PAGE_CODE);
+}
+
+static void a_data_page_is_not_opened(void **state)
+{
+	(void)state;
+	assert_false(store_and_open(1, ME));
+	assert_int_equal(page_state(), PAGE_DATA);
+}
+
+static void who_opened_it_arms_it_alone(void **state)
+{
+	uint32_t code_pages;
+
+	(void)state;
+	make_code();
+	code_pages = atomic_load(&code_watch_region(PAGE)->code_pages);
+	assert_true(store_and_open(1, ME));
+	assert_int_equal(code_watch_arm(PAGE), gen());
+	assert_int_equal(page_state(), PAGE_CODE);
+	assert_true(vcpu_set_is_empty(&asked));
+	assert_false(vcpu_set_has(&code_watch_page(PAGE)->writers, ME));
+	assert_int_equal(atomic_load(&code_watch_region(PAGE)->code_pages), code_pages);
+	assert_true(store_and_open(2, ME));
+}
+
+/* It is not worth asking another vCPU again and again. */
+static void others_are_asked_for_an_open_page(void **state)
+{
+	uint32_t code_pages;
+
+	(void)state;
+	make_code();
+	code_pages = atomic_load(&code_watch_region(PAGE)->code_pages);
+	assert_true(store_and_open(1, OTHER));
+	assert_int_equal(code_watch_arm(PAGE), gen());
+	assert_int_equal(page_state(), PAGE_CODE);
+	assert_int_equal(vcpu_set_next(&asked, 0), OTHER);
+	assert_false(vcpu_set_has(&code_watch_page(PAGE)->writers, OTHER));
+	assert_int_equal(atomic_load(&code_watch_region(PAGE)->code_pages), code_pages);
+	for (unsigned i = 0; i < CODE_WATCH_CONTENDED; i++)
+		assert_false(store_and_open((uint8_t)i, ME));
+	assert_true(store_and_open(0xee, ME));
+}
+
+static void a_page_without_room_is_not_opened(void **state)
+{
+	(void)state;
+	make_code();
+	gap_found = (struct code_gap){ 0x100, 0x100 + CODE_WATCH_GAP_MIN - 1 };
+	for (unsigned i = 0; i <= CODE_WATCH_CROWDED + 1; i++)
+		assert_false(store_and_open((uint8_t)i, ME));
+	assert_int_equal(gaps_asked, 2);
+	assert_int_equal(page_state(), PAGE_CODE);
+}
+
+/* Who has it open goes on, as a writer of data. */
+static void an_open_page_without_blocks_becomes_data(void **state)
+{
+	(void)state;
+	make_code();
+	assert_true(store_and_open(1, ME));
+	code_watch_page(PAGE)->blocks = NULL;
+	for (unsigned i = 0; i < CODE_WATCH_PATIENCE; i++)
+		store_and_open((uint8_t)i, ME);
+	assert_int_equal(page_state(), PAGE_DATA);
+	assert_int_equal(atomic_load(&code_watch_region(PAGE)->code_pages), 0);
+	assert_true(vcpu_set_has(&code_watch_page(PAGE)->writers, ME));
+	code_watch_arm(PAGE);
+	assert_int_equal(vcpu_set_next(&asked, 0), ME);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +336,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_changes_meanwhile_is_killed_too, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_data_page_is_stored_to, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_page_without_blocks_becomes_data_after_some_stores, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_store_opens_a_code_page, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_store_that_changes_nothing_opens_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_data_page_is_not_opened, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_opened_it_arms_it_alone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(others_are_asked_for_an_open_page, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_page_without_room_is_not_opened, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_open_page_without_blocks_becomes_data, set_up, tear_down),
 	};
 
 	return RUN_TESTS(tests);

@@ -73,7 +73,17 @@ static void fake_busy(struct tcg_env *e)
 	times_busy++;
 }
 
-static const struct tlb_ops fake_ops = { .walk = fake_walk, .reach = fake_reach, .watches = watches_nothing, .busy = fake_busy };
+static bool block_is_elsewhere; /* than on the page that is stored to */
+
+static bool before_code_store(struct tcg_env *e, ram_off_t off, unsigned size)
+{
+	(void)e;
+	(void)off;
+	(void)size;
+	return block_is_elsewhere;
+}
+
+static const struct tlb_ops fake_ops = { .before_code_store = before_code_store, .walk = fake_walk, .reach = fake_reach, .watches = watches_nothing, .busy = fake_busy };
 
 /* The only vCPU is at a safepoint all the time. */
 static void revoke_at_once(const struct vcpu_set *set, ram_off_t page_off)
@@ -82,7 +92,25 @@ static void revoke_at_once(const struct vcpu_set *set, ram_off_t page_off)
 	tlb_revoke_write(env, page_off);
 }
 
-static const struct code_watch_ops watch_ops = { .revoke = revoke_at_once };
+static bool close_own(const struct vcpu_set *set, ram_off_t page_off)
+{
+	(void)set;
+	tlb_revoke_gaps(env, page_off);
+	return true;
+}
+
+static const struct code_gap gap = { 0x100, 0x300 };
+
+static struct code_gap find_gap(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last)
+{
+	(void)page;
+	(void)page_off;
+	(void)first;
+	(void)last;
+	return gap;
+}
+
+static const struct code_watch_ops watch_ops = { .gap_locked = find_gap, .revoke = revoke_at_once, .close_own = close_own };
 
 /* Walks for one access each to `n` pages from va on. */
 static unsigned touch(gva_t va, unsigned n, enum tlb_access access)
@@ -402,6 +430,64 @@ static void large_page_with_code_is_written_by_the_page(void **state)
 }
 
 /* A new TLB has no entries, wherever one looks, though nobody has written most of it. */
+#define SLOT 7u
+
+/* As generated code has it. */
+static bool level_0_hits(gva_t va, unsigned size)
+{
+	const struct tlb_slot *s = &env->l0[1][1][SLOT];
+
+	return va - s->lo < s->lim[__builtin_ctz(size)] && va + s->disp == (uintptr_t)ram_ptr(va & (RAM - 1));
+}
+
+static void store_to_code(gva_t va, uint8_t byte)
+{
+	void *p = tlb_access_slow(env, va, 1, TLB_WRITE, 1, SLOT, false);
+
+	*(uint8_t *)p = byte;
+	tlb_commit(env);
+	assert_int_equal(*(uint8_t *)ram_ptr(va & (RAM - 1)), byte);
+}
+
+static void stores_to_a_gap_of_a_code_page_hit_level_0(void **state)
+{
+	gva_t page = SMALL + 9 * GUEST_PAGE_SIZE;
+
+	(void)state;
+	code_watch_arm(page & (RAM - 1));
+	block_is_elsewhere = false;
+	store_to_code(page + 0x180, 1);
+	assert_false(level_0_hits(page + 0x180, 1));
+	block_is_elsewhere = true;
+	store_to_code(page + 0x180, 2);
+	assert_false(level_0_hits(page + gap.first - 1, 1));
+	assert_true(level_0_hits(page + gap.first, 32));
+	assert_true(level_0_hits(page + gap.end - 8, 8));
+	assert_false(level_0_hits(page + gap.end - 7, 8));
+	code_watch_arm(page & (RAM - 1));
+	assert_false(level_0_hits(page + gap.first, 1));
+}
+
+/* All linear addresses of a page flush what is less than the page. */
+static void a_gap_goes_with_its_page(void **state)
+{
+	static const unsigned at[] = { 0, 0x200, 0xfff };
+	gva_t page = SMALL + 10 * GUEST_PAGE_SIZE;
+
+	(void)state;
+	code_watch_arm(page & (RAM - 1));
+	block_is_elsewhere = true;
+	for (unsigned i = 0; i < ARRAY_LEN(at); i++) {
+		store_to_code(page + 0x180, (uint8_t)(i + 1));
+		assert_true(level_0_hits(page + 0x180, 1));
+		tlb_flush_page(env, page + GUEST_PAGE_SIZE);
+		tlb_flush_page(env, page - 1);
+		assert_true(level_0_hits(page + 0x180, 1));
+		tlb_flush_page(env, page + at[i]);
+		assert_false(level_0_hits(page + 0x180, 1));
+	}
+}
+
 static void new_one_is_empty(void **state)
 {
 	(void)state;
@@ -472,6 +558,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(reach_ends_with_its_mode, setup, teardown),
 		cmocka_unit_test_setup_teardown(global_pages_in_the_lower_half_are_flushed, setup, teardown),
 		cmocka_unit_test_setup_teardown(clean_page_is_walked_to_be_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(stores_to_a_gap_of_a_code_page_hit_level_0, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_gap_goes_with_its_page, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, begin, NULL);
