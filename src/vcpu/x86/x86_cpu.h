@@ -219,7 +219,8 @@ struct x86_cpu {
 	uint32_t tb_flags;    /* X86_TB_* now */
 	struct x86_control control;
 	uint8_t cpl;
-	uint8_t shadow;       /* enum x86_shadow: of the next instruction; generated code clears it */
+	uint8_t shadow;       /* enum x86_shadow: of the next instruction; generated code clears it, and sets that of STI */
+	uint8_t block_shadow; /* which it was when tb_flags last got X86_TB_SHADOW */
 	bool nmi_blocked, nmi_pending;
 	uint8_t x87_ignored;  /* FPU exception flags that are out of FSW while the next instruction runs: x86_x87.c */
 	uint64_t loop_count;   /* RCX before a LOOP that looks whether it can go where it leads */

@@ -127,7 +127,10 @@ void x86_mode_update(struct x86_cpu *c)
 		x86_fpu_cs_moved(c, base);
 	f = mode | (mode == X86_MODE_64 ? 0 : segment_flags(c)) | privilege_flags(c) | control_flags(c);
 	f |= bit(c->seg[X86_SS].attr, X86_SA_DB, X86_TB_SS32) | bit(c->eflags, X86_FL_VM, X86_TB_VM) | bit(c->eflags, X86_FL_TF, X86_TB_TF);
-	f |= c->shadow ? X86_TB_SHADOW : 0;
+	if (c->shadow) {
+		f |= X86_TB_SHADOW;
+		c->block_shadow = c->shadow;
+	}
 	if (c->vcpu.debug.step != DEBUG_STEP_NONE)
 		f |= X86_TB_STEP;
 	if (c->bp_fetch)
@@ -325,7 +328,7 @@ static void instruction_restarts(struct x86_cpu *c)
 	if (c->tb_flags & X86_TB_RF)
 		c->eflags |= X86_FL_RF;
 	if ((c->tb_flags & X86_TB_SHADOW) && !c->shadow)
-		c->shadow = X86_SHADOW_STI;
+		c->shadow = c->block_shadow;
 }
 
 static bool events(struct vcpu *v, uint32_t req)
@@ -349,8 +352,8 @@ static bool events(struct vcpu *v, uint32_t req)
 	x86_kvmclock_report(c);
 	if (v->exec->one_shot)
 		instruction_restarts(c);
-	/* The instruction that the shadow, or RF, was for has run: its block cleared the field. */
-	if (((c->tb_flags & X86_TB_SHADOW) && !c->shadow) || ((c->tb_flags & X86_TB_RF) && !(c->eflags & X86_FL_RF)))
+	/* The instruction that the shadow, or RF, was for has run: its block cleared the field. Or one right behind STI starts again, alone. */
+	if (!(c->tb_flags & X86_TB_SHADOW) != !c->shadow || ((c->tb_flags & X86_TB_RF) && !(c->eflags & X86_FL_RF)))
 		x86_mode_update(c);
 	if (unlikely(c->x87_ignored) && !c->shadow)
 		x86_x87_ignored_return(c);

@@ -304,7 +304,7 @@ static void mark_single(struct x86_tr *c)
 		x86_tr_stenv(c, IR_I32, fl, X86_TR_OFF(eflags));
 	}
 	if (c->flags & X86_TB_SHADOW)
-		x86_tr_stenv(c, IR_I8, x86_tr_const(c, 0), X86_TR_OFF(shadow));
+		x86_tr_stenv(c, IR_I8, x86_tr_const(c, X86_SHADOW_NONE), X86_TR_OFF(shadow));
 	if (c->flags & X86_TB_TF)
 		mark_step(c);
 }
@@ -374,8 +374,10 @@ static void translate_block(struct x86_tr *c, unsigned max_insns)
 			x86_tr_next_event(c);
 			return;
 		}
-		if (behind_sti)
+		if (behind_sti) {
+			x86_tr_stenv(c, IR_I8, x86_tr_const(c, X86_SHADOW_NONE), X86_TR_OFF(shadow));
 			x86_tr_check_events(c);
+		}
 		behind_sti = c->check_behind_next;
 		c->check_behind_next = false;
 		c->pc = c->next;

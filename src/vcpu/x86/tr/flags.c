@@ -74,7 +74,8 @@ void x86_tr_cli(struct x86_tr *c)
 
 /*
  * The next instruction is in the interrupt shadow. If it is a plain one it simply follows in the same block, where nothing can interrupt,
- * and events are looked at behind it; else it becomes a block of its own.
+ * and events are looked at behind it; else it becomes a block of its own. Should it start again by itself (instruction_restarts()), the
+ * shadow is there.
  */
 void x86_tr_sti(struct x86_tr *c)
 {
@@ -83,6 +84,7 @@ void x86_tr_sti(struct x86_tr *c)
 
 		ir_emit_k(c->ir, IR_OR, IR_I32, t, t, X86_FL_IF);
 		x86_tr_stenv(c, IR_I32, t, X86_TR_OFF(eflags));
+		x86_tr_stenv(c, IR_I8, x86_tr_const(c, X86_SHADOW_STI), X86_TR_OFF(shadow));
 		c->check_behind_next = true;
 		return;
 	}

@@ -560,6 +560,79 @@ static void mov_ss_interrupt(void)
 	disarm();
 }
 
+/*
+ * The instruction behind STI or MOV SS hits a data breakpoint, or stores into its own code, which an emulator may start again: the shadow holds all the
+ * same.
+ */
+asm(".balign 64\n"
+    "b_sti: sti; movb $1, (%rdi)\n"
+    "b_sti_next: nop; cli; ret\n"
+    "b_sti_code: sti; movb $0x90, b_sti_code_next(%rip)\n"
+    "b_sti_code_next: nop; cli; ret\n"
+    "b_sti_fault: sti; movb $1, (%rdi)\n"
+    "b_sti_fault_next: nop; cli; ret\n"
+    ".balign 64\n"
+    "b_ss_code: movw (%rdi), %ss\n"
+    "b_ss_code_at: movb $0x90, b_ss_code_next(%rip)\n"
+    "b_ss_code_next: nop; ret\n");
+
+#define VEC_SELF 0x51
+
+static uint64_t interrupted[4];
+static unsigned nr_interrupts;
+
+static bool on_interrupt(struct regs *r)
+{
+	if (nr_interrupts < ARRAY_LEN(interrupted))
+		interrupted[nr_interrupts] = r->rip;
+	nr_interrupts++;
+	apic_eoi();
+	return true;
+}
+
+static void with_interrupt(uint64_t fn, void *to)
+{
+	nr_interrupts = nr_hits = 0;
+	apic_write(APIC_ICR_LOW, ICR_SELF | VEC_SELF);
+	call_with(fn, (uint64_t)to, 0);
+	CHECK_EQ(nr_interrupts, 1);
+}
+
+static bool on_absent(struct regs *r)
+{
+	(void)r;
+	map_page((void *)read_cr2(), page_alloc(), PTE_P | PTE_W);
+	return true;
+}
+
+static void shadows(void)
+{
+	trap_set_handler(VEC_SELF, on_interrupt);
+	arm((uint64_t)data, 0, 0);
+	with_interrupt(ADDR(b_sti), data);
+	CHECK_EQ(interrupted[0], ADDR(b_sti_next));
+	arm((uint64_t)data, 0, WRITE(0, LEN1));
+	with_interrupt(ADDR(b_sti), data);
+	CHECK_EQ(interrupted[0], ADDR(b_sti_next));
+	CHECK_EQ(nr_hits, 1);
+	CHECK_HIT(0, ADDR(b_sti_next), 1);
+	with_interrupt(ADDR(b_sti_code), NULL);
+	CHECK_EQ(interrupted[0], ADDR(b_sti_code_next));
+	/* A fault ends it: the interrupt comes when the handler returns, before the instruction runs again. */
+	trap_set_handler(VEC_PF, on_absent);
+	with_interrupt(ADDR(b_sti_fault), free_area(PAGE));
+	trap_set_handler(VEC_PF, NULL);
+	CHECK_EQ(interrupted[0], ADDR(b_sti_fault) + 1);
+	/* The breakpoint that MOV SS has met waits for what is behind it. */
+	stack_selector = SEL_KDATA;
+	arm((uint64_t)&stack_selector, 0, RDWR(0, LEN2));
+	call_with(ADDR(b_ss_code), (uint64_t)&stack_selector, 0);
+	CHECK_EQ(nr_hits, 1);
+	CHECK_HIT(0, ADDR(b_ss_code_next), 1);
+	disarm();
+	trap_set_handler(VEC_SELF, NULL);
+}
+
 /* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(instructions),
@@ -579,5 +652,6 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(mov_ss_int1),
 	RT_TEST(mov_ss),
 	RT_TEST(mov_ss_interrupt),
+	RT_TEST(shadows),
 	{0},
 };
