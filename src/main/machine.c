@@ -36,7 +36,7 @@ static const struct options *options; /* [const] */
 static struct pc *pc;
 static struct chardev *serial[OPTIONS_MAX_SERIAL], *debugcon, *monitor_chardev;
 static bool vcpus_made, running; /* main thread only */
-static bool *chosen; /* [nr_vcpus], main thread only: who runs after machine_resume_some() */
+static bool *chosen; /* [nr_vcpus], main thread only: who runs while `running` is set, or did before it was cleared */
 static int signal_fd = -1;
 
 /* Counters */
@@ -77,8 +77,9 @@ void machine_resume(void)
 {
 	if (running)
 		return;
-	running = true;
-	vcpus_resume_all();
+	for (unsigned i = 0; i < nr_vcpus; i++)
+		chosen[i] = true;
+	machine_resume_some();
 }
 
 void machine_choose(unsigned cpu, bool runs)
@@ -123,7 +124,7 @@ void machine_reset(void)
 	machine_pause();
 	reset_paused();
 	if (was_running)
-		machine_resume();
+		machine_resume_some();
 }
 
 static void do_reset(void *opaque)
@@ -199,7 +200,7 @@ static void print_state(void)
 	for (unsigned i = 0; i < nr_vcpus; i++)
 		vcpu_dump(vcpus[i], stderr);
 	if (was_running)
-		machine_resume();
+		machine_resume_some();
 }
 
 static void on_signal(void *opaque, int fd, unsigned events)
@@ -326,8 +327,11 @@ static int create_vcpus(struct err *err)
 	if (vcpus_create(&config, err))
 		return -1;
 	vcpus_made = true;
-	chosen = calloc(options->cpus, sizeof(*chosen));
-	return chosen ? 0 : err_set(err, "out of memory");
+	chosen = malloc(options->cpus * sizeof(*chosen));
+	if (!chosen)
+		return err_set(err, "out of memory");
+	memset(chosen, true, options->cpus * sizeof(*chosen));
+	return 0;
 }
 
 static int create_board(struct err *err)

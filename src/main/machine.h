@@ -20,9 +20,9 @@ int machine_run(struct err *err);
 /* For the monitor and the gdb server. */
 bool machine_is_running(void);
 void machine_pause(void);  /* harmless when paused */
-void machine_resume(void); /* harmless when running */
+void machine_resume(void); /* all CPUs; harmless when running */
 void machine_choose(unsigned cpu, bool runs); /* paused: which CPUs machine_resume_some() lets run; all others stand */
-void machine_resume_some(void);
+void machine_resume_some(void); /* those that were chosen, or ran when the machine was paused */
 void machine_reset(void);
 void machine_powerdown(void); /* the power button */
 void machine_quit(int status);

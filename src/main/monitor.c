@@ -240,7 +240,7 @@ static void info_registers(FILE *out, const char *args)
 		vcpu_dump(vcpus[i], out);
 	}
 	if (was_running)
-		machine_resume();
+		machine_resume_some();
 }
 
 static void info_stats(FILE *out, const char *args)

@@ -144,7 +144,7 @@ void vcpu_set_boot_state(struct vcpu *v, const struct vcpu_boot_state *s);
 
 /*
  * Life cycle, as the machine drives it; main thread, no lock held, RCU-registered. stats_init(), ram_init() and
- * placement_init() have been called. From pause_all() to resume_all() every vCPU is at a safepoint and stays there; pauses
+ * placement_init() have been called. From vcpus_pause_all() to its vcpu_resume() a vCPU is at a safepoint and stays there; pauses
  * do not nest.
  */
 struct vcpu_config {
@@ -161,7 +161,6 @@ int must_check vcpus_create(const struct vcpu_config *config, struct err *err);
 int must_check vcpus_start(bool paused, struct err *err); /* starts the threads; the first CPU runs, the others wait for SIPI */
 void vcpus_pause_all(void);
 void vcpu_resume(struct vcpu *v);            /* one, while the others stay paused; a debugger's step */
-void vcpus_resume_all(void);
 void vcpus_reset_all(void);                  /* while paused: power-on state */
 void vcpus_stop(void);                       /* ends and joins the threads, also when paused or never started */
 void vcpus_free(void);

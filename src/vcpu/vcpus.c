@@ -266,12 +266,6 @@ void vcpu_resume(struct vcpu *v)
 	let_go(v, RUNS);
 }
 
-void vcpus_resume_all(void)
-{
-	for (unsigned i = 0; i < nr_vcpus; i++)
-		vcpu_resume(vcpus[i]);
-}
-
 int vcpus_start(bool paused, struct err *err)
 {
 	if (paused)
