@@ -214,7 +214,7 @@ static struct tb *compile(struct tcg_env *env, struct tcg_thread *t, struct sour
 	translate(env, t, s, max_insns);
 	need = room_for(t->ir->guest_insns);
 	for (;;) {
-		uint8_t *rx = code_reserve(&t->segment, need, &room);
+		uint8_t *rx = jitter_fails() ? NULL : code_reserve(&t->segment, need, &room);
 		enum backend_status status;
 		struct tb *tb;
 

@@ -21,6 +21,11 @@ static uint64_t next_random(void)
 	return state * 0x2545f4914f6cdd1dull;
 }
 
+bool jitter_fault(void)
+{
+	return next_random() >> 55 == 0;
+}
+
 void jitter_delay(void)
 {
 	uint64_t r = next_random() >> 32;

@@ -273,9 +273,13 @@ static struct tb *find(struct vcpu *v)
 	return tb;
 }
 
+/* What was to be executed has not been: it begins anew, alone if it was to be. */
 static void cache_full(struct vcpu *v)
 {
+	v->exec->one_shot = v->exec->in_one_shot;
 	v->exec->in_one_shot = false;
+	if (v->debug.step == DEBUG_STEP_RUNS)
+		v->debug.step = DEBUG_STEP_ARMED;
 	mailbox_leave(v);
 	tcg_make_room(&v->exec->tcg);
 	mailbox_enter(v);
