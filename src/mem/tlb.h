@@ -91,6 +91,8 @@ uint64_t tlb_load(struct tcg_env *env, gva_t va, unsigned size, unsigned mode);
 void tlb_store(struct tcg_env *env, gva_t va, uint64_t value, unsigned size, unsigned mode);
 void tlb_load_bytes(struct tcg_env *env, gva_t va, void *buf, size_t len, unsigned mode);
 void tlb_store_bytes(struct tcg_env *env, gva_t va, const void *buf, size_t len, unsigned mode); /* all pages are checked before the first store */
+/* Host pointer for `size` bytes (no more than a page) if one entry of the TLB covers them; NULL says nothing. No faults. */
+void *tlb_known(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode);
 /*
  * Host pointer for [va, end of its page) for string chunks, or NULL if the page is MMIO or (for writes) code: then go element by
  * element through tlb_load/tlb_store. May raise a fault.
@@ -130,10 +132,11 @@ void tlb_set_watch(struct tcg_env *env, bool on);
 void tlb_set_globals(struct tcg_env *env, bool on);
 
 /*
- * The jump cache is tagged by the TLB's contexts. tlb_jc_insert() adds a block at pc (linear) whose code page is `global` or not;
+ * The jump cache is tagged by the TLB's contexts. tlb_jc_find() probes it as generated code does; tlb_jc_insert() adds a block at pc (linear) whose code page is `global` or not;
  * tlb_jc_purge() drops the entry of a dead block.
  */
 void tlb_jc_insert(struct tcg_env *env, gva_t pc, void *code, bool global);
+const void *tlb_jc_find(const struct tcg_env *env, gva_t pc); /* in the current mode; NULL: unknown */
 void tlb_jc_purge(struct tcg_env *env, gva_t pc, const void *code);
 
 /* Gives up writable entries covering the RAM page (for code_watch's revoke). Owner thread, at a safepoint. */

@@ -36,6 +36,11 @@ void tlb_store(struct tcg_env *env, gva_t va, uint64_t value, unsigned size, uns
 	tlb_commit(env);
 }
 
+void *tlb_known(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode)
+{
+	return fast(env, va, size, access != TLB_READ, mode);
+}
+
 static size_t in_page(gva_t va, size_t len)
 {
 	size_t room = GUEST_PAGE_SIZE - (va & ~GUEST_PAGE_MASK);

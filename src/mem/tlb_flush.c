@@ -398,6 +398,17 @@ void tlb_jc_insert(struct tcg_env *env, gva_t pc, void *code, bool global)
 	tlb_bloom_set(&book->jc_pages, pc >> GUEST_PAGE_BITS);
 }
 
+const void *tlb_jc_find(const struct tcg_env *env, gva_t pc)
+{
+	const struct tcg_jx_entry *x = &env->jx[tcg_jx_index(pc)];
+	unsigned index = pc & (TCG_JC_SIZE - 1);
+	uint64_t tag = pc + env->jc_salt;
+
+	if (env->jc_tag[index] == tag)
+		return env->jc_code[index];
+	return x->tag == tag ? x->code : NULL;
+}
+
 void tlb_jc_purge(struct tcg_env *env, gva_t pc, const void *code)
 {
 	struct tcg_jx_entry *x = &env->jx[tcg_jx_index(pc)];

@@ -231,10 +231,10 @@ static void safepoint(struct vcpu *v)
 	}
 }
 
-static void log_entry(struct vcpu *v, const struct tb *tb)
+static void log_entry(struct vcpu *v)
 {
 	if (log_on(LOG_EXEC))
-		log_write("EXEC cpu %u: %#llx flags %#x\n", v->index, (unsigned long long)tb->pc, tb->flags);
+		log_write("EXEC cpu %u: %#llx flags %#x\n", v->index, (unsigned long long)v->env.pc, tcg_guest->tb_flags(&v->env));
 	if (log_on(LOG_CPU)) {
 		char *text = NULL;
 		size_t size = 0;
@@ -249,13 +249,22 @@ static void log_entry(struct vcpu *v, const struct tb *tb)
 	}
 }
 
-static void run(struct vcpu *v, struct tb *tb)
+static void run(struct vcpu *v, const void *code)
 {
 	if (log_on(LOG_EXEC | LOG_CPU))
-		log_entry(v, tb);
+		log_entry(v);
 	v->exec->in_run = true;
-	tcg_backend->run(&v->env, tb->code);
+	tcg_backend->run(&v->env, code);
 	v->exec->in_run = false;
+}
+
+/*
+ * Behind a safepoint: an interrupt's handler, or what was interrupted, is often in the jump cache, which the safepoint has purged as generated
+ * code wants it. NULL: unknown.
+ */
+static const void *find_jump(struct vcpu *v)
+{
+	return unlikely(v->exec->one_shot) ? NULL : tlb_jc_find(&v->env, v->env.pc);
 }
 
 static struct tb *find(struct vcpu *v)
@@ -289,6 +298,7 @@ static void loop(struct vcpu *v)
 {
 	struct vcpu_exec *x = v->exec;
 	struct tb *tb, *last;
+	const void *code;
 
 	sigsetjmp(x->unwind, 0);
 	/* A fault leaves with everything below undone. */
@@ -297,22 +307,27 @@ static void loop(struct vcpu *v)
 	last = NULL;
 	v->env.exit_code = TCG_EXIT_EVENT;
 	while (!x->stop) {
+		code = NULL;
 		if (v->env.exit_code == TCG_EXIT_EVENT || atomic_load_explicit(&v->env.request, memory_order_relaxed)) {
 			last = NULL;
 			safepoint(v);
 			if (x->stop)
 				break;
+			code = find_jump(v);
 		}
-		tb = find(v);
-		if (unlikely(!tb)) {
-			cache_full(v);
-			v->env.exit_code = TCG_EXIT_EVENT;
-			continue;
+		if (!code) {
+			tb = find(v);
+			if (unlikely(!tb)) {
+				cache_full(v);
+				v->env.exit_code = TCG_EXIT_EVENT;
+				continue;
+			}
+			if (last)
+				tb_chain(last, (unsigned)v->env.exit_index, tb);
+			code = tb->code;
 		}
-		if (last)
-			tb_chain(last, (unsigned)v->env.exit_index, tb);
 		jitter();
-		run(v, tb);
+		run(v, code);
 		last = v->env.exit_code == TCG_EXIT_CHAIN && !x->in_one_shot ? v->env.exit_tb : NULL;
 		x->in_one_shot = false;
 	}

@@ -165,6 +165,12 @@ static int deliverable(struct lapic *l)
 	return vector >= 0 && vector >> 4 > lapic_ppr(l) >> 4 ? vector : -1;
 }
 
+/* Without either lapic_extint_pending() says no. */
+static bool extint_is_asked(const struct lapic *l)
+{
+	return (atomic_load(&l->in->events) & LAPIC_EV_EXTINT) || (atomic_load(&l->lint_level) & 1);
+}
+
 int lapic_pending(struct lapic *l)
 {
 	int vector;
@@ -174,7 +180,7 @@ int lapic_pending(struct lapic *l)
 	if (atomic_load(&l->in->events) & ~LAPIC_EV_EXTINT)
 		lapic_handle_events(l);
 	vector = lapic_mode(l) == LAPIC_DISABLED ? -1 : deliverable(l);
-	if (vector < 0 && lapic_extint_pending(l))
+	if (vector < 0 && extint_is_asked(l) && lapic_extint_pending(l))
 		vector = LAPIC_VECTOR_EXTINT;
 	return vector;
 }

@@ -90,12 +90,14 @@ static void gate_read(struct x86_cpu *c, const struct event *e, struct gate *g)
 	unsigned size = lma ? 16 : 8;
 	uint32_t off = e->vector * size, index = (uint32_t)e->vector << 3 | 2;
 	uint64_t low, high = 0;
+	const char *p;
 
 	if (off + size - 1 > c->idt.limit)
 		x86_fault_raise_err(c, X86_GP, index);
-	low = tlb_load(env, c->idt.base + off, 8, X86_MMU_KERNEL);
+	p = tlb_known(env, c->idt.base + off, size, TLB_READ, X86_MMU_KERNEL);
+	low = p ? word_load(p, 8) : tlb_load(env, c->idt.base + off, 8, X86_MMU_KERNEL);
 	if (lma)
-		high = tlb_load(env, c->idt.base + off + 8, 8, X86_MMU_KERNEL);
+		high = p ? word_load(p + 8, 8) : tlb_load(env, c->idt.base + off + 8, 8, X86_MMU_KERNEL);
 	g->type = low >> 40 & 0x1f;
 	g->sel = (uint16_t)(low >> 16);
 	g->ist = lma ? low >> 32 & 7 : 0;
@@ -155,6 +157,15 @@ static void enter_handler(struct x86_cpu *c, const struct gate *g, struct x86_de
 	x86_set_ip(c, g->offset);
 }
 
+static void push_long(struct x86_stack *f, const struct event *e)
+{
+	const struct x86_cpu *c = f->c;
+	uint64_t frame[] = { e->error, e->ip, c->seg[X86_CS].sel, pushed_eflags(c, e), c->vcpu.env.greg[X86_RSP], c->seg[X86_SS].sel };
+	unsigned skip = !e->has_error;
+
+	x86_stack_push_frame(f, frame + skip, ARRAY_LEN(frame) - skip);
+}
+
 static void deliver_long(struct x86_cpu *c, const struct event *e)
 {
 	struct tcg_env *env = &c->vcpu.env;
@@ -177,13 +188,7 @@ static void deliver_long(struct x86_cpu *c, const struct event *e)
 	if (!x86_canonical(c, g.offset))
 		x86_fault_raise_err(c, X86_GP, 0);
 	f.sp &= ~15ull;
-	x86_stack_push(&f, c->seg[X86_SS].sel, 8);
-	x86_stack_push(&f, env->greg[X86_RSP], 8);
-	x86_stack_push(&f, pushed_eflags(c, e), 8);
-	x86_stack_push(&f, c->seg[X86_CS].sel, 8);
-	x86_stack_push(&f, e->ip, 8);
-	if (e->has_error)
-		x86_stack_push(&f, e->error, 8);
+	push_long(&f, e);
 	if (cpl != c->cpl)
 		x86_seg_set_null_ss(c, (uint16_t)cpl, cpl);
 	env->greg[X86_RSP] = f.sp;

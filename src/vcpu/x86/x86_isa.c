@@ -316,7 +316,7 @@ static void take_interrupt(struct x86_cpu *c)
 	c->vcpu.env.irq_waiting = 1; /* if delivery faults, this is looked at again */
 	if (c->nmi_pending && !c->nmi_blocked && !c->shadow)
 		take_nmi(c);
-	else if (interruptible(c) && !steps(c) && intr_pending(&c->vcpu))
+	else if (interruptible(c) && !steps(c) && c->vcpu.intc)
 		take_intr(c);
 	note_waiting(c);
 }

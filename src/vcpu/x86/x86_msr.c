@@ -436,10 +436,19 @@ static uint64_t *field(struct x86_cpu *c, size_t offset)
 	return (uint64_t *)((char *)c + offset);
 }
 
+/* The local APIC's, which kernels use all the time, are found without a search. */
+static bool is_x2apic(uint32_t n)
+{
+	return n >> 8 == 8;
+}
+
 static int do_read(struct x86_cpu *c, uint32_t n, uint64_t *value)
 {
-	const struct msr *m = find(n);
+	const struct msr *m;
 
+	if (is_x2apic(n))
+		return msr_x2apic_read(c, n, value);
+	m = find(n);
 	if (!m || m->read_kind == MSR_DENY)
 		return -1;
 	if (m->read_kind == MSR_FN)
@@ -450,8 +459,11 @@ static int do_read(struct x86_cpu *c, uint32_t n, uint64_t *value)
 
 static int do_write(struct x86_cpu *c, uint32_t n, uint64_t value)
 {
-	const struct msr *m = find(n);
+	const struct msr *m;
 
+	if (is_x2apic(n))
+		return msr_x2apic_write(c, n, value);
+	m = find(n);
 	if (!m || m->write_kind == MSR_DENY)
 		return -1;
 	if (m->write_kind == MSR_FN)

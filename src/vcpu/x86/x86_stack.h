@@ -7,6 +7,7 @@
 #define COHORT_VCPU_X86_STACK_H
 
 #include "mem/tlb.h"
+#include "mem/word.h"
 #include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_segment.h"
 
@@ -80,6 +81,36 @@ static inline uint64_t x86_stack_pop(struct x86_stack *s, unsigned size)
 
 	x86_stack_release(s, size);
 	return v;
+}
+
+/* ---- Frames of 64-bit mode: words in the order of their addresses. One look into the TLB where word by word takes one each. */
+
+static inline void x86_stack_push_frame(struct x86_stack *s, const uint64_t *words, unsigned n)
+{
+	uint64_t sp = s->sp - 8 * n;
+	char *p = tlb_known(&s->c->vcpu.env, sp, 8 * n, TLB_WRITE, s->mode);
+
+	if (unlikely(!p)) {
+		while (n)
+			x86_stack_push(s, words[--n], 8);
+		return;
+	}
+	for (unsigned i = n; i-- > 0;) /* as pushes would */
+		word_store(p + 8 * i, words[i], 8);
+	s->sp = sp;
+}
+
+/* False: not that simple, nothing was done. Not for instructions of level 3, which check alignment. */
+static inline bool x86_stack_pop_frame(struct x86_stack *s, uint64_t *words, unsigned n)
+{
+	const char *p = tlb_known(&s->c->vcpu.env, s->sp, 8 * n, TLB_READ, s->mode);
+
+	if (unlikely(!p))
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		words[i] = word_load(p + 8 * i, 8);
+	s->sp += 8 * n;
+	return true;
 }
 
 #endif

@@ -353,16 +353,44 @@ static void iret_to_v86(struct x86_cpu *c, struct x86_stack *s, uint64_t pc, uin
 	x86_mode_update(c);
 }
 
+struct iret_image {
+	uint64_t pc, sp;
+	uint32_t flags;
+	uint16_t cs, ss;
+};
+
+static void iret_pop_stack(struct x86_stack *s, struct iret_image *f, unsigned size)
+{
+	f->sp = x86_stack_pop(s, size);
+	f->ss = (uint16_t)x86_stack_pop(s, size);
+}
+
+/* Without the stack pointer, which may fault only after the checks of CS; true: with it, for it cannot fault. */
+static bool iret_pop(struct x86_stack *s, struct iret_image *f, unsigned size)
+{
+	uint64_t w[5];
+
+	if (size == 8 && s->mode != X86_MMU_USER && x86_stack_pop_frame(s, w, ARRAY_LEN(w))) {
+		*f = (struct iret_image){ .pc = w[0], .cs = (uint16_t)w[1], .flags = (uint32_t)w[2], .sp = w[3], .ss = (uint16_t)w[4] };
+		return true;
+	}
+	f->pc = x86_stack_pop(s, size);
+	f->cs = (uint16_t)x86_stack_pop(s, size);
+	f->flags = (uint32_t)x86_stack_pop(s, size);
+	f->sp = f->ss = 0;
+	return false;
+}
+
 uint64_t x86_rt_iret(struct tcg_env *env, uint64_t size64, uint64_t length, uint64_t unused)
 {
 	struct x86_cpu *c = x86_cpu(env);
 	unsigned size = (unsigned)size64;
 	struct x86_stack s = x86_stack_now(c);
-	uint64_t pc, sp = 0;
-	uint16_t sel, ss = 0;
-	uint32_t fl, keep;
+	unsigned cpl = c->cpl;
+	struct iret_image f;
 	struct x86_desc d;
-	bool outer;
+	uint32_t keep;
+	bool whole, outer;
 
 	(void)unused;
 	c->nmi_blocked = false;
@@ -378,27 +406,24 @@ uint64_t x86_rt_iret(struct tcg_env *env, uint64_t size64, uint64_t length, uint
 		x86_task_return(c, (unsigned)length);
 		return 0;
 	}
-	pc = x86_stack_pop(&s, size);
-	sel = (uint16_t)x86_stack_pop(&s, size);
-	fl = (uint32_t)x86_stack_pop(&s, size);
-	if ((fl & X86_FL_VM) && c->cpl == 0 && size == 4 && !x86_long_mode(c)) {
-		iret_to_v86(c, &s, pc, sel, fl);
+	whole = iret_pop(&s, &f, size);
+	if ((f.flags & X86_FL_VM) && cpl == 0 && size == 4 && !x86_long_mode(c)) {
+		iret_to_v86(c, &s, f.pc, f.cs, f.flags);
 		return 0;
 	}
-	check_return_code(c, sel, &d);
-	check_target(c, pc, d.low);
-	outer = (sel & 3u) != c->cpl || x86_code64(c); /* 64-bit IRET always pops the stack pointer */
-	if (outer) {
-		sp = x86_stack_pop(&s, size);
-		ss = (uint16_t)x86_stack_pop(&s, size);
-	}
+	check_return_code(c, f.cs, &d);
+	check_target(c, f.pc, d.low);
+	outer = (f.cs & 3u) != cpl || x86_code64(c); /* 64-bit IRET always pops the stack pointer */
+	if (outer && !whole)
+		iret_pop_stack(&s, &f, size);
 	keep = iret_keep(c, size);
 	if (outer)
-		return_ss(c, ss, sel & 3, &d);
-	x86_eflags_set(c, (fl & ~keep) | (x86_eflags_get(c) & keep));
-	set_cs(c, sel, &d, sel & 3, pc);
-	set_sp(c, outer ? sp : s.sp);
-	drop_inner_segments(c);
+		return_ss(c, f.ss, f.cs & 3, &d);
+	x86_eflags_set(c, (f.flags & ~keep) | (x86_eflags_get(c) & keep));
+	set_cs(c, f.cs, &d, f.cs & 3, f.pc);
+	set_sp(c, outer ? f.sp : s.sp);
+	if (c->cpl != cpl)
+		drop_inner_segments(c);
 	x86_mode_update(c);
 	return 0;
 }

@@ -16,8 +16,9 @@ asm(".text\n"
     "d_pf: movabsq $0x10000002000, %rax; movb (%rax), %al; ret\n"
     "d_bp: int3; ret\n"
     "d_int: int $0x20; ret\n"
-    "d_db: .byte 0xf1; ret\n");
-void d_de(void), d_ud(void), d_gp(void), d_pf(void), d_bp(void), d_int(void), d_db(void);
+    "d_db: .byte 0xf1; ret\n"
+    "d_iret: movq d_frame(%rip), %rsp; iretq\n");
+void d_de(void), d_ud(void), d_gp(void), d_pf(void), d_bp(void), d_int(void), d_db(void), d_iret(void);
 
 static struct trap t;
 
@@ -117,6 +118,130 @@ static void bad_gates(void)
 		}
 }
 
+/* ---- Frames that lie in two pages, which are no neighbours in memory */
+
+uint64_t d_frame; /* where d_iret finds its frame */
+static uint64_t two_pages[2];
+static uint8_t *edge; /* the second page's start */
+static struct regs seen;
+static unsigned calls;
+
+static void map_two_pages(void)
+{
+	uint64_t low = page_alloc(), mid = page_alloc(), high = page_alloc();
+
+	(void)mid; /* between them */
+	two_pages[0] = high;
+	two_pages[1] = low;
+	edge = (uint8_t *)free_area(2 * PAGE) + PAGE;
+	map_page(edge - PAGE, two_pages[0], PTE_P | PTE_W);
+	map_page(edge, two_pages[1], PTE_P | PTE_W);
+	tlb_flush_all();
+}
+
+/* The word at edge + off, where memory has it. */
+static uint64_t *word_at(int64_t off)
+{
+	return (uint64_t *)(off < 0 ? two_pages[0] + PAGE + off : two_pages[1] + off);
+}
+
+static bool on_int(struct regs *r)
+{
+	seen = *r;
+	calls++;
+	return true;
+}
+
+static void deliver_at(int64_t top)
+{
+	uint64_t sp, after;
+
+	this_cpu()->tss.ist[BAD_IST - 1] = (uint64_t)edge + top;
+	calls = 0;
+	asm volatile("stc; movq %%rsp, %0; int $0x20; movq %%rsp, %1" : "=&r"(sp), "=&r"(after)::"cc", "memory");
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(after, sp);
+	CHECK_EQ(*word_at(top - 8), seen.ss);
+	CHECK_EQ(*word_at(top - 16), sp);
+	CHECK_EQ(seen.rsp, sp);
+	CHECK_EQ(*word_at(top - 24), seen.rflags);
+	CHECK(seen.rflags & FL_CF);
+	CHECK_EQ(*word_at(top - 32), SEL_KCODE);
+	CHECK_EQ(*word_at(top - 40), seen.rip);
+}
+
+/* Each way of dividing it. Nothing of it is in reach of the fast way that the next delivery to the same page takes. */
+static void frames_in_two_pages(void)
+{
+	extern const uint8_t trap_entries[];
+
+	map_two_pages();
+	idt_set_gate(0x20, trap_entries + 16 * 0x20, SEL_KCODE, 0xee, BAD_IST);
+	trap_set_handler(0x20, on_int);
+	for (int64_t top = 0; top <= 64; top += 16)
+		deliver_at(top);
+	for (int64_t top = 64; top >= 0; top -= 16)
+		deliver_at(top);
+	trap_set_handler(0x20, NULL);
+	/* The page that only the last pushes go to is not there: nothing has changed but memory. */
+	unmap_page(edge - PAGE);
+	tlb_flush_all();
+	this_cpu()->tss.ist[BAD_IST - 1] = (uint64_t)edge + 32;
+	CHECK_EQ(trap_of(d_int, &t), VEC_PF);
+	CHECK_EQ(t.r.error, 2);
+	CHECK_EQ(t.cr2, (uint64_t)edge - 8);
+	CHECK_EQ(t.r.rip, (uint64_t)d_int);
+	map_page(edge - PAGE, two_pages[0], PTE_P); /* to be read only */
+	tlb_flush_all();
+	CHECK_EQ(trap_of(d_int, &t), VEC_PF);
+	CHECK_EQ(t.r.error, 3);
+	CHECK_EQ(t.cr2, (uint64_t)edge - 8);
+	idt_reset_gate(0x20);
+}
+
+static void iret_frame(int64_t at, uint64_t rip, uint64_t cs, uint64_t ss)
+{
+	d_frame = (uint64_t)edge + at;
+	*word_at(at) = rip;
+	*word_at(at + 8) = cs;
+	*word_at(at + 16) = FL_FIXED;
+	*word_at(at + 24) = (uint64_t)edge - 2048;
+	*word_at(at + 32) = ss;
+}
+
+/* IRET reads them; its faults come in its own order: of the first words, of CS, of the stack pointer's words, of SS. */
+static void iret_from_two_pages(void)
+{
+	map_two_pages();
+	for (int64_t at = -48; at <= 8; at += 8) {
+		iret_frame(at, (uint64_t)d_ud, SEL_KCODE, SEL_KDATA);
+		CHECK_EQ(trap_of(d_iret, &t), VEC_UD);
+		CHECK_EQ(t.r.rip, (uint64_t)d_ud);
+		CHECK_EQ(t.r.rsp, (uint64_t)edge - 2048);
+		CHECK_EQ(t.r.ss, SEL_KDATA);
+		CHECK_EQ(t.r.rflags & ~FL_RF, FL_FIXED);
+		iret_frame(at, (uint64_t)d_ud, SEL_KCODE, SEL_KCODE);
+		CHECK_EQ(trap_of(d_iret, &t), VEC_GP);
+		CHECK_EQ(t.r.error, SEL_KCODE);
+		CHECK_EQ(t.r.rsp, (uint64_t)edge + at);
+		iret_frame(at, 0x800000000000ul, SEL_KCODE, SEL_KDATA);
+		CHECK_EQ(trap_of(d_iret, &t), VEC_GP);
+		CHECK_EQ(t.r.error, 0);
+	}
+	unmap_page(edge);
+	tlb_flush_all();
+	for (int64_t at = -32; at <= -8; at += 8) {
+		iret_frame(at, (uint64_t)d_ud, SEL_KCODE, SEL_KDATA);
+		CHECK_EQ(trap_of(d_iret, &t), VEC_PF);
+		CHECK_EQ(t.r.error, 0);
+		CHECK_EQ(t.cr2, (uint64_t)edge);
+		CHECK_EQ(t.r.rsp, (uint64_t)edge + at);
+		iret_frame(at, (uint64_t)d_ud, SEL_KDATA, SEL_KDATA);
+		CHECK_EQ(trap_of(d_iret, &t), at <= -24 ? VEC_GP : VEC_PF);
+		CHECK_EQ(t.r.error, at <= -24 ? SEL_KDATA : 0);
+	}
+}
+
 static volatile unsigned depth, deepest, nmis;
 
 static bool on_nmi(struct regs *r)
@@ -153,6 +278,8 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(stack_not_mapped),
 	RT_TEST(bad_handler),
 	RT_TEST(bad_gates),
+	RT_TEST(frames_in_two_pages),
+	RT_TEST(iret_from_two_pages),
 	RT_TEST(nmi_blocking),
 	{0},
 };
