@@ -220,9 +220,10 @@ struct ir_op_info {
 extern const struct ir_op_info ir_op_info[IR_OP_COUNT];
 #define IR_USES_CC 0xffff /* fl_use of "cc" rows */
 
-uint32_t ir_flags_def(const struct ir_insn *i);   /* bits it certainly writes (0 without IR_SETF) */
-uint32_t ir_flags_clob(const struct ir_insn *i);  /* bits it may write */
-uint32_t ir_flags_use(const struct ir_block *b, const struct ir_insn *i); /* bits it reads, by rows, cc and RT effects */
+/* Bits it certainly writes (0 without IR_SETF), those it may write, and those it reads: by rows, cc and RT effects. */
+static inline uint32_t ir_flags_def(const struct ir_insn *i);
+static inline uint32_t ir_flags_clob(const struct ir_insn *i);
+static inline uint32_t ir_flags_use(const struct ir_block *b, const struct ir_insn *i);
 uint16_t ir_rt_effects(const struct ir_block *b, const struct ir_insn *i); /* RT_* of an IR_RT; 0 for other ops */
 
 unsigned ir_vex_bytes(const struct ir_insn *i); /* of an IR_VEX or IR_VEXG */
@@ -246,6 +247,30 @@ static inline unsigned ir_writes(const struct ir_insn *i)
 static inline bool ir_writes_all(const struct ir_insn *i)
 {
 	return ir_op_info[i->op].full >> i->type & 1;
+}
+
+uint32_t ir_flags_def_by_count(const struct ir_insn *i); /* a shift with IR_SETF */
+uint32_t ir_flags_use_by_insn(const struct ir_block *b, const struct ir_insn *i);
+
+static inline uint32_t ir_flags_clob(const struct ir_insn *i)
+{
+	if (!(i->attr & IR_SETF))
+		return 0;
+	return i->op == IR_PUTFL ? (uint32_t)i->imm & F_ALL : ir_op_info[i->op].fl_def;
+}
+
+static inline uint32_t ir_flags_def(const struct ir_insn *i)
+{
+	if ((i->attr & IR_SETF) && (ir_op_info[i->op].attr & IR_AT_K))
+		return ir_flags_def_by_count(i);
+	return ir_flags_clob(i);
+}
+
+static inline uint32_t ir_flags_use(const struct ir_block *b, const struct ir_insn *i)
+{
+	if (likely(!ir_op_info[i->op].fl_use && i->op != IR_RT && i->op != IR_FPU))
+		return 0;
+	return ir_flags_use_by_insn(b, i);
 }
 
 /* Returns NULL if well-formed, else what is wrong (static text) with the index in *where. */

@@ -87,29 +87,12 @@ static bool count_is_nonzero(const struct ir_insn *i)
 	return n != 0;
 }
 
-uint32_t ir_flags_def(const struct ir_insn *i)
+uint32_t ir_flags_def_by_count(const struct ir_insn *i)
 {
-	const struct ir_op_info *info = &ir_op_info[i->op];
-
-	if (!(i->attr & IR_SETF))
-		return 0;
-	if (i->op == IR_PUTFL)
-		return (uint32_t)i->imm & F_ALL;
-	if ((info->attr & IR_AT_K) && !count_is_nonzero(i))
-		return 0;
-	return info->fl_def;
+	return count_is_nonzero(i) ? ir_op_info[i->op].fl_def : 0;
 }
 
-uint32_t ir_flags_clob(const struct ir_insn *i)
-{
-	if (!(i->attr & IR_SETF))
-		return 0;
-	if (i->op == IR_PUTFL)
-		return (uint32_t)i->imm & F_ALL;
-	return ir_op_info[i->op].fl_def;
-}
-
-uint32_t ir_flags_use(const struct ir_block *b, const struct ir_insn *i)
+uint32_t ir_flags_use_by_insn(const struct ir_block *b, const struct ir_insn *i)
 {
 	uint32_t use = ir_op_info[i->op].fl_use;
 

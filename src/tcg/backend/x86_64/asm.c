@@ -3,8 +3,6 @@
  * Encoder of x86-64 instructions. Prefix order, REX, ModRM and SIB as in the Intel SDM volume 2, sections 2.1 and 2.2; the shortest
  * displacement and immediate forms are chosen here.
  */
-#include <string.h>
-
 #include "tcg/backend/x86_64/asm.h"
 
 const uint8_t greg_pin[TCG_NR_GREG] = {
@@ -13,66 +11,63 @@ const uint8_t greg_pin[TCG_NR_GREG] = {
 #undef PIN
 };
 
-void as_bytes(struct as *s, const void *bytes, size_t n)
+/*
+ * An instruction but for its immediate is written behind one look for room: to a pointer that the functions below return moved on. NULL: there is no
+ * room.
+ */
+#define MAX_BYTES 16
+
+static inline uint8_t *begin(struct as *s)
 {
-	if ((size_t)(s->end - s->p) < n) {
+	if (unlikely((size_t)(s->end - s->p) < MAX_BYTES)) {
 		s->overflow = true;
-		return;
+		return NULL;
 	}
-	memcpy(s->p, bytes, n);
-	s->p += n;
+	return s->p;
 }
 
-void as_u8(struct as *s, unsigned v)
+static inline uint8_t *put(uint8_t *p, unsigned v)
 {
-	uint8_t b = (uint8_t)v;
-
-	as_bytes(s, &b, 1);
+	*p = (uint8_t)v;
+	return p + 1;
 }
 
-void as_u32(struct as *s, uint32_t v)
+static inline uint8_t *put32(uint8_t *p, int32_t v)
 {
-	as_bytes(s, &v, 4);
-}
-
-void as_u64(struct as *s, uint64_t v)
-{
-	as_bytes(s, &v, 8);
+	memcpy(p, &v, 4);
+	return p + 4;
 }
 
 /* disp8: a displacement of one byte means what it says. */
-static void modrm_mem(struct as *s, unsigned reg, struct rm m, bool disp8)
+static inline uint8_t *modrm_mem(uint8_t *p, unsigned reg, struct rm m, bool disp8)
 {
 	unsigned r = (reg & 7) << 3, mod;
 
 	if (m.base == R_NONE) { /* absolute or index only: SIB without base, disp32 */
-		as_u8(s, r | 4);
-		as_u8(s, (unsigned)m.scale << 6 | (m.index == R_NONE ? 4u : m.index & 7u) << 3 | 5);
-		as_u32(s, (uint32_t)m.disp);
-		return;
+		p = put(p, r | 4);
+		p = put(p, (unsigned)m.scale << 6 | (m.index == R_NONE ? 4u : m.index & 7u) << 3 | 5);
+		return put32(p, m.disp);
 	}
 	if (m.disp == 0 && (m.base & 7) != R_BP)
 		mod = 0x00;
 	else
 		mod = disp8 && fits8(m.disp) ? 0x40 : 0x80;
 	if (m.index != R_NONE || (m.base & 7) == R_SP) {
-		as_u8(s, mod | r | 4);
-		as_u8(s, (unsigned)m.scale << 6 | (m.index == R_NONE ? 4u : m.index & 7u) << 3 | (m.base & 7));
+		p = put(p, mod | r | 4);
+		p = put(p, (unsigned)m.scale << 6 | (m.index == R_NONE ? 4u : m.index & 7u) << 3 | (m.base & 7));
 	} else {
-		as_u8(s, mod | r | (m.base & 7));
+		p = put(p, mod | r | (m.base & 7));
 	}
 	if (mod == 0x40)
-		as_u8(s, (unsigned)m.disp);
+		p = put(p, (unsigned)m.disp);
 	else if (mod == 0x80)
-		as_u32(s, (uint32_t)m.disp);
+		p = put32(p, m.disp);
+	return p;
 }
 
-static void modrm(struct as *s, unsigned reg, struct rm m)
+static inline uint8_t *modrm(uint8_t *p, unsigned reg, struct rm m, bool disp8)
 {
-	if (m.is_mem)
-		modrm_mem(s, reg, m, true);
-	else
-		as_u8(s, 0xc0 | (reg & 7) << 3 | (m.base & 7));
+	return m.is_mem ? modrm_mem(p, reg, m, disp8) : put(p, 0xc0 | (reg & 7) << 3 | (m.base & 7));
 }
 
 static unsigned rex_bits(unsigned reg, struct rm m)
@@ -89,31 +84,34 @@ static unsigned rex_bits(unsigned reg, struct rm m)
 void as_op(struct as *s, uint32_t op, unsigned reg, struct rm m)
 {
 	unsigned rex = rex_bits(reg, m) | ((op & OP_W) ? 8 : 0);
+	uint8_t *p = begin(s);
 
+	if (!p)
+		return;
 	if ((op & OP_R8) && reg >= 4)
 		rex |= 0x40;
 	if ((op & OP_M8) && !m.is_mem && m.base >= 4)
 		rex |= 0x40;
 	if (op & OP_LOCK)
-		as_u8(s, 0xf0);
+		p = put(p, 0xf0);
 	if (m.gs)
-		as_u8(s, 0x65);
+		p = put(p, 0x65);
 	if (op & OP_66)
-		as_u8(s, 0x66);
+		p = put(p, 0x66);
 	if (op & OP_F2)
-		as_u8(s, 0xf2);
+		p = put(p, 0xf2);
 	if (op & OP_F3)
-		as_u8(s, 0xf3);
+		p = put(p, 0xf3);
 	if (rex)
-		as_u8(s, 0x40 | rex);
+		p = put(p, 0x40 | rex);
 	if (op & OP_MAP)
-		as_u8(s, 0x0f);
+		p = put(p, 0x0f);
 	if ((op & OP_MAP) == OP_0F38)
-		as_u8(s, 0x38);
+		p = put(p, 0x38);
 	if ((op & OP_MAP) == OP_0F3A)
-		as_u8(s, 0x3a);
-	as_u8(s, op & 0xff);
-	modrm(s, reg, m);
+		p = put(p, 0x3a);
+	p = put(p, op & 0xff);
+	s->p = modrm(p, reg, m, true);
 }
 
 void as_op_imm8(struct as *s, uint32_t op, unsigned reg, struct rm m, unsigned imm)
@@ -126,34 +124,37 @@ void as_vex(struct as *s, uint32_t op, unsigned reg, unsigned vvvv, struct rm m)
 {
 	unsigned rex = rex_bits(reg, m), map = (op & OP_MAP) >> 8;
 	unsigned pp = (op & OP_66) ? 1 : (op & OP_F3) ? 2 : (op & OP_F2) ? 3 : 0;
+	uint8_t *p = begin(s);
 
+	if (!p)
+		return;
 	if (m.gs)
-		as_u8(s, 0x65);
-	as_u8(s, 0xc4);
-	as_u8(s, (~rex & 7) << 5 | map);
-	as_u8(s, ((op & OP_W) ? 0x80u : 0) | (~vvvv & 15) << 3 | ((op & OP_L) ? 4u : 0) | pp);
-	as_u8(s, op & 0xff);
-	modrm(s, reg, m);
+		p = put(p, 0x65);
+	p = put(p, 0xc4);
+	p = put(p, (~rex & 7) << 5 | map);
+	p = put(p, ((op & OP_W) ? 0x80u : 0) | (~vvvv & 15) << 3 | ((op & OP_L) ? 4u : 0) | pp);
+	p = put(p, op & 0xff);
+	s->p = modrm(p, reg, m, true);
 }
 
 void as_evex(struct as *s, uint32_t op, unsigned more, unsigned reg, unsigned vvvv, struct rm m)
 {
 	unsigned rex = rex_bits(reg, m), map = (op & OP_MAP) >> 8;
 	unsigned pp = (op & OP_66) ? 1 : (op & OP_F3) ? 2 : (op & OP_F2) ? 3 : 0;
+	uint8_t *p = begin(s);
 
+	if (!p)
+		return;
 	if (!m.is_mem)
 		rex |= (m.base >> 4 & 1u) << 1;
 	if (m.gs)
-		as_u8(s, 0x65);
-	as_u8(s, 0x62);
-	as_u8(s, (~rex & 7) << 5 | (~reg >> 4 & 1) << 4 | map);
-	as_u8(s, ((op & OP_W) ? 0x80u : 0) | (~vvvv & 15) << 3 | 4 | pp);
-	as_u8(s, more | ((op & OP_L2) ? 0x40u : 0) | ((op & OP_L) ? 0x20u : 0) | (~vvvv >> 4 & 1) << 3);
-	as_u8(s, op & 0xff);
-	if (m.is_mem)
-		modrm_mem(s, reg, m, false);
-	else
-		modrm(s, reg, m);
+		p = put(p, 0x65);
+	p = put(p, 0x62);
+	p = put(p, (~rex & 7) << 5 | (~reg >> 4 & 1) << 4 | map);
+	p = put(p, ((op & OP_W) ? 0x80u : 0) | (~vvvv & 15) << 3 | 4 | pp);
+	p = put(p, more | ((op & OP_L2) ? 0x40u : 0) | ((op & OP_L) ? 0x20u : 0) | (~vvvv >> 4 & 1) << 3);
+	p = put(p, op & 0xff);
+	s->p = modrm(p, reg, m, false);
 }
 
 /* Intel's recommended long NOPs (SDM volume 2, NOP). */

@@ -7,6 +7,8 @@
 #ifndef COHORT_TCG_X86_64_ASM_H
 #define COHORT_TCG_X86_64_ASM_H
 
+#include <string.h>
+
 #include "tcg/backend/x86_64/regs.h"
 
 struct as {
@@ -100,10 +102,33 @@ static inline uint32_t as_off(const struct as *s)
 	return (uint32_t)(s->p - s->base);
 }
 
-void as_u8(struct as *s, unsigned v);
-void as_u32(struct as *s, uint32_t v);
-void as_u64(struct as *s, uint64_t v);
-void as_bytes(struct as *s, const void *bytes, size_t n);
+static inline void as_bytes(struct as *s, const void *bytes, size_t n)
+{
+	if (unlikely((size_t)(s->end - s->p) < n)) {
+		s->overflow = true;
+		return;
+	}
+	memcpy(s->p, bytes, n);
+	s->p += n;
+}
+
+static inline void as_u8(struct as *s, unsigned v)
+{
+	uint8_t b = (uint8_t)v;
+
+	as_bytes(s, &b, 1);
+}
+
+static inline void as_u32(struct as *s, uint32_t v)
+{
+	as_bytes(s, &v, 4);
+}
+
+static inline void as_u64(struct as *s, uint64_t v)
+{
+	as_bytes(s, &v, 8);
+}
+
 void as_op(struct as *s, uint32_t op, unsigned reg, struct rm m);
 void as_op_imm8(struct as *s, uint32_t op, unsigned reg, struct rm m, unsigned imm);
 /* VEX encoding: map, mandatory prefix, W and L from op, second source in vvvv (0 if there is none). */

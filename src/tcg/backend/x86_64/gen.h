@@ -106,9 +106,7 @@ struct gen {
 	const struct group *in_copy_of;
 	unsigned nr_groups;
 	struct group group[GEN_MAX_GROUPS];
-	uint16_t group_of[IR_MAX_INSNS];
-
-	uint16_t clobbers[IR_MAX_INSNS + 1]; /* instructions before n that may clobber r14 */
+	uint16_t group_of[IR_MAX_INSNS]; /* only if there are groups */
 };
 
 typedef void (*lower_fn)(struct gen *g);
@@ -122,8 +120,24 @@ static inline bool is_m(ir_ref r)
 {
 	return IR_REF_KIND(r) == IR_KIND_M;
 }
-bool in_reg(const struct gen *g, ir_ref r);                 /* lives in a host register */
-struct rm loc(const struct gen *g, ir_ref r);               /* of a G or T */
+/* Lives in a host register. */
+static inline bool in_reg(const struct gen *g, ir_ref r)
+{
+	if (IR_REF_KIND(r) == IR_KIND_G)
+		return greg_pin[IR_REF_NUM(r)] != R_NONE;
+	return IR_REF_KIND(r) == IR_KIND_T && g->temp[IR_REF_NUM(r)].reg != R_NONE;
+}
+/* Of a G or T. */
+static inline struct rm loc(const struct gen *g, ir_ref r)
+{
+	unsigned n = IR_REF_NUM(r);
+
+	if (IR_REF_KIND(r) == IR_KIND_G)
+		return greg_pin[n] != R_NONE ? rm_reg(greg_pin[n]) : rm_gs(offsetof(struct tcg_env, greg) + n * 8);
+	if (g->temp[n].reg != R_NONE)
+		return rm_reg(g->temp[n].reg);
+	return rm_gs(offsetof(struct tcg_env, be_spill) + g->temp[n].spill * 8u);
+}
 bool same_loc(const struct gen *g, ir_ref x, ir_ref y);
 uint32_t int_op(enum ir_type t, uint32_t op);               /* the op in its width: op is the 32-bit form with bit 0 = not byte */
 int64_t konst(enum ir_type t, int64_t imm);                 /* sign-extended from the type's width */

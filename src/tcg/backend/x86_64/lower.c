@@ -171,16 +171,19 @@ void lower_insn_at(struct gen *g)
 	lower[g->i->op](g);
 	if (hide)
 		v_temps_show(g, out);
-	v_temps_end(g);
+	if (g->v_out)
+		v_temps_end(g);
 }
 
 static void lower_block(struct gen *g)
 {
 	for (g->n = 0; g->n < g->ir->nr_insns; g->n++) {
 		g->i = &g->ir->insn[g->n];
-		share_before(g);
+		if (g->nr_groups)
+			share_before(g);
 		lower_insn_at(g);
-		share_behind(g);
+		if (g->nr_groups)
+			share_behind(g);
 		if (g->failed || g->s.overflow)
 			return;
 	}

@@ -4,27 +4,6 @@
  */
 #include "tcg/backend/x86_64/gen.h"
 
-bool in_reg(const struct gen *g, ir_ref r)
-{
-	if (IR_REF_KIND(r) == IR_KIND_G)
-		return greg_pin[IR_REF_NUM(r)] != R_NONE;
-	return IR_REF_KIND(r) == IR_KIND_T && g->temp[IR_REF_NUM(r)].reg != R_NONE;
-}
-
-struct rm loc(const struct gen *g, ir_ref r)
-{
-	unsigned n = IR_REF_NUM(r);
-
-	if (IR_REF_KIND(r) == IR_KIND_G) {
-		if (greg_pin[n] != R_NONE)
-			return rm_reg(greg_pin[n]);
-		return rm_gs(offsetof(struct tcg_env, greg) + n * 8);
-	}
-	if (g->temp[n].reg != R_NONE)
-		return rm_reg(g->temp[n].reg);
-	return rm_gs(offsetof(struct tcg_env, be_spill) + g->temp[n].spill * 8u);
-}
-
 static bool is_g_or_t(ir_ref r)
 {
 	return IR_REF_KIND(r) == IR_KIND_G || IR_REF_KIND(r) == IR_KIND_T;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tcg/backend/x86_64/gen.h"
+#include "tcg/opt/liveness.h"
 
 struct scan {
 	struct gen *g;
@@ -62,11 +63,11 @@ static void measure(struct gen *g)
 	const struct ir_block *b = g->ir;
 
 	memset(g->temp, 0, b->nr_temps * sizeof(g->temp[0]));
-	g->clobbers[0] = 0;
 	for (unsigned n = 0; n < b->nr_insns; n++) {
 		const struct ir_insn *i = &b->insn[n];
 
-		g->clobbers[n + 1] = (uint16_t)(g->clobbers[n] + !keeps_r14(b, i));
+		if (!liveness_has_temps(i, true))
+			continue;
 		mention(g, i->d, n);
 		mention(g, i->a, n);
 		mention(g, i->b, n);
@@ -74,14 +75,21 @@ static void measure(struct gen *g)
 	}
 }
 
+/* Who lives longer does not get r14: nobody looks that far. */
+#define R14_REACH 128
+
 static bool r14_safe(const struct gen *g, const struct tloc *t)
 {
-	unsigned from = t->first;
+	unsigned n = t->first;
 
+	if (t->last - n > R14_REACH)
+		return false;
 	/* A load writes its destination after it has used r14. */
-	if (is_load(&g->ir->insn[from]))
-		from++;
-	return from > t->last || g->clobbers[t->last + 1] == g->clobbers[from];
+	if (is_load(&g->ir->insn[n]))
+		n++;
+	while (n <= t->last && keeps_r14(g->ir, &g->ir->insn[n]))
+		n++;
+	return n > t->last;
 }
 
 /* A register whose owner dies as source a of a plain two-operand op may be its destination: such lowerings see the aliasing. */
@@ -133,10 +141,14 @@ bool ra_run(struct gen *g)
 	struct scan s = { .g = g };
 	const struct ir_block *b = g->ir;
 
+	if (!b->nr_temps)
+		return true;
 	measure(g);
 	for (unsigned n = 0; n < b->nr_insns; n++) {
 		const struct ir_insn *i = &b->insn[n];
 
+		if (!liveness_has_temps(i, true))
+			continue;
 		if (!place_ref(&s, i->d, n, true))
 			return false;
 		if (i->a != i->d && !place_ref(&s, i->a, n, false))

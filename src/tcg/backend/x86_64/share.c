@@ -309,17 +309,15 @@ void share_plan(struct gen *g, bool wanted)
 {
 	g->nr_groups = 0;
 	g->in_copy_of = NULL;
-	if (!wanted || !has_two_accesses(g->ir)) {
-		memset(g->group_of, 0xff, g->ir->nr_insns * sizeof(g->group_of[0])); /* NO_GROUP */
+	if (!wanted || !has_two_accesses(g->ir))
 		return;
-	}
 	find_groups(g);
 	choose(g);
 }
 
 static struct group *group_at(struct gen *g, unsigned n)
 {
-	return g->group_of[n] == NO_GROUP ? NULL : &g->group[g->group_of[n]];
+	return !g->nr_groups || g->group_of[n] == NO_GROUP ? NULL : &g->group[g->group_of[n]];
 }
 
 /* The group whose check has succeeded, so that the current instruction's access needs none; or NULL. */

@@ -349,6 +349,22 @@ static bool uses_control(const struct ir_insn *i)
 	return i->op == IR_GETVC || i->op == IR_PUTVC;
 }
 
+/* The four operand references at once: is one a vector (V, VT)? */
+static bool names_vectors(const struct ir_insn *i)
+{
+	uint64_t r;
+
+	_Static_assert(IR_KIND_V == 5 && IR_KIND_VT == 6 && IR_KIND_M == 4, "V and VT: bit 2 and one of the others");
+	memcpy(&r, &i->d, sizeof(r));
+	return (r >> 14) & (r >> 13 | r >> 12) & 0x0001000100010001ull;
+}
+
+/* The integer unit's operations, which most are. */
+static bool is_integer(const struct ir_insn *i)
+{
+	return i->op < IR_VMOV && i->type < IR_V128;
+}
+
 static void note_insn(const struct ir_insn *i, uint32_t *globals, uint32_t *temps)
 {
 	note(i->d, globals, temps);
@@ -369,6 +385,8 @@ void v_setup(struct gen *g)
 	bool control = false;
 
 	for (unsigned n = 0; n < b->nr_insns; n++) {
+		if (is_integer(&b->insn[n]) && !names_vectors(&b->insn[n]))
+			continue;
 		note_insn(&b->insn[n], &globals, &temps);
 		if (vec_level_of(&b->insn[n]) > level)
 			level = vec_level_of(&b->insn[n]);
