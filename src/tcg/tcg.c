@@ -167,6 +167,7 @@ static void translate(struct tcg_env *env, struct tcg_thread *t, struct source *
 	ir->nr_rt = tcg_guest->nr_rt;
 	current_source = s;
 	tcg_guest->translate(env, ir, &s->code, max_insns);
+	ir->small = code_is_pressed();
 	tcg_log_ir(ir, &s->code, LOG_IN_ASM | LOG_OP);
 	opt_run(ir);
 	tcg_log_ir(ir, &s->code, LOG_OP_OPT);

@@ -40,6 +40,12 @@ static struct timer cold_timer;
 static bool cold_armed;                              /* [lock code_lock] */
 static void *reserved;                               /* [const] address space that both mappings are in */
 static size_t reserved_size;                         /* [const] */
+/* How fast segments are emptied. */
+static struct {
+	size_t emptied;             /* [lock code_lock] bytes, since... */
+	vclock_ns_t since;          /* [lock code_lock] */
+	_Atomic vclock_ns_t until;  /* [atomic] pressed up to then; written under code_lock */
+} pressure;
 /* Which of the region's huge pages have been asked for, from its start. */
 static struct {
 	struct rcu_head rcu;
@@ -182,6 +188,9 @@ int code_region_init(size_t bytes, unsigned nr_vcpus, struct err *err)
 	atomic_store(&nr_free, nr_segments - stub_segments);
 	timer_init(&cold_timer, look_for_cold, NULL);
 	cold_armed = false;
+	pressure.emptied = 0;
+	pressure.since = clock_now();
+	atomic_store(&pressure.until, 0);
 	return 0;
 }
 
@@ -296,7 +305,28 @@ static bool get_unless_gone(struct code_segment *seg)
 	return live != 0;
 }
 
-struct code_segment *code_segment_oldest(void)
+bool code_is_pressed(void)
+{
+	vclock_ns_t until = atomic_load_explicit(&pressure.until, memory_order_relaxed);
+
+	return until && clock_now() < until;
+}
+
+/* One more segment goes. After each half of the region: if that was fast, the next half is expected in twice the time at most. */
+static void note_emptied_locked(vclock_ns_t now)
+{
+	vclock_ns_t took = now - pressure.since;
+
+	pressure.emptied += segment_size;
+	if (pressure.emptied < region_size / 2)
+		return;
+	if (took < (vclock_ns_t)pressure.emptied * CODE_PRESSED_NS)
+		atomic_store_explicit(&pressure.until, now + 2 * took, memory_order_relaxed);
+	pressure.emptied = 0;
+	pressure.since = now;
+}
+
+struct code_segment *code_segment_oldest(vclock_ns_t now)
 {
 	struct code_segment *seg, *found = NULL;
 
@@ -306,6 +336,7 @@ struct code_segment *code_segment_oldest(void)
 			continue;
 		atomic_store(&seg->evicting, true);
 		atomic_fetch_add(&nr_evicting, 1);
+		note_emptied_locked(now);
 		found = seg;
 		break;
 	}

@@ -63,9 +63,16 @@ void code_blocks_gone(struct code_segment *seg, uint32_t n);
 /* The vCPU gives its segment away (thread end). */
 void code_segment_put(struct code_segment *seg);
 struct code_segment *code_segment_of(const void *rx);
-/* The oldest full segment, marked as being evicted, or NULL; for tb_evict(). */
-struct code_segment *code_segment_oldest(void);
+/* The oldest full segment, marked as being evicted, or NULL; for tb_evict(). `now` tells how fast they go. */
+struct code_segment *code_segment_oldest(vclock_ns_t now);
 bool code_is_short(void); /* few segments are free: evict */
+
+/*
+ * The region is much smaller than what the guest runs in turns: half of it was emptied in less than CODE_PRESSED_NS for each byte, so that building
+ * anew (some 10 ns for a byte) takes more than a sixth of a vCPU's time. Shorter code then is the faster one, as more of it stays.
+ */
+#define CODE_PRESSED_NS 60
+bool code_is_pressed(void);
 
 /*
  * Memory of segments that nobody has used for CODE_COLD_NS goes back to the host, a few at a time. Returns when to look again, VCLOCK_NEVER if

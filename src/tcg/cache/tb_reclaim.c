@@ -265,7 +265,7 @@ void tb_purge(uint64_t *seen, tb_forget_fn drop, void *opaque)
 
 static bool evict_oldest(void)
 {
-	struct code_segment *seg = code_segment_oldest();
+	struct code_segment *seg = code_segment_oldest(clock_now());
 	enum cost_op was;
 
 	if (!seg)

@@ -175,6 +175,7 @@ struct ir_block {
 	unsigned watch_len;  /* bytes from pc whose change must kill the block: guest_len plus look-ahead */
 	unsigned watch_before; /* bytes in front of pc, on the same page, likewise */
 	unsigned guest_insns;
+	bool small;          /* there is little room for code: what makes it faster but longer is left out */
 	const struct ir_rt *rt; /* the guest's runtime table */
 	unsigned nr_rt;
 	const uint8_t *code; /* host address of the guest code at pc, for IR_LDCODE; NULL: there is none */

@@ -20,6 +20,7 @@ void ir_reset(struct ir_block *b)
 	b->flags = 0;
 	b->mmu_mode = 0;
 	b->guest_len = b->watch_len = b->watch_before = b->guest_insns = 0;
+	b->small = false;
 	b->rt = NULL;
 	b->nr_rt = 0;
 	b->code = NULL;

@@ -509,6 +509,7 @@ void ir_fuzz_block(struct ir_block *b, uint64_t s, unsigned n)
 	seed = s * 0x9e3779b97f4a7c15ull + 1;
 	ir_reset(b);
 	b->pc = 0x1000;
+	b->small = s & 1;
 	b->rt = ir_fuzz_rt;
 	b->nr_rt = ir_fuzz_nr_rt;
 	ir_label(b); /* number 0 stays unused */

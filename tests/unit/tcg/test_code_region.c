@@ -107,14 +107,53 @@ static void an_evicted_segment_waits_for_its_evictor(void **state)
 	unsigned n = fill_one(&seg, &filled);
 
 	(void)state;
-	assert_ptr_equal(code_segment_oldest(), filled);
-	assert_null(code_segment_oldest()); /* the other is still owned */
+	assert_ptr_equal(code_segment_oldest(clock_now()), filled);
+	assert_null(code_segment_oldest(clock_now())); /* the other is still owned */
 	code_blocks_gone(filled, n);
 	assert_int_equal(atomic_load(&filled->live), 1);
 	assert_non_null(atomic_load(&filled->blocks));
 	code_blocks_gone(filled, 1);
 	assert_null(atomic_load(&filled->blocks));
 	code_segment_put(seg);
+}
+
+/* Fills the region and empties it, each segment `step` later than the one before; returns the time. */
+static vclock_ns_t turn_over(vclock_ns_t now, vclock_ns_t step)
+{
+	struct code_segment *seg = NULL, *old;
+
+	while (put_block(&seg))
+		;
+	code_segment_put(seg);
+	while ((old = code_segment_oldest(now += step)))
+		code_blocks_gone(old, atomic_load(&old->live));
+	return now;
+}
+
+static void a_region_that_is_emptied_fast_is_pressed(void **state)
+{
+	vclock_ns_t fast = CODE_SEGMENT_MIN * CODE_PRESSED_NS / 4, ages = 1000000000000;
+	vclock_ns_t now = clock_now() + ages; /* none of this comes to pass while the test runs */
+
+	(void)state;
+	assert_false(code_is_pressed());
+	now = turn_over(now, 100 * fast);
+	now = turn_over(now, 100 * fast);
+	assert_false(code_is_pressed());
+	now = turn_over(now, fast);
+	turn_over(now, fast);
+	assert_true(code_is_pressed());
+}
+
+static void a_region_is_pressed_no_longer_than_it_is_emptied(void **state)
+{
+	vclock_ns_t now = clock_now() - 1000000000;
+
+	(void)state;
+	/* Half of it within some nanoseconds, a second ago. */
+	now = turn_over(now, 0);
+	turn_over(now, 1);
+	assert_false(code_is_pressed());
 }
 
 static void memory_of_cold_segments_goes_back(void **state)
@@ -197,6 +236,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_segment_is_free_when_its_last_block_went, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(blocks_may_go_while_their_segment_is_filled, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(an_evicted_segment_waits_for_its_evictor, make_region, drop_region),
+		cmocka_unit_test_setup_teardown(a_region_that_is_emptied_fast_is_pressed, make_region, drop_region),
+		cmocka_unit_test_setup_teardown(a_region_is_pressed_no_longer_than_it_is_emptied, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(memory_of_cold_segments_goes_back, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(code_stays_what_it_is_while_its_pages_become_huge, make_big_region, drop_region),
 	};

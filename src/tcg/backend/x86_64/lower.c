@@ -239,7 +239,7 @@ enum backend_status x86_64_compile(const struct ir_block *ir, struct tb *tb, uin
 
 	if (!g)
 		return BACKEND_NO_ROOM;
-	status = compile(g, ir, tb, rw, rx, room, out, true);
+	status = compile(g, ir, tb, rw, rx, room, out, !ir->small);
 	/* The copies of shared checks cost room, exits and traps: without them the block may do. */
-	return status == BACKEND_OK ? status : compile(g, ir, tb, rw, rx, room, out, false);
+	return status == BACKEND_OK || ir->small ? status : compile(g, ir, tb, rw, rx, room, out, false);
 }
