@@ -18,4 +18,5 @@ src_mem_libmem_a_SOURCES = \
 	src/mem/tlb_layout.h \
 	src/mem/tlb_partial.c \
 	src/mem/tlb_reach.c \
+	src/mem/tlb_wide.c \
 	src/mem/word.h

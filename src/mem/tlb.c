@@ -101,7 +101,7 @@ static struct tlb_entry *fill(struct tcg_env *env, gva_t va, ram_off_t off, unsi
 	struct tlb_walk wide = *w;
 
 	stat_inc(STAT_tlb_fills);
-	if (unlikely(book->fills < TLB_BUSY_FILLS) && ++book->fills == TLB_BUSY_FILLS)
+	if (unlikely(++book->fills == TLB_BUSY_FILLS))
 		tlb_ops->busy(env);
 	e->tag[1] = TLB_TAG_INVALID;
 	e->wlo = TLB_TAG_INVALID;
@@ -317,25 +317,42 @@ static void *mmio_access(struct tcg_env *env, gpa_t pa, unsigned size, enum tlb_
  * cost. (A miss costs some 10 ns, a hit gains 0.3 to 2.5 ns against level 1.)
  */
 #define TLB_WANDER_NS 50
+#define TLB_WANDER_FAR_NS 600 /* if level 1 had to be filled: a walk, and memory that is in few of the host's caches */
 
 static void judge(struct tcg_env *env, unsigned slot)
 {
 	struct tlb_book *book = env->tlb.book;
 	struct timespec t;
-	uint64_t now, took;
+	uint64_t now, took, allowed;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 	took = now - book->judged[slot];
 	book->judged[slot] = now;
 	env->l0_budget[slot] = TLB_SLOT_BUDGET;
-	if (took < TLB_SLOT_BUDGET * TLB_WANDER_NS && slot != TLB_SLOT_STACK)
+	allowed = (TLB_SLOT_BUDGET - book->far_fills[slot]) * TLB_WANDER_NS + book->far_fills[slot] * TLB_WANDER_FAR_NS;
+	book->far_fills[slot] = 0;
+	if (took < allowed && slot != TLB_SLOT_STACK)
 		tlb_ops->access_wanders(env);
+}
+
+/* A user-mode access had to fill level 1. Who goes from one page to the next has much to do in each. */
+static void count_fill(struct tcg_env *env, gva_t va, unsigned kind, unsigned slot)
+{
+	uint32_t page = (uint32_t)(va >> GUEST_PAGE_BITS), *last = &env->l0_last[0][kind][slot], step = page - *last;
+
+	*last = page;
+	if (step + 1 <= 2)
+		return;
+	env->tlb.book->far_fills[slot]++;
+	if (!--env->l0_budget[slot])
+		judge(env, slot);
 }
 
 void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_access access, unsigned mode, unsigned slot, bool align)
 {
 	unsigned kind = access != TLB_READ;
+	uint64_t fills = env->tlb.book->fills;
 	/* Slot 4 (the stack pointer's) exists once, for reads and writes: a read should leave it writable if it can. */
 	bool unified = slot == TLB_SLOT_STACK;
 	struct tlb_entry *e;
@@ -355,6 +372,10 @@ void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acc
 	e = translate(env, va, access, mode, kind || unified, &t);
 	if (!e)
 		return mmio_access(env, t.pa, size, access);
+	if (!mode && env->tlb.book->fills != fills)
+		count_fill(env, va, kind, slot);
+	if (!mode && !kind)
+		tlb_wide_fill(env, e, va);
 	if (t.code) {
 		bool elsewhere = tlb_ops->before_code_store(env, t.off, size);
 

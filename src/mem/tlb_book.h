@@ -59,7 +59,7 @@ struct tlb_book {
 	bool jc_by_space;               /* jc_kernel is the address space's, too */
 	uint8_t nr_jc_local;
 	gva_t jc_local[TLB_JC_LOCAL];   /* if not: supervisor code on pages that are not global, entered since the address space was */
-	uint32_t fills;                 /* up to TLB_BUSY_FILLS */
+	uint64_t fills;                 /* of entries */
 	bool globals_on;                /* global pages exist */
 	bool split_held;                /* split_lock of tlb.c is held until tlb_commit() or tlb_abandon() */
 	bool watching;                  /* tlb_ops->watches() is to be asked */
@@ -73,8 +73,11 @@ struct tlb_book {
 	unsigned nr_reaches[TLB_NR_MODES];
 	unsigned reach_rest;            /* fills until new ones are looked for */
 	bool low_globals;               /* there may be entries of global pages in the lower half of linear space */
+	uint64_t wide_since;            /* when misses of the wide table began to be counted, host nanoseconds, */
+	uint64_t wide_ctx;              /* and in which context */
 	struct tlb_bloom jc_pages;      /* pages that may have jump-cache entries */
 	uint64_t gaps[TLB_NR_MODES];    /* bit n: write slot n may hold a gap of a code page; see tlb_revoke_gaps() */
+	uint32_t far_fills[TLB_L0_SLOTS]; /* of the slot's misses since it was judged: level 1 missed too, and the page is not beside the last one */
 	uint64_t judged[TLB_L0_SLOTS];  /* when each slot's budget was filled up, host nanoseconds */
 	struct tlb_fetch_entry fetch[2][TLB_FETCH_SIZE]; /* by user/supervisor */
 };
@@ -117,6 +120,14 @@ bool tlb_large_test(const struct tlb_book *book, gva_t va);          /* may ther
 void tlb_reach_widen(struct tcg_env *env, gva_t va, unsigned mode, struct tlb_walk *w); /* as far as its reach, for reads */
 bool tlb_reach_flushed(struct tlb_book *book, gva_t va); /* a page is flushed: true if it is in a reach, and all is to be */
 void tlb_reach_forget(struct tlb_book *book, unsigned mode); /* none of its entries is left */
+
+void tlb_wide_begin(struct tcg_env *env); /* the wide table: tlb_wide.c */
+void tlb_wide_end(struct tcg_env *env);
+void tlb_wide_fill(struct tcg_env *env, const struct tlb_entry *e, gva_t va); /* a user-mode read missed; e: what was found */
+void tlb_wide_flush_page(struct tcg_env *env, gva_t va);
+void tlb_wide_shorten(struct tcg_env *env); /* and wipe it */
+void tlb_wide_judge(struct tcg_env *env, uint64_t now); /* its length, after as many misses as wide_turn said; now: in nanoseconds */
+unsigned tlb_wide_entries(const struct tlb *t);
 
 void tlb_l0_invalidate(struct tcg_env *env, unsigned mode, unsigned kind, uint64_t slots);
 void tlb_l0_invalidate_all(struct tcg_env *env);

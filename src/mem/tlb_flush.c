@@ -170,6 +170,7 @@ static void ctx_restart(struct tcg_env *env)
 	jc_wipe(env);
 	memset(book->ctx_of_key, 0, sizeof(book->ctx_of_key));
 	long_ranges_forget(book);
+	tlb_wide_shorten(env);
 	env->tlb.restarts++;
 	env->tlb.ctx = book->jc_user = 1;
 	book->jc_kernel = book->jc_by_space ? 1 : 2;
@@ -274,6 +275,8 @@ void tlb_flush_ctx_key(struct tcg_env *env, uint32_t key)
 void tlb_flush_mode(struct tcg_env *env, unsigned mode)
 {
 	l1_wipe(env, mode);
+	if (mode == 0)
+		tlb_wide_shorten(env);
 	env->tlb.book->large_age++;
 	tlb_reach_forget(env->tlb.book, mode);
 	for (unsigned kind = 0; kind < 2; kind++)
@@ -336,6 +339,7 @@ void tlb_flush_page(struct tcg_env *env, gva_t va)
 	}
 	for (unsigned i = 0; i < 2; i++)
 		book->fetch[i][(va >> GUEST_PAGE_BITS) % TLB_FETCH_SIZE].tag = TLB_TAG_INVALID;
+	tlb_wide_flush_page(env, va);
 	l0_flush_address(env, va);
 	jc_flush_page(env, page);
 }
@@ -505,6 +509,7 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 	book->jc_by_space = true; /* no global pages yet */
 	env->tlb.book = book;
 	env->tlb.l1_turn = 1;
+	tlb_wide_begin(env);
 	env->jc_other |= 1; /* not 0 */
 	book->salt = env->jc_salt;
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
@@ -521,6 +526,8 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 
 void tlb_free(struct tcg_env *env)
 {
+	if (env->tlb.book)
+		tlb_wide_end(env);
 	free(env->tlb.book);
 	env->tlb.book = NULL;
 }

@@ -64,17 +64,34 @@ struct tlb_entry {
 };
 _Static_assert(sizeof(struct tlb_entry) == 64, "one cache line");
 
+/*
+ * The wide table, for reads in user mode that wander: direct-mapped by page number. tag = (linear page address) | context, never global; 0: none.
+ * Its lengths, in entries: tlb_wide.c.
+ */
+#define TLB_WIDE_FIRST 64     /* until it is used */
+#define TLB_WIDE_SHORT 16384  /* 64 MiB in pages of 4 KiB */
+#define TLB_WIDE_LONG 262144  /* 1 GiB */
+
+struct tlb_wide_entry {
+	uint64_t tag;
+	uint64_t disp; /* as in struct tlb_entry */
+};
+
 struct tlb_book;
 
 struct tlb {
 	uint64_t ctx;          /* [owner] context of the current address space, 1..4095 */
 	uint64_t restarts;     /* [owner] times that the numbers of contexts began again: who keeps one drops it when this has moved */
 	struct tlb_book *book; /* [const] private to mem/tlb*.c */
+	struct tlb_wide_entry *wide;         /* [owner] the wide table */
+	uint64_t wide_mask;                  /* [owner] of a byte offset in it */
+	int32_t wide_turn;                   /* [owner] misses until its length is thought over; 0 and below: now */
 	uint64_t l0_live[TLB_NR_MODES][2];   /* [owner] bit n: slot n may be valid */
 	uint64_t l0_global[TLB_NR_MODES][2]; /* [owner] bit n: slot n holds a global translation */
 	uint32_t l1_turn;                    /* [owner] hits on large pages until one of them makes an entry of its page */
 	uint64_t l1_any[TLB_NR_MODES][TLB_L1_WORDS];   /* [owner] entries that were filled since the last wipe */
 	uint64_t l1_write[TLB_NR_MODES][TLB_L1_WORDS]; /* [owner] entries that may have a valid write tag */
+	struct tlb_wide_entry wide_first[TLB_WIDE_FIRST] __attribute__((aligned(64)));
 	struct tlb_entry l1[TLB_NR_MODES][TLB_L1_ENTRIES] __attribute__((aligned(64)));
 };
 

@@ -36,7 +36,8 @@ unit_tests += \
 	tests/unit/tcg/test_x86_64_flow \
 	tests/unit/tcg/test_x86_64_large \
 	tests/unit/tcg/test_x86_64_random \
-	tests/unit/tcg/test_x86_64_vec
+	tests/unit/tcg/test_x86_64_vec \
+	tests/unit/tcg/test_x86_64_wide
 
 X86_64_FIXTURE = tests/unit/tcg/x86_64_fixture.c tests/unit/tcg/x86_64_fixture.h
 tests_unit_tcg_test_x86_64_evex_SOURCES = tests/unit/tcg/test_x86_64_evex.c $(X86_64_FIXTURE)
@@ -49,4 +50,6 @@ tests_unit_tcg_test_x86_64_random_SOURCES = tests/unit/tcg/test_x86_64_random.c 
 tests_unit_tcg_test_x86_64_random_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_x86_64_vec_SOURCES = tests/unit/tcg/test_x86_64_vec.c $(X86_64_FIXTURE)
 tests_unit_tcg_test_x86_64_vec_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_x86_64_wide_SOURCES = tests/unit/tcg/test_x86_64_wide.c $(X86_64_FIXTURE)
+tests_unit_tcg_test_x86_64_wide_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 endif

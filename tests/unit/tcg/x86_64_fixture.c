@@ -98,6 +98,8 @@ void *tlb_access_slow(struct tcg_env *env, gva_t va, unsigned size, enum tlb_acc
 	(void)slot;
 	(void)access;
 	fx.slow++;
+	if (env->tlb.wide_turn <= 0)
+		env->tlb.wide_turn = FX_WIDE_TURN;
 	spoil_vectors();
 	env->bounce_addr = va;
 	env->bounce_size = size;
@@ -311,6 +313,9 @@ static void reset_tlb(struct tcg_env *env)
 	env->tlb.ctx = FX_CTX;
 	memset(env->tlb.l0_live, 0, sizeof(env->tlb.l0_live));
 	memset(env->tlb.l0_global, 0, sizeof(env->tlb.l0_global));
+	env->tlb.wide = env->tlb.wide_first;
+	env->tlb.wide_mask = (TLB_WIDE_FIRST - 1) * sizeof(struct tlb_wide_entry);
+	env->tlb.wide_turn = FX_WIDE_TURN;
 	for (unsigned n = 0; n < TLB_L0_SLOTS; n++)
 		env->l0_budget[n] = n & 3;
 }

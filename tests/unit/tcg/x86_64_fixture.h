@@ -14,6 +14,7 @@
 #define FX_SIZE (FX_PAGES * 4096u)
 #define FX_PC 0x400000ull
 #define FX_CTX 7
+#define FX_WIDE_TURN 5 /* misses of the wide table until one goes to C */
 
 /* Kinds of pages, by page number. */
 #define FX_PAGE_MMIO 5u /* through a bounce buffer */

@@ -110,7 +110,7 @@ static void cold_mem(struct gen *g, const struct cold *c)
 	if (!c->addr_in_r13)
 		mem_effective(g, m, R_13); /* form A has no segment */
 	as_mov_imm(s, R_14, param);
-	as_call_abs(s, stubs.probe[g->ir->mmu_mode][kind]);
+	as_call_abs(s, c->wide ? stubs.wide : stubs.probe[g->ir->mmu_mode][kind]);
 	as_patch(s, as_jmp(s), c->back);
 	if (c->from2) /* misaligned; the address is in r13 */
 		as_patch(s, c->from2, as_off(s));

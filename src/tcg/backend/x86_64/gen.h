@@ -28,6 +28,7 @@ struct cold {
 	uint8_t size;
 	bool addr_in_r13;   /* the linear address still is in r13 */
 	bool align;
+	bool wide;          /* it looked into the wide table */
 	uint32_t partial;   /* ir_evex_access() of an access by a mask; 0: a plain one */
 	uint16_t mem;       /* number of the memory operand; COLD_SHARE: of the group */
 	uint16_t vec_out;   /* as gen.v_out, at the access */

@@ -10,7 +10,8 @@
  *  a: op   [base + r14 + d]                                      add  r13, slot.disp
  *                                                             a: op   [r13]
  *
- * Accesses that wander use level 1 instead, see wanders(). The cold path (cold.c) comes back to `a` with r13 = host address and r14 = host address - linear address, which serve both forms.
+ * Accesses that wander use other tables instead, see wanders(). The cold path (cold.c) comes back to `a` with r13 = host address and
+ * r14 = host address - linear address, which serve both forms.
  * Form A keeps the check off the address's critical path.
  */
 #include "tcg/backend/x86_64/gen.h"
@@ -126,10 +127,12 @@ static bool is_form_a(const struct gen *g, const struct ir_mem *m, unsigned how)
 }
 
 /*
- * Accesses that wander: the level-0 slot, one range, misses too often. They look into level 1 at once, in user mode, whose pages are never
- * global: their tag is page | context. The page is that of the last byte, the index that of the first: crossing fails by itself.
+ * Accesses that wander: the level-0 slot, one range, misses too often. They look into level 1 at once, or, if they read, into the wide table; in
+ * user mode, whose pages are never global: their tag is page | context. The page is that of the last byte, the index that of the first: crossing
+ * fails by itself.
  *
- *     lea r14, [ea] / shr r14, 6 / and r14d, index mask / lea r13, [ea + size - 1] / and r13, -4096 / or r13, ctx / cmp r13, tag[r14] / jne cold
+ *     lea r14, [ea] / shr r14, 6 or 8 / and r14, index mask / add r14, wide table /
+ *     lea r13, [ea + size - 1] / and r13, -4096 / or r13, ctx / cmp r13, tag[r14] / jne cold
  *     mov r14, disp[r14]                            form A           lea r13, [ea] / add r13, disp[r14]         form B
  *  a: op  [base + r14 + d]                                        a: op  [r13]
  */
@@ -206,9 +209,11 @@ static void effective_plus(struct gen *g, const struct ir_mem *m, unsigned more,
 		as_mov(&g->s, d, base);
 }
 
-static void probe_level1(struct gen *g, const struct ir_mem *m, unsigned bytes, unsigned kind, bool a, struct cold *c)
+/* Of the wide table for reads, whose entries have no place of their own in env; of level 1 for others. */
+static void probe_page(struct gen *g, const struct ir_mem *m, unsigned bytes, unsigned kind, bool a, struct cold *c)
 {
-	const size_t l1 = offsetof(struct tcg_env, tlb) + offsetof(struct tlb, l1[0][TLB_L1_LARGE]);
+	const size_t tlb = offsetof(struct tcg_env, tlb), l1 = tlb + offsetof(struct tlb, l1[0][TLB_L1_LARGE]);
+	struct rm tag = rm_gs_base(R_14, l1 + offsetof(struct tlb_entry, tag) + kind * 8);
 	struct rm disp = rm_gs_base(R_14, l1 + offsetof(struct tlb_entry, disp));
 	struct as *s = &g->s;
 
@@ -217,11 +222,19 @@ static void probe_level1(struct gen *g, const struct ir_mem *m, unsigned bytes, 
 		as_mov(s, R_13, R_14);
 	else
 		effective_plus(g, m, bytes - 1, R_13);
-	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_14), GUEST_PAGE_BITS - 6);
-	as_alu_imm(s, ALU_AND, 0, rm_reg(R_14), (int32_t)((TLB_L1_SIZE - 1) << 6));
+	if (kind) {
+		as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_14), GUEST_PAGE_BITS - 6);
+		as_alu_imm(s, ALU_AND, 0, rm_reg(R_14), (int32_t)((TLB_L1_SIZE - 1) << 6));
+	} else {
+		as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_14), GUEST_PAGE_BITS - 4);
+		as_alu(s, ALU_AND, R_14, rm_gs(tlb + offsetof(struct tlb, wide_mask)));
+		as_alu(s, ALU_ADD, R_14, rm_gs(tlb + offsetof(struct tlb, wide)));
+		tag = rm_mem(R_14, R_NONE, 0, offsetof(struct tlb_wide_entry, tag));
+		disp = rm_mem(R_14, R_NONE, 0, offsetof(struct tlb_wide_entry, disp));
+	}
 	as_alu_imm(s, ALU_AND, OP_W, rm_reg(R_13), -(int32_t)GUEST_PAGE_SIZE);
-	as_alu(s, ALU_OR, R_13, rm_gs(offsetof(struct tcg_env, tlb) + offsetof(struct tlb, ctx)));
-	as_alu(s, ALU_CMP, R_13, rm_gs_base(R_14, l1 + offsetof(struct tlb_entry, tag) + kind * 8));
+	as_alu(s, ALU_OR, R_13, rm_gs(tlb + offsetof(struct tlb, ctx)));
+	as_alu(s, ALU_CMP, R_13, tag);
 	c->from = as_jcc(s, IR_CC_NZ);
 	if (a) {
 		as_load(s, R_14, disp);
@@ -261,7 +274,8 @@ struct rm mem_begin(struct gen *g, ir_ref ref, unsigned bytes, unsigned access, 
 		return checked_access(g, m, gr, how);
 	c = cold_new(g, COLD_MEM);
 	if (wanders(g, m)) {
-		probe_level1(g, m, bytes, access != TLB_READ, a, c);
+		probe_page(g, m, bytes, access != TLB_READ, a, c);
+		c->wide = access == TLB_READ;
 		g->scratch = a ? R_13 : R_14;
 		c->addr_in_r13 = false;
 		describe(g, c, ref, bytes, access);

@@ -243,6 +243,45 @@ static void emit_probe_stub(struct as *s, unsigned mode, enum slow_kind kind)
 	as_u8(s, 0xc3);
 }
 
+/*
+ * For who looked into the wide table in place of level 0: what level 1 says of the page enters it, and no slot. Once in wide_turn misses its length is
+ * to be thought over, in C.
+ */
+static void emit_wide_stub(struct as *s)
+{
+	struct slow w = { .s = s, .mode = 0, .kind = SLOW_READ };
+	uint32_t large, entry;
+
+	as_nops(s, (unsigned)-as_off(s) & 15);
+	stubs.wide = s->rx + as_off(s);
+	as_store(s, rm_gs(offsetof(struct tcg_env, be_save[0])), R_AX);
+	as_store(s, rm_gs(offsetof(struct tcg_env, be_save[1])), R_CX);
+	as_alu_imm(s, ALU_SUB, 0, rm_gs(OFF_TLB(wide_turn)), 1);
+	to_c_if(&w, 14); /* not above 0 */
+	large = emit_tag_test(&w, GUEST_PAGE_BITS, TLB_L1_SIZE, 0);
+	entry = as_off(s);
+	as_mov(s, R_14, R_13);
+	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_14), GUEST_PAGE_BITS - 4);
+	as_alu(s, ALU_AND, R_14, rm_gs(OFF_TLB(wide_mask)));
+	as_alu(s, ALU_ADD, R_14, rm_gs(OFF_TLB(wide)));
+	as_mov(s, R_CX, R_13);
+	as_alu_imm(s, ALU_AND, OP_W, rm_reg(R_CX), -(int32_t)GUEST_PAGE_SIZE);
+	as_alu(s, ALU_OR, R_CX, rm_gs(OFF_TLB(ctx)));
+	as_store(s, rm_mem(R_14, R_NONE, 0, offsetof(struct tlb_wide_entry, tag)), R_CX);
+	as_load(s, R_CX, rm_gs_base(R_AX, OFF_L1(0, disp)));
+	as_store(s, rm_mem(R_14, R_NONE, 0, offsetof(struct tlb_wide_entry, disp)), R_CX);
+	emit_result(&w);
+	as_patch(s, large, as_off(s));
+	w.to_c[w.nr_to_c++] = emit_tag_test(&w, REGION_BITS, TLB_L1_LARGE, -LARGE_BYTES);
+	as_alu_imm(s, ALU_SUB, OP_W, rm_reg(R_AX), LARGE_BYTES);
+	as_patch(s, as_jmp(s), entry);
+	for (unsigned n = 0; n < w.nr_to_c; n++)
+		as_patch(s, w.to_c[n], as_off(s));
+	restore_scratch(&w);
+	as_alu_imm(s, ALU_ADD, OP_W, rm_mem(R_SP, R_NONE, 0, 0), 5);
+	as_u8(s, 0xc3);
+}
+
 /* tlb_access_slow(env, va, size, access, mode, slot, align). */
 static void emit_c_call(struct slow *w)
 {
@@ -361,6 +400,7 @@ void slow_emit(struct as *s)
 			for (unsigned vec = 0; vec < VEC_LEVELS; vec++)
 				emit_slow(s, mode, (enum slow_kind)kind, (enum vec_level)vec);
 		}
+	emit_wide_stub(s);
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
 		for (unsigned vec = VEC_EVEX; vec < VEC_LEVELS; vec++) {
 			emit_partial(s, mode, SLOW_READ, (enum vec_level)vec);

@@ -38,6 +38,7 @@ struct stubs {
 	const uint8_t *trap;          /* entered from a signal handler on the C stack: rsi = enum guest_trap */
 	const uint8_t *commit[VEC_LEVELS]; /* index of this and the following: the level at which vectors are live behind it */
 	const uint8_t *probe[TLB_NR_MODES][SLOW_KINDS];
+	const uint8_t *wide;          /* as probe, for reads in user mode that looked into the wide table */
 	const uint8_t *slow[TLB_NR_MODES][SLOW_KINDS][VEC_LEVELS];
 	const uint8_t *partial[TLB_NR_MODES][2][VEC_LEVELS]; /* as slow, with ir_evex_access() in r14d; by read, write */
 	const uint8_t *rt[VEC_LEVELS][STUB_MAX_RT];
