@@ -493,7 +493,7 @@ void *tlb_store_run(struct tcg_env *env, gva_t va, size_t bytes, unsigned mode)
 ram_off_t tlb_fetch(struct tcg_env *env, gva_t va, bool *global)
 {
 	struct tlb_book *book = env->tlb.book;
-	struct tlb_fetch_entry *f = &book->fetch[book->user][(va >> GUEST_PAGE_BITS) % TLB_FETCH_SIZE];
+	struct tlb_fetch_entry *f = &book->fetch[env->tlb.user][(va >> GUEST_PAGE_BITS) % TLB_FETCH_SIZE];
 	uint64_t diff = f->tag ^ (va & GUEST_PAGE_MASK);
 	gpa_t start, pa;
 	struct tlb_walk w;
@@ -504,7 +504,7 @@ ram_off_t tlb_fetch(struct tcg_env *env, gva_t va, bool *global)
 		*global = f->global;
 		return f->off | (va & ~GUEST_PAGE_MASK);
 	}
-	tlb_ops->walk(env, va, TLB_FETCH, book->user ? 0 : 1, &w);
+	tlb_ops->walk(env, va, TLB_FETCH, env->tlb.user ? 0 : 1, &w);
 	*global = w.global;
 	pa = (w.pa + (va - w.va)) & GUEST_PAGE_MASK;
 	ram_off_t off = aspace_find_ram_rcu(pa, &start, &avail, &rom);
@@ -523,6 +523,6 @@ uint8_t tlb_fetch_byte(struct tcg_env *env, gva_t va)
 {
 	struct tlb_walk w;
 
-	tlb_ops->walk(env, va, TLB_FETCH, env->tlb.book->user ? 0 : 1, &w);
+	tlb_ops->walk(env, va, TLB_FETCH, env->tlb.user ? 0 : 1, &w);
 	return (uint8_t)mmio_read(w.pa + (va - w.va), 1);
 }

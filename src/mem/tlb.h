@@ -126,6 +126,11 @@ void tlb_flush_mode(struct tcg_env *env, unsigned mode);
  * generated code may go by itself: adding env.jc_other to env.jc_salt leads into the other one, subtracting it back.
  */
 void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user, bool other);
+/*
+ * Modes that were left may have other flags when they are next entered: env.tlb.cpu_mode is void until tlb_mode_changed(), which has to follow before
+ * anything else.
+ */
+void tlb_modes_forget(struct tcg_env *env);
 /* Watched pages are not entered into the TLB; what is watched has changed if it is or was on. Flushes then, as tlb_flush_all(). */
 void tlb_set_watch(struct tcg_env *env, bool on);
 /* Global pages were switched on or off; to be followed by tlb_flush_all(). */

@@ -63,9 +63,6 @@ struct tlb_book {
 	bool globals_on;                /* global pages exist */
 	bool split_held;                /* split_lock of tlb.c is held until tlb_commit() or tlb_abandon() */
 	bool watching;                  /* tlb_ops->watches() is to be asked */
-	uint64_t salt;                  /* of the current mode; env.jc_salt differs while the CPU is in its other variant */
-	bool user;                      /* the current CPU mode is user mode */
-	uint32_t mode;                  /* tb flags of the current CPU mode */
 	struct tlb_bloom large;         /* linear space with entries from large pages: 2 MiB regions, pieces of larger pages by GiB; tlb_large_mark() */
 	struct tlb_large large_page[TLB_NR_MODES][TLB_LARGE_SIZE];
 	uint64_t large_age;             /* moving it drops all of large_page */

@@ -138,14 +138,26 @@ static uint64_t mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-static void salt_update(struct tcg_env *env)
+static uint64_t salt_of(const struct tlb_book *book, uint32_t flags, bool user)
 {
-	struct tlb_book *book = env->tlb.book;
-	uint64_t ctx = book->user ? book->jc_user : book->jc_kernel;
-	bool other = env->jc_salt != book->salt;
+	uint64_t ctx = user ? book->jc_user : book->jc_kernel;
 
-	book->salt = mix(book->secret ^ (ctx << 32 | book->mode));
-	env->jc_salt = book->salt + (other ? env->jc_other : 0);
+	return mix(book->secret ^ (ctx << 32 | flags));
+}
+
+/* Contexts have changed. */
+static void salts_update(struct tcg_env *env)
+{
+	struct tlb_cpu_mode *now = &env->tlb.cpu_mode[env->tlb.user];
+	bool other = env->jc_salt != now->salt;
+
+	for (unsigned user = 0; user < 2; user++) {
+		struct tlb_cpu_mode *m = &env->tlb.cpu_mode[user];
+
+		if (m->flags != TLB_NO_CPU_MODE)
+			m->salt = salt_of(env->tlb.book, m->flags, user);
+	}
+	env->jc_salt = now->salt + (other ? env->jc_other : 0);
 }
 
 /* No entry is left in any mode. */
@@ -205,7 +217,7 @@ static void ctx_enter(struct tcg_env *env, uint16_t ctx)
 		book->jc_kernel = ctx;
 	while (book->nr_jc_local)
 		jc_drop(env, book->jc_local[--book->nr_jc_local]);
-	salt_update(env);
+	salts_update(env);
 }
 
 static void ctx_renew(struct tcg_env *env, bool kernel_too)
@@ -348,12 +360,17 @@ void tlb_flush_page(struct tcg_env *env, gva_t va)
 
 void tlb_mode_changed(struct tcg_env *env, uint32_t tb_flags, bool user, bool other)
 {
-	struct tlb_book *book = env->tlb.book;
+	struct tlb_cpu_mode *m = &env->tlb.cpu_mode[user];
 
-	book->mode = tb_flags;
-	book->user = user;
-	salt_update(env);
-	env->jc_salt = book->salt + (other ? env->jc_other : 0);
+	if (m->flags != tb_flags)
+		*m = (struct tlb_cpu_mode){ .salt = salt_of(env->tlb.book, tb_flags, user), .flags = tb_flags };
+	env->tlb.user = user;
+	env->jc_salt = m->salt + (other ? env->jc_other : 0);
+}
+
+void tlb_modes_forget(struct tcg_env *env)
+{
+	env->tlb.cpu_mode[0].flags = env->tlb.cpu_mode[1].flags = TLB_NO_CPU_MODE;
 }
 
 void tlb_set_watch(struct tcg_env *env, bool on)
@@ -394,7 +411,7 @@ void tlb_jc_insert(struct tcg_env *env, gva_t pc, void *code, bool global)
 	struct tlb_book *book = env->tlb.book;
 	unsigned index = pc & (TCG_JC_SIZE - 1);
 
-	if (!book->user && !book->jc_by_space && !global)
+	if (!env->tlb.user && !book->jc_by_space && !global)
 		jc_note_local(env, pc);
 	env->jc_tag[index] = pc + env->jc_salt;
 	env->jc_code[index] = code;
@@ -511,7 +528,8 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 	env->tlb.l1_turn = 1;
 	tlb_wide_begin(env);
 	env->jc_other |= 1; /* not 0 */
-	book->salt = env->jc_salt;
+	env->tlb.cpu_mode[0] = (struct tlb_cpu_mode){ .salt = env->jc_salt };
+	env->tlb.cpu_mode[1].flags = TLB_NO_CPU_MODE;
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
 		l1_begin(env, mode);
 		for (unsigned kind = 0; kind < 2; kind++)
@@ -520,7 +538,7 @@ int tlb_new(struct tcg_env *env, unsigned vcpu)
 	for (unsigned slot = 0; slot < TLB_L0_SLOTS; slot++)
 		env->l0_budget[slot] = TLB_SLOT_BUDGET;
 	ctx_restart(env); /* large_age is 1 now: what is zero is void */
-	salt_update(env);
+	salts_update(env);
 	return 0;
 }
 

@@ -79,6 +79,13 @@ struct tlb_wide_entry {
 
 struct tlb_book;
 
+/* A CPU mode whose code may be in the jump caches. */
+struct tlb_cpu_mode {
+	uint64_t salt;  /* of its tags, in the current address space */
+	uint32_t flags; /* the mode's tb flags without what names the other variant; TLB_NO_CPU_MODE: none */
+};
+#define TLB_NO_CPU_MODE (~0u)
+
 struct tlb {
 	uint64_t ctx;          /* [owner] context of the current address space, 1..4095 */
 	uint64_t restarts;     /* [owner] times that the numbers of contexts began again: who keeps one drops it when this has moved */
@@ -88,6 +95,12 @@ struct tlb {
 	int32_t wide_turn;                   /* [owner] misses until its length is thought over; 0 and below: now */
 	uint64_t l0_live[TLB_NR_MODES][2];   /* [owner] bit n: slot n may be valid */
 	uint64_t l0_global[TLB_NR_MODES][2]; /* [owner] bit n: slot n holds a global translation */
+	/*
+	 * [owner] Supervisor and user code's last modes, env.jc_salt being the salt of one of them (or of its other variant). Who finds the mode here that
+	 * it goes to may go there by itself, with its salt: generated code does for system calls.
+	 */
+	struct tlb_cpu_mode cpu_mode[2];
+	uint8_t user;                        /* [owner] 1: the current CPU mode is user mode */
 	uint32_t l1_turn;                    /* [owner] hits on large pages until one of them makes an entry of its page */
 	uint64_t l1_any[TLB_NR_MODES][TLB_L1_WORDS];   /* [owner] entries that were filled since the last wipe */
 	uint64_t l1_write[TLB_NR_MODES][TLB_L1_WORDS]; /* [owner] entries that may have a valid write tag */

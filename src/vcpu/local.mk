@@ -69,6 +69,7 @@ src_vcpu_libvcpu_a_SOURCES = \
 	src/vcpu/x86/tr/sse.c \
 	src/vcpu/x86/tr/stack.c \
 	src/vcpu/x86/tr/string.c \
+	src/vcpu/x86/tr/syscall.c \
 	src/vcpu/x86/tr/system.c \
 	src/vcpu/x86/tr/tr.h \
 	src/vcpu/x86/tr/x87.c \

@@ -106,8 +106,11 @@ static uint32_t control_flags(struct x86_cpu *c)
 {
 	struct x86_control *k = &c->control;
 
-	if (unlikely(k->cr0 != c->cr0 || k->cr4 != c->cr4 || k->efer != c->efer || k->xcr0 != c->xcr0))
+	if (unlikely(k->cr0 != c->cr0 || k->cr4 != c->cr4 || k->efer != c->efer || k->xcr0 != c->xcr0)) {
 		*k = (struct x86_control){ .cr0 = c->cr0, .cr4 = c->cr4, .efer = c->efer, .xcr0 = c->xcr0, .flags = control_flags_of(c) };
+		tlb_modes_forget(&c->vcpu.env);
+		c->tb_flags = TLB_NO_CPU_MODE; /* so that the mode is told anew */
+	}
 	return k->flags;
 }
 

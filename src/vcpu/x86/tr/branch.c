@@ -364,17 +364,3 @@ void x86_tr_into(struct x86_tr *c)
 	soft_interrupt(c, X86_OF);
 	branch(c, IR_LABEL, IR_NONE, skip);
 }
-
-/* SYSCALL, SYSENTER: the row's argument is the runtime routine. It gets the next PC. */
-void x86_tr_syscall(struct x86_tr *c)
-{
-	x86_tr_rt(c, c->arg, X86_TR_NO_RESULT, x86_tr_const(c, (int64_t)c->next), IR_NONE, IR_NONE);
-	x86_tr_leave_env(c);
-}
-
-/* SYSRET, SYSEXIT: it gets the operand size. */
-void x86_tr_sysret(struct x86_tr *c)
-{
-	x86_tr_rt(c, c->arg, X86_TR_NO_RESULT, x86_tr_const(c, c->in.opsize), IR_NONE, IR_NONE);
-	x86_tr_leave_env(c);
-}

@@ -67,6 +67,54 @@ static void syscall_sysret(void)
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
 }
 
+/* What the second and later turns through the same code do, while registers that it depends on change in between. */
+static void syscall_again(void)
+{
+	const uint64_t masks[] = { FL_IF | FL_DF | FL_TF, FL_IF | FL_DF | FL_TF | FL_AC | FL_CF | FL_ZF, 0 };
+
+	for (unsigned i = 0; i < 60; i++) {
+		uint64_t mask = masks[i / 4 % 3], flags = FL_FIXED | FL_DF | FL_CF | FL_ZF | (i % 8 == 7 ? FL_AC : 0);
+		bool tsd = i / 10 % 2;
+
+		syscall_setup(ADDR(k_syscall_sysretq));
+		wrmsr(MSR_SFMASK, mask);
+		if (i % 16 == 5)
+			wrmsr(MSR_STAR, (uint64_t)0x20 << 48 | (uint64_t)SEL_KCODE << 32);
+		write_cr4(tsd ? read_cr4() | CR4_TSD : read_cr4() & ~CR4_TSD);
+		start(ADDR(u_syscall_rdtsc), true, false);
+		r.rflags = flags;
+		RUN_TO(tsd ? VEC_GP : 0x80);
+		CHECK_EQ(t.r.rcx, USER_ADDR(ADDR(u_syscall_rdtsc_next)));
+		CHECK_EQ(t.r.r11, flags);
+		CHECK_EQ(t.r.r12, SEL_KCODE);
+		CHECK_EQ(t.r.r13, SEL_KDATA);
+		CHECK_EQ(t.r.r14, flags & ~mask);
+		CHECK_EQ(t.r.rflags & ~0x10000ul, flags);
+		CHECK_EQ(t.r.cs, SEL_UCODE);
+		CHECK_EQ(t.r.ss, SEL_UDATA);
+	}
+	write_cr4(read_cr4() & ~CR4_TSD);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SCE);
+	start(ADDR(u_syscall_rdtsc), true, false);
+	RUN_TO(VEC_UD);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
+}
+
+/* An interrupt that came while they were off is taken where SYSRET switches them on. */
+static void sysret_lets_interrupts_in(void)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		syscall_setup(ADDR(k_sysretq_interrupts));
+		start(ADDR(u_syscall), true, false);
+		apic_send(0, ICR_SELF | 0x72);
+		RUN_TO(0x72);
+		apic_eoi();
+		CHECK_EQ(t.r.rip, USER_ADDR(ADDR(u_syscall_next)));
+		CHECK_EQ(t.r.cs, SEL_UCODE);
+		CHECK_EQ(t.r.rflags, FL_FIXED | FL_IF);
+	}
+}
+
 static void sysret_to_compat(void)
 {
 	syscall_setup(ADDR(k_syscall_sysretl));
@@ -627,6 +675,8 @@ static void flags_by_privilege(void)
 /* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(syscall_sysret),
+	RT_TEST(syscall_again),
+	RT_TEST(sysret_lets_interrupts_in),
 	RT_TEST(sysret_to_compat),
 	RT_TEST(syscall_from_compat),
 	RT_TEST(sysenter_sysexit),

@@ -20,6 +20,15 @@
 	.globl	u_syscall_next
 u_syscall_next:
 	int	$0x80
+	CODE	u_syscall_rdtsc
+	syscall
+	.globl	u_syscall_rdtsc_next
+u_syscall_rdtsc_next:
+	rdtsc
+	int	$0x80
+	CODE	k_sysretq_interrupts
+	orl	$0x200, %r11d
+	sysretq
 	CODE	k_syscall_sysretq
 	movq	%rcx, %rbx
 	movq	%r11, %rbp
