@@ -66,6 +66,7 @@ class Phases:
         self.found = {}  # name: difference of the counters, the last time
         self.slices = {}  # name: those of each time
         self.booted = None  # time.monotonic() of the boot marker
+        self.at_boot = None  # the counters then, from the start on
 
     def mark(self, what, name):
         if self.counters:
@@ -82,6 +83,8 @@ class Phases:
         self.text += chunk
         if self.booted is None and MARKER in self.text:
             self.booted = time.monotonic()
+            if self.counters:
+                self.at_boot = sample(self.process, self.limit)
         lines = (self.line + chunk).split(b"\n")
         self.line = lines.pop()
         for line in lines:
