@@ -64,6 +64,14 @@ void tcg_fini(void)
 	code_region_fini();
 }
 
+size_t tcg_settle(void)
+{
+	tb_reclaim_poll(true);
+	rcu_drain(); /* batches */
+	rcu_drain(); /* and what they gave to RCU */
+	return code_blocks_heap();
+}
+
 static struct tb **recent_slot(struct tcg_thread *t, gva_t pc)
 {
 	return &t->recent[pc * 0x9e3779b97f4a7c15ull >> (64 - TCG_RECENT_BITS)];

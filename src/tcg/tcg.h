@@ -41,6 +41,8 @@ extern const struct guest_isa *tcg_guest; /* [const] */
 
 int must_check tcg_init(const struct guest_isa *isa, const struct tcg_config *config, struct err *err);
 void tcg_fini(void);
+/* All vCPU threads have ended: ends what is under way with dead blocks. Returns the bytes of heap that blocks in code memory have. Main thread. */
+size_t tcg_settle(void);
 int must_check tcg_thread_init(struct tcg_thread *t, struct tcg_env *env, struct err *err);
 void tcg_thread_fini(struct tcg_thread *t, struct tcg_env *env);
 

@@ -158,6 +158,19 @@ static void free_blocks(struct code_segment *seg)
 	}
 }
 
+size_t code_blocks_heap(void)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < nr_segments; i++) {
+		struct tb *tb = atomic_load(&segments[i].blocks);
+
+		for (; tb; tb = tb->segment_next)
+			sum += malloc_usable_size(tb) + sizeof(size_t);
+	}
+	return sum;
+}
+
 static void look_for_cold(void *opaque)
 {
 	vclock_ns_t next = code_give_back(clock_now());

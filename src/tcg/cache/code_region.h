@@ -58,6 +58,8 @@ bool code_contains(const void *rx);
  */
 uint8_t *code_reserve(struct code_segment **seg, size_t min, size_t *room);
 void code_commit(struct code_segment *seg, struct tb *tb, size_t bytes);
+/* Bytes of heap that the structures of blocks in all segments have. No vCPU thread runs. */
+size_t code_blocks_heap(void);
 /* The memory of n blocks is no longer used by anyone. Any thread. */
 void code_blocks_gone(struct code_segment *seg, uint32_t n);
 /* The vCPU gives its segment away (thread end). */
