@@ -183,7 +183,7 @@ static void translate(struct tcg_env *env, struct tcg_thread *t, struct source *
 }
 
 /* For code that does not exist yet: every exit op may give two exits, every memory operand and division a trap. */
-static struct tb *new_tb(const struct source *s, const struct ir_block *ir)
+static struct tb *new_tb(struct code_segment *seg, const struct source *s, const struct ir_block *ir)
 {
 	unsigned exits = 0, traps = 0;
 	struct tb *tb;
@@ -194,7 +194,7 @@ static struct tb *new_tb(const struct source *s, const struct ir_block *ir)
 		exits += (info->attr & IR_AT_E) ? 2 : 0;
 		traps += (info->attr & (IR_AT_M | IR_AT_V)) || ir->insn[i].op == IR_FPU ? 2 : 0; /* hot, and in the cold copy of a store */
 	}
-	tb = tb_new(exits, traps, ir->nr_late);
+	tb = tb_new(seg, exits, traps, ir->nr_late);
 	if (!tb)
 		return NULL;
 	tb->phys = s->phys;
@@ -231,7 +231,7 @@ static struct tb *compile(struct tcg_env *env, struct tcg_thread *t, struct sour
 			*full = true;
 			return NULL;
 		}
-		tb = new_tb(s, t->ir);
+		tb = new_tb(t->segment, s, t->ir);
 		if (!tb) {
 			*full = true;
 			return NULL;
@@ -242,7 +242,6 @@ static struct tb *compile(struct tcg_env *env, struct tcg_thread *t, struct sour
 			commit(t, tb, rx);
 			return tb;
 		}
-		free(tb);
 		if (status == BACKEND_NO_ROOM && room < CODE_SEGMENT_MIN) {
 			need = CODE_SEGMENT_MIN; /* a fresh segment */
 			continue;
@@ -268,7 +267,7 @@ static struct tb *copy_version(struct tcg_thread *t, const struct version *v)
 {
 	size_t room;
 	uint8_t *rx = code_reserve(&t->segment, version_code_size(v), &room);
-	struct tb *tb = rx ? version_copy(v, rx) : NULL;
+	struct tb *tb = rx ? version_copy(v, t->segment, rx) : NULL;
 
 	if (!tb)
 		return NULL;

@@ -179,7 +179,7 @@ struct version *version_make(const struct tb *tb, const struct backend_code *cod
 	if (!v)
 		return NULL;
 	*v = (struct version){ .size = size + tb_bytes(tb), .first = first, .nr_words = nr_words, .moves = code->moves };
-	v->tb = tb_clone(tb);
+	v->tb = tb_clone(NULL, tb);
 	if (!v->tb) {
 		free(v);
 		return NULL;
@@ -224,9 +224,9 @@ size_t version_code_size(const struct version *v)
 	return v->tb->code_size;
 }
 
-struct tb *version_copy(const struct version *v, uint8_t *rx)
+struct tb *version_copy(const struct version *v, struct code_segment *seg, uint8_t *rx)
 {
-	struct tb *tb = tb_clone(v->tb);
+	struct tb *tb = tb_clone(seg, v->tb);
 
 	if (!tb)
 		return NULL;

@@ -14,6 +14,7 @@
 #define COHORT_TCG_VERSIONS_H
 
 #include "tcg/backend.h"
+#include "tcg/cache/code_region.h"
 
 struct tb;
 struct version;
@@ -37,7 +38,7 @@ void versions_keep(struct versions *vs, struct version_place *p, struct version 
 void version_free(struct version *v); /* NULL is allowed */
 
 size_t version_code_size(const struct version *v);
-/* A block with code at rx, where version_code_size() bytes are free. NULL: out of memory. */
-struct tb *version_copy(const struct version *v, uint8_t *rx);
+/* A block with code at rx in the segment, where version_code_size() bytes are free. NULL: out of memory. */
+struct tb *version_copy(const struct version *v, struct code_segment *seg, uint8_t *rx);
 
 #endif

@@ -145,16 +145,43 @@ static size_t choose_segment_size(size_t bytes, unsigned nr_vcpus)
 	return size;
 }
 
+struct code_chunk {
+	struct code_chunk *next;
+	size_t size;
+	uint8_t at[] __attribute__((aligned(CODE_BLOCK_ALIGN)));
+};
+
+#define CHUNK_BYTES 16384u
+
+void *code_block_memory(struct code_segment *seg, size_t bytes)
+{
+	size_t need = CODE_BLOCK_ROUND(bytes), size = need > CHUNK_BYTES ? need : CHUNK_BYTES;
+	struct code_chunk *c = seg->chunks;
+
+	if (likely(c && c->size - seg->chunk_used >= need))
+		return c->at + seg->chunk_used;
+	c = aligned_alloc(CODE_BLOCK_ALIGN, sizeof(*c) + size);
+	if (!c)
+		return NULL;
+	c->next = seg->chunks;
+	c->size = size;
+	seg->chunks = c;
+	seg->chunk_used = 0;
+	return c->at;
+}
+
 /* Block structures live as long as their segment's contents: walkers of the segment's list need no more than live > 0. */
 static void free_blocks(struct code_segment *seg)
 {
-	struct tb *tb = atomic_exchange(&seg->blocks, NULL);
+	struct code_chunk *c = seg->chunks;
 
-	while (tb) {
-		struct tb *next = tb->segment_next;
+	atomic_store(&seg->blocks, NULL);
+	seg->chunks = NULL;
+	while (c) {
+		struct code_chunk *next = c->next;
 
-		free(tb);
-		tb = next;
+		free(c);
+		c = next;
 	}
 }
 
@@ -162,12 +189,9 @@ size_t code_blocks_heap(void)
 {
 	size_t sum = 0;
 
-	for (size_t i = 0; i < nr_segments; i++) {
-		struct tb *tb = atomic_load(&segments[i].blocks);
-
-		for (; tb; tb = tb->segment_next)
-			sum += malloc_usable_size(tb) + sizeof(size_t);
-	}
+	for (size_t i = 0; i < nr_segments; i++)
+		for (struct code_chunk *c = segments[i].chunks; c; c = c->next)
+			sum += malloc_usable_size(c) + sizeof(size_t);
 	return sum;
 }
 
@@ -433,6 +457,7 @@ uint8_t *code_reserve(struct code_segment **seg, size_t min, size_t *room)
 void code_commit(struct code_segment *seg, struct tb *tb, size_t bytes)
 {
 	seg->used = (uint32_t)((seg->used + bytes + 63) & ~(size_t)63);
+	seg->chunk_used += (uint32_t)CODE_BLOCK_ROUND(tb_bytes(tb));
 	seg->committed++;
 	tb->segment_next = atomic_load_explicit(&seg->blocks, memory_order_relaxed);
 	atomic_store_explicit(&seg->blocks, tb, memory_order_release);

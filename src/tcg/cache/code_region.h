@@ -37,6 +37,8 @@ struct code_segment {
 	/* The owner's line: written for each block, while reclaim takes older ones off `live`. */
 	struct tb *_Atomic blocks __attribute__((aligned(64))); /* [atomic] newest first; pushed by the owner, emptied when the segment is free again */
 	uint32_t used;               /* [owner] */
+	uint32_t chunk_used;         /* [owner] bytes of the first chunk */
+	struct code_chunk *chunks;   /* [owner, then who empties it] memory for the structures of its blocks */
 	uint32_t committed;          /* [owner] blocks; counted in `live` when the segment is given away */
 } __attribute__((aligned(64)));
 
@@ -60,6 +62,13 @@ uint8_t *code_reserve(struct code_segment **seg, size_t min, size_t *room);
 void code_commit(struct code_segment *seg, struct tb *tb, size_t bytes);
 /* Bytes of heap that the structures of blocks in all segments have. No vCPU thread runs. */
 size_t code_blocks_heap(void);
+/*
+ * Memory for the structure of a block in the caller's segment, which code_commit() makes the block's; without it the next call has the same again. It goes
+ * when the segment is free, with that of all its blocks. NULL: out of memory.
+ */
+#define CODE_BLOCK_ALIGN 64u
+#define CODE_BLOCK_ROUND(bytes) (((bytes) + CODE_BLOCK_ALIGN - 1) & ~(size_t)(CODE_BLOCK_ALIGN - 1))
+void *code_block_memory(struct code_segment *seg, size_t bytes);
 /* The memory of n blocks is no longer used by anyone. Any thread. */
 void code_blocks_gone(struct code_segment *seg, uint32_t n);
 /* The vCPU gives its segment away (thread end). */

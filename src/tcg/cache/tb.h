@@ -63,14 +63,14 @@ struct tb {
 
 _Static_assert(offsetof(struct tb, holder) + sizeof(uint32_t) <= 64, "what a lookup reads is one cache line");
 
-/* ---- tb_new.c. A block nobody else knows yet */
-/* Zeroes, with room for so many of each. NULL: out of memory. */
-struct tb *tb_new(unsigned exits, unsigned traps, unsigned late);
+/* ---- tb_new.c. A block nobody else knows yet, in memory of the segment that its code is going to be committed to */
+/* With room for so many of each. NULL: out of memory. */
+struct tb *tb_new(struct code_segment *seg, unsigned exits, unsigned traps, unsigned late);
 /* What the translator and the back end have told of it. The code holds its address already, so it may not move. */
 void tb_fill(struct tb *tb, const struct backend_code *c, const struct ir_block *ir);
 size_t tb_bytes(const struct tb *tb); /* that it takes */
-/* Another one like it. NULL: out of memory. */
-struct tb *tb_clone(const struct tb *tb);
+/* Another one like it; without a segment in memory that is to be freed. NULL: out of memory. */
+struct tb *tb_clone(struct code_segment *seg, const struct tb *tb);
 
 /* ---- tb_cache.c */
 int must_check tb_cache_init(void);

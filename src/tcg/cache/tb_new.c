@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocating blocks. Exits, traps and late bytes follow the structure in one piece of memory.
+ * Allocating blocks. Exits, traps and late bytes follow the structure in one piece of memory, which is the code segment's.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "tcg/cache/code_region.h"
 #include "tcg/cache/tb.h"
 
 static size_t size_with(unsigned exits, unsigned traps, unsigned late)
 {
 	return sizeof(struct tb) + exits * sizeof(struct tb_exit) + traps * sizeof(struct backend_trap) + late * sizeof(struct ir_late);
-}
-
-static struct tb *alloc(size_t size)
-{
-	return aligned_alloc(64, (size + 63) & ~(size_t)63);
 }
 
 /* Pointers into itself. */
@@ -29,13 +25,12 @@ static void point(struct tb *tb)
 	tb->late = (struct ir_late *)&tb->trap[tb->nr_traps];
 }
 
-struct tb *tb_new(unsigned exits, unsigned traps, unsigned late)
+struct tb *tb_new(struct code_segment *seg, unsigned exits, unsigned traps, unsigned late)
 {
-	size_t size = size_with(exits, traps, late);
-	struct tb *tb = alloc(size);
+	struct tb *tb = code_block_memory(seg, size_with(exits, traps, late));
 
 	if (tb)
-		memset(tb, 0, size);
+		memset(tb, 0, sizeof(*tb));
 	return tb;
 }
 
@@ -50,9 +45,9 @@ void tb_fill(struct tb *tb, const struct backend_code *c, const struct ir_block 
 	tb->nr_exits = (uint16_t)c->nr_exits;
 	tb->nr_traps = (uint16_t)c->nr_traps;
 	tb->nr_late = (uint16_t)ir->nr_late;
-	point(tb);
 	for (unsigned n = 0; n < c->nr_exits; n++)
-		tb->exit[n].x = c->exit[n];
+		tb->exit[n] = (struct tb_exit){ .x = c->exit[n] };
+	point(tb);
 	memcpy(tb->trap, c->trap, c->nr_traps * sizeof(c->trap[0]));
 	memcpy(tb->late, ir->late, ir->nr_late * sizeof(ir->late[0]));
 }
@@ -62,10 +57,10 @@ size_t tb_bytes(const struct tb *tb)
 	return size_with(tb->nr_exits, tb->nr_traps, tb->nr_late);
 }
 
-struct tb *tb_clone(const struct tb *tb)
+struct tb *tb_clone(struct code_segment *seg, const struct tb *tb)
 {
 	size_t size = tb_bytes(tb);
-	struct tb *c = alloc(size);
+	struct tb *c = seg ? code_block_memory(seg, size) : aligned_alloc(CODE_BLOCK_ALIGN, CODE_BLOCK_ROUND(size));
 
 	if (c) {
 		memcpy(c, tb, size);

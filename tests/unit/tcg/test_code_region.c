@@ -35,11 +35,15 @@ static uint8_t *put_block(struct code_segment **seg)
 {
 	size_t room;
 	uint8_t *rx = code_reserve(seg, BLOCK, &room);
+	struct tb *tb;
 
 	if (!rx)
 		return NULL;
 	memset(code_rw(rx), 0xcc, BLOCK);
-	code_commit(*seg, calloc(1, sizeof(struct tb)), BLOCK);
+	tb = code_block_memory(*seg, sizeof(*tb));
+	assert_non_null(tb);
+	memset(tb, 0, sizeof(*tb));
+	code_commit(*seg, tb, BLOCK);
 	return rx;
 }
 
@@ -183,6 +187,31 @@ static void memory_of_cold_segments_goes_back(void **state)
 	code_segment_put(seg);
 }
 
+static void structures_of_blocks_do_not_overlap(void **state)
+{
+	struct code_segment *seg = NULL;
+	struct tb *tb, *last = NULL;
+	size_t room;
+
+	(void)state;
+	for (unsigned n = 0; n < 300; n++) {
+		unsigned exits = n % 7 * (n % 50 ? 1 : 100);
+
+		assert_non_null(code_reserve(&seg, BLOCK, &room));
+		tb = tb_new(seg, exits + 3, 2, 1);
+		assert_non_null(tb);
+		assert_ptr_equal(tb_new(seg, exits + 3, 2, 1), tb); /* nobody has taken it */
+		assert_int_equal((uintptr_t)tb % CODE_BLOCK_ALIGN, 0);
+		tb->nr_exits = (uint16_t)exits;
+		memset(&tb->exit[0], 0x5a, exits * sizeof(tb->exit[0]));
+		code_commit(seg, tb, 64);
+		if (last && tb->segment_next == last)
+			assert_true((uint8_t *)tb >= (uint8_t *)last + tb_bytes(last) || (uint8_t *)tb + tb_bytes(tb) <= (uint8_t *)last);
+		last = tb;
+	}
+	code_segment_put(seg);
+}
+
 #define BIG_REGION (4 * (size_t)CODE_HUGE)
 
 static int make_big_region(void **state)
@@ -238,6 +267,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_evicted_segment_waits_for_its_evictor, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(a_region_that_is_emptied_fast_is_pressed, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(a_region_is_pressed_no_longer_than_it_is_emptied, make_region, drop_region),
+		cmocka_unit_test_setup_teardown(structures_of_blocks_do_not_overlap, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(memory_of_cold_segments_goes_back, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(code_stays_what_it_is_while_its_pages_become_huge, make_big_region, drop_region),
 	};
