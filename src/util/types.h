@@ -24,4 +24,14 @@ typedef int64_t vclock_ns_t; /* nanoseconds of the machine's monotonic clock, 0 
 #define must_check __attribute__((warn_unused_result))
 #define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 
+/* A hint: the cache line at p will be written soon. Compilers without -mprfchw would fetch it to be read only. */
+static inline void prefetch_write(const void *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" ::"m"(*(const char *)p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 #endif

@@ -6,6 +6,7 @@
 #include "hw/core/ticks.h"
 #include "hw/intc/lapic.h"
 #include "sched/clock.h"
+#include "util/bitops.h"
 #include "util/cost.h"
 #include "util/log.h"
 #include "util/stats.h"
@@ -25,6 +26,7 @@
 #define ICR_LOGICAL 0x800u
 #define ICR_ASSERT 0x4000u
 #define ICR_LEVEL 0x8000u
+#define ICR_SHORTHAND 0xc0000u
 #define ICR_VALID 0x000ccfffu
 
 enum shorthand { TO_DEST, TO_SELF, TO_ALL, TO_OTHERS };
@@ -206,6 +208,33 @@ static struct apic_msg message(uint32_t icr, uint32_t dest, bool wide)
 		.wide = wide,
 		.sent = stats_timed ? clock_tsc() : 0,
 	};
+}
+
+/* The one APIC that a write of the ICR in x2APIC mode names; NULL: none, or not so easily told. */
+static const struct lapic *only_target(const struct lapic *l, uint64_t icr)
+{
+	uint64_t id = icr >> 32;
+
+	if (icr & ICR_SHORTHAND)
+		return NULL;
+	if (icr & ICR_LOGICAL) {
+		if (!is_pow2(id & 0xffff))
+			return NULL;
+		id = (id >> 16) * 16 + (unsigned)__builtin_ctzll(id);
+	}
+	return id < l->bus->nr_ids ? l->bus->by_id[id] : NULL;
+}
+
+/*
+ * The line that the send will write comes while the rest of the way there is gone. No earlier: the target looks at it all the time, and would have
+ * it back by then.
+ */
+static void expect_send(const struct lapic *l, uint64_t icr)
+{
+	const struct lapic *to = only_target(l, icr);
+
+	if (to)
+		prefetch_write(to->in);
 }
 
 /* SDM vol. 3, 11.6.1. `dest` is as wide as the mode's. */
@@ -464,6 +493,8 @@ int lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t value)
 		lapic_timer_set_tsc_deadline(l, value);
 		return 0;
 	}
+	if (msr == MSR_X2APIC_FIRST + REG_ICR_LO)
+		expect_send(l, value);
 	r = x2apic_reg(l, msr, X2_W);
 	if (!r || ((uint32_t)value & r->reserved))
 		return -1;
