@@ -63,6 +63,7 @@ src_tcg_libtcg_a_SOURCES = \
 	src/tcg/opt/liveness.h \
 	src/tcg/opt/opt.h \
 	src/tcg/opt/pipeline.c \
+	src/tcg/opt/places.c \
 	src/tcg/perfmap.c \
 	src/tcg/perfmap.h \
 	src/tcg/rewritten.c \

@@ -178,6 +178,8 @@ static void translate(struct tcg_env *env, struct tcg_thread *t, struct source *
 	ir->small = code_is_pressed();
 	tcg_log_ir(ir, &s->code, LOG_IN_ASM | LOG_OP);
 	opt_run(ir);
+	if (ir->mmu_mode)
+		opt_places(ir, env->greg);
 	tcg_log_ir(ir, &s->code, LOG_OP_OPT);
 	stat_add(STAT_insns_translated, ir->guest_insns);
 }

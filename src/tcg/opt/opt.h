@@ -19,6 +19,8 @@ void opt_run(struct ir_block *b);
 
 void opt_fold(struct ir_block *b);     /* constants, copies, addresses; forward */
 void opt_dce(struct ir_block *b);      /* dead temporaries and flags; backward; fills in liveness as it goes */
+/* Slots of memory operands, by what the globals (greg[]) hold before the block; for MMU modes but 0. Changes nothing that a guest can see. */
+void opt_places(struct ir_block *b, const uint64_t *greg);
 void opt_liveness(struct ir_block *b); /* fills in liveness only */
 
 #endif

@@ -5,6 +5,7 @@ unit_tests += \
 	tests/unit/tcg/test_ir \
 	tests/unit/tcg/test_ir_eval \
 	tests/unit/tcg/test_liveness \
+	tests/unit/tcg/test_places \
 	tests/unit/tcg/test_rewritten \
 	tests/unit/tcg/test_tb_gap \
 	tests/unit/tcg/test_vec_eval \
@@ -24,6 +25,7 @@ tests_unit_tcg_test_ir_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_ir_eval_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_liveness_SOURCES = tests/unit/tcg/test_liveness.c $(IR_FUZZ)
 tests_unit_tcg_test_liveness_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_places_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_rewritten_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_tb_gap_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_vec_eval_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
