@@ -40,13 +40,6 @@ void vcpu_request(struct vcpu *v, uint32_t bits)
 		cpu_thread_wake(v->thread);
 }
 
-static void request_all(uint32_t bits)
-{
-	cost_looks(nr_vcpus);
-	for (unsigned i = 0; i < nr_vcpus; i++)
-		vcpu_request(vcpus[i], bits);
-}
-
 /* Running vCPUs pass a safepoint soon. Parked ones are RCU-offline and purge when they wake: they need not be disturbed. */
 static void quiesce_kick(void)
 {
@@ -138,12 +131,19 @@ static const struct code_watch_ops watch_ops = {
 	.wait_state = mailbox_wait_state,
 };
 
-/* The physical map changed: what TLBs hold may lead elsewhere now. Entries go at each vCPU's next safepoint. */
+/*
+ * The physical map changed: what TLBs hold may lead elsewhere now. Entries go at each vCPU's next safepoint; one that sleeps has it before it
+ * executes anything, and is not woken for it.
+ */
 static void map_changed(void)
 {
 	enum cost_op was = cost_begin(COST_remap);
 
-	request_all(VCPU_REQ_MAP);
+	cost_looks(nr_vcpus);
+	for (unsigned i = 0; i < nr_vcpus; i++) {
+		atomic_fetch_or(&vcpus[i]->env.request, VCPU_REQ_MAP);
+		cost_lines(1);
+	}
 	cost_end(was);
 }
 
@@ -286,9 +286,10 @@ void vcpus_reset_all(void)
 
 void vcpus_stop(void)
 {
-	request_all(VCPU_REQ_EXIT);
-	for (unsigned i = 0; i < nr_vcpus; i++)
+	for (unsigned i = 0; i < nr_vcpus; i++) {
+		vcpu_request(vcpus[i], VCPU_REQ_EXIT);
 		let_go(vcpus[i], ENDS);
+	}
 	for (unsigned i = 0; i < nr_vcpus; i++)
 		cpu_thread_join(vcpus[i]->thread);
 }
