@@ -359,7 +359,8 @@ static void locked_alias(void)
 #define NR_LIVE 16
 
 static struct {
-	uint8_t *code[NR_LIVE];
+	uint8_t *code[NR_LIVE]; /* the immediate is at 8 bytes from a boundary of 256 */
+	uint32_t (*call)(const uint8_t *code);
 	volatile uint32_t published[NR_LIVE] __attribute__((aligned(64)));
 } live;
 
@@ -371,7 +372,7 @@ static void live_writer(unsigned writers, unsigned index)
 		for (unsigned i = index; i < NR_LIVE; i += writers) {
 			uint32_t v = live.published[i] + 1;
 
-			*(volatile uint32_t *)(live.code[i] + 1) = v;
+			*(volatile uint32_t *)(((uint64_t)live.code[i] & ~255ul) + 8) = v;
 			live.published[i] = v;
 		}
 		n += NR_LIVE / writers;
@@ -389,7 +390,7 @@ static void live_runner(void)
 			uint32_t before = live.published[i], got;
 
 			serialize();
-			got = call_function(live.code[i]);
+			got = live.call(live.code[i]);
 			if (got < before || got < seen[i] || got > live.published[i] + 1) {
 				count(&s.stale, 1);
 				test_fail("function %u returned %u; published %u before, seen %u", i, got, before,
@@ -420,12 +421,79 @@ static void live_patching(void)
 	if (smp_start() < 2)
 		return test_skip("needs 2 CPUs");
 	for (unsigned i = 0; i < NR_LIVE; i++) {
-		live.code[i] = area + i * 256 + 7; /* the immediate at 8 */
+		live.code[i] = area + i * 256 + 7;
 		put_function(live.code[i], 0);
 		live.published[i] = 0;
 	}
+	live.call = call_function;
 	prepare(nr_cpus);
 	run_workers("live patching", live_worker);
+}
+
+/* The same in code segments of 32 and 16 bits, on user level: "mov $value, %eax; int $0x80", in a page that is written at its other address. */
+#define SEL_CODE16 (SEL_TEST + 3)
+
+static uint32_t run_user(uint16_t cs, uint64_t ip, const uint8_t *code)
+{
+	struct regs r;
+	struct trap t;
+
+	user_regs(&r, code, true);
+	r.cs = cs;
+	r.rip = ip;
+	run_regs(&r, &t); /* its IRET serializes, too */
+	if (t.r.vector != 0x80)
+		test_fail("vector %lu at %lx:%lx", t.r.vector, t.r.cs, t.r.rip);
+	return (uint32_t)t.r.rax;
+}
+
+static uint32_t call_32(const uint8_t *code)
+{
+	return run_user(SEL_UCODE32, USER_ADDR(code), code);
+}
+
+static uint32_t call_16(const uint8_t *code)
+{
+	return run_user(SEL_CODE16, (uint64_t)code & (PAGE - 1), code);
+}
+
+/* With an operand size prefix, or none. */
+static void put_user_function(uint8_t *immediate, bool prefix)
+{
+	if (prefix)
+		immediate[-2] = 0x66;
+	immediate[-1] = 0xb8;
+	*(volatile uint32_t *)immediate = 0;
+	immediate[4] = 0xcd;
+	immediate[5] = 0x80;
+}
+
+static void live_patching_of(const char *name, bool sixteen)
+{
+	uint8_t *page;
+
+	if (smp_start() < 2)
+		return test_skip("needs 2 CPUs");
+	page = (uint8_t *)page_alloc();
+	gdt_set(SEL_TEST, gdt_segment((uint32_t)USER_ADDR(page), PAGE - 1, 0xfa, 0), 0);
+	for (unsigned i = 0; i < NR_LIVE; i++) {
+		put_user_function(page + i * 256 + 8, sixteen);
+		live.code[i] = page + i * 256 + (sixteen ? 6 : 7);
+		live.published[i] = 0;
+	}
+	live.call = sixteen ? call_16 : call_32;
+	prepare(nr_cpus);
+	run_workers(name, live_worker);
+}
+
+static void live_patching_32(void)
+{
+	live_patching_of("live patching, 32-bit code", false);
+}
+
+static void live_patching_16(void)
+{
+	live_patching_of("live patching, 16-bit code", true);
 }
 
 /*
@@ -667,6 +735,8 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(locked_page_crossing),
 	RT_TEST(locked_alias),
 	RT_TEST(live_patching),
+	RT_TEST(live_patching_32),
+	RT_TEST(live_patching_16),
 	RT_TEST(breakpoint_patching),
 	RT_TEST(own_code_in_shared_pages),
 	RT_TEST(generated_code),
