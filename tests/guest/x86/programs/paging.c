@@ -918,6 +918,82 @@ static void many_pages(void)
 		CHECK_EQ(*(volatile uint64_t *)(va + i * PAGE), (i % 7 ? i : i + 1) % 16);
 }
 
+/*
+ * User code that loads from page to page, in no order that anybody could make ranges of, and again when some of the pages have become others. It
+ * adds up what it finds: RCX loads from page RDX on, of WANDER_PAGES at RDI.
+ */
+#define WANDER_PAGES 4096u
+#define WANDER_STEP 1237u
+
+asm(".text; .balign 16\n"
+    "do_wander: xorl %eax, %eax\n"
+    "1: addq $1237, %rdx; andq $4095, %rdx; movq %rdx, %rsi; shlq $12, %rsi\n"
+    "imulq $31, %rax; addq 8(%rdi,%rsi), %rax; decq %rcx; jnz 1b; int $0x80\n");
+extern const uint8_t do_wander[];
+
+static uint8_t wander_value[2][WANDER_PAGES]; /* by address space */
+
+static void check_wander(const uint8_t *va, unsigned space)
+{
+	uint64_t expected = 0;
+	struct trap t;
+	struct regs r;
+
+	user_regs(&r, do_wander, false);
+	r.rdi = (uint64_t)va;
+	r.rdx = 0;
+	r.rcx = 2 * WANDER_PAGES;
+	run_regs(&r, &t);
+	for (unsigned n = 1; n <= 2 * WANDER_PAGES; n++)
+		expected = expected * 31 + wander_value[space][n * WANDER_STEP % WANDER_PAGES];
+	CHECK_EQ(t.r.vector, 0x80);
+	CHECK_EQ(t.r.rax, expected);
+}
+
+static void wander_change(uint64_t *root, unsigned space, const uint8_t *va, uint64_t marks, unsigned page)
+{
+	unsigned value = (wander_value[space][page] + 1) % 16;
+
+	wander_value[space][page] = (uint8_t)value;
+	*page_entry(root, (uint64_t)va + page * PAGE, 1, true) = (marks + value * PAGE) | PTE_P | PTE_U;
+}
+
+static void wandering(void)
+{
+	uint64_t *other = address_space_new(), marks = pages_alloc(16, PAGE);
+	uint8_t *va = free_area(WANDER_PAGES * PAGE);
+
+	*page_entry(other, (uint64_t)va, 4, false) = 0;
+	for (unsigned i = 0; i < 16; i++)
+		*(volatile uint64_t *)(marks + i * PAGE + 8) = i;
+	for (unsigned i = 0; i < WANDER_PAGES; i++) {
+		wander_value[0][i] = i % 16;
+		wander_value[1][i] = i % 7;
+		wander_change(kernel_root, 0, va, marks, i);
+		wander_change(other, 1, va, marks, i);
+	}
+	for (unsigned round = 0; round < 12; round++) {
+		check_wander(va, 0);
+		check_wander(va, 0);
+		for (unsigned i = round; i < WANDER_PAGES; i += 11) {
+			wander_change(kernel_root, 0, va, marks, i);
+			if (round % 3 == 0)
+				invlpg(va + i * PAGE);
+		}
+		if (round % 3 == 1)
+			write_cr3(read_cr3());
+		else if (round % 3 == 2)
+			tlb_flush_all();
+		check_wander(va, 0);
+		write_cr3((uint64_t)other);
+		check_wander(va, 1);
+		wander_change(other, 1, va, marks, round * 5);
+		invlpg(va + round * 5 * PAGE);
+		check_wander(va, 1);
+		write_cr3((uint64_t)kernel_root);
+	}
+}
+
 /* clang-format off */
 const struct rt_test rt_tests[] = {
 	RT_TEST(fault_errors),
@@ -942,5 +1018,6 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(crossing_fetch),
 	RT_TEST(run_off_the_page),
 	RT_TEST(many_pages),
+	RT_TEST(wandering),
 	{0},
 };
