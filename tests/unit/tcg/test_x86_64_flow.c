@@ -339,6 +339,30 @@ static void far_calls_that_miss_one_jump_cache_have_their_returns_predicted(void
 	}
 }
 
+/* Two temporaries, one of them where memory accesses have their second scratch. */
+static void address_with_an_index_from_env_leaves_temporaries_alone(void **state)
+{
+	ir_ref t0, t1, m;
+
+	(void)state;
+	begin(FX_PC);
+	t0 = ir_temp(&block);
+	t1 = ir_temp(&block);
+	ir_emit(&block, IR_MOV, IR_I64, t0, IR_KONST, IR_NONE)->imm = 0x1111;
+	ir_emit(&block, IR_MOV, IR_I64, t1, IR_KONST, IR_NONE)->imm = 0x2222;
+	m = ir_mem(&block, &(struct ir_mem){ .base = IR_NONE, .index = IR_G(9), .scale = 8, .disp = 4, .addr_bits = 64 });
+	ir_emit(&block, IR_LEA, IR_I64, IR_G(0), m, IR_NONE);
+	ir_emit(&block, IR_MOV, IR_I64, IR_G(1), t0, IR_NONE);
+	ir_emit(&block, IR_MOV, IR_I64, IR_G(2), t1, IR_NONE);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	finish(0);
+	fx.env->greg[9] = 5;
+	go(&made[0]);
+	assert_int_equal(fx.env->greg[0], 44);
+	assert_int_equal(fx.env->greg[1], 0x1111);
+	assert_int_equal(fx.env->greg[2], 0x2222);
+}
+
 /* v2 += v3, v4 = v2 each time round; a side exit to PC + 0x40 when g0 reaches `side`; out when it is 0. */
 static struct made *make_vector_loop(int64_t side)
 {
@@ -799,6 +823,7 @@ int main(void)
 		cmocka_unit_test_setup(chained_exit_goes_straight_and_back_when_unpatched, reset),
 		cmocka_unit_test_setup(killed_block_leaves_with_its_pc, reset),
 		cmocka_unit_test_setup(other_pages_are_reached_through_the_jump_cache, reset),
+		cmocka_unit_test_setup(address_with_an_index_from_env_leaves_temporaries_alone, reset),
 		cmocka_unit_test_setup(far_calls_that_miss_one_jump_cache_have_their_returns_predicted, reset),
 		cmocka_unit_test(second_jump_cache_keeps_pages_together),
 		cmocka_unit_test_setup(indirect_jump_asks_the_jump_cache_and_polls, reset),

@@ -86,7 +86,7 @@ void mem_effective(struct gen *g, const struct ir_mem *m, unsigned d)
 		return;
 	}
 	base = addr_reg(g, m->base, R_13);
-	index = addr_reg(g, m->index, R_14);
+	index = addr_reg(g, m->index, m->base == IR_NONE ? R_13 : R_14);
 	if (base == R_NONE && m->scale == 1) {
 		base = index;
 		index = R_NONE;
