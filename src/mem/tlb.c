@@ -478,9 +478,12 @@ void *tlb_page_ptr(struct tcg_env *env, gva_t va, enum tlb_access access, unsign
 
 void *tlb_store_run(struct tcg_env *env, gva_t va, size_t bytes, unsigned mode)
 {
+	const struct tlb_entry *e = tlb_find(env, va, 1, mode);
 	struct target t;
 
 	env->bounce_kind = TLB_BOUNCE_NONE;
+	if (e)
+		return (void *)(uintptr_t)(va + e->disp);
 	if (!translate(env, va, TLB_WRITE, mode, true, &t) || watched(env, va))
 		return NULL;
 	if (t.code) {

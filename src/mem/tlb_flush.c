@@ -301,10 +301,15 @@ static bool slot_meets(const struct tlb_slot *s, gva_t page)
 	return page - s->lo < s->lim[0] || (s->lim[0] && s->lo - page < GUEST_PAGE_SIZE);
 }
 
-/* Slots of global pages need no look, a cache line each, if those are a kernel's in the upper half of linear space, and va is not. */
+/* Global pages are a kernel's in the upper half of linear space, most times: then a flush of user space need not look at what is made of them. */
+static bool may_be_global(const struct tlb_book *book, gva_t va)
+{
+	return va >> 63 || book->low_globals;
+}
+
 static void l0_flush_address(struct tcg_env *env, gva_t va)
 {
-	bool globals = va >> 63 || env->tlb.book->low_globals;
+	bool globals = may_be_global(env->tlb.book, va);
 
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++)
 		for (unsigned kind = 0; kind < 2; kind++)
@@ -339,7 +344,7 @@ void tlb_flush_page(struct tcg_env *env, gva_t va)
 	gva_t page = va & GUEST_PAGE_MASK;
 
 	stat_inc(STAT_tlb_flush_pages);
-	if (tlb_large_test(book, va) || tlb_reach_flushed(book, va)) {
+	if (tlb_large_test(book, va) || (may_be_global(book, va) && tlb_reach_flushed(book, va))) {
 		tlb_flush_all(env);
 		return;
 	}
