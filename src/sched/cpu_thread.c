@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@
 #define SPIN_NS_MAX 50000
 #define SHORT_PARK_NS 200000 /* a park that ends sooner was worth spinning for */
 #define SPIN_REST 100        /* parks without spinning after a spin of the longest kind was in vain */
+#define SLICE_NS 100000      /* the shortest that can be asked for */
 #define SIGNAL_STACK_SIZE (64 * 1024)
 #define TIMER_SIGNAL SIGRTMIN
 
@@ -146,6 +148,31 @@ static void timer_make(struct cpu_thread *t)
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* struct sched_attr of the kernel's interface, which the C library does not have. */
+struct slice_attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+/*
+ * A CPU thread that wakes for an interrupt has little to do, and others wait for it: with a short slice the host's scheduler (since Linux
+ * 6.12) lets it in before threads with usual ones, at once in place of at the next tick. Its share of the host CPU stays the same. A hint: older
+ * hosts ignore it.
+ */
+static void ask_for_short_slices(void)
+{
+	struct slice_attr a = { .size = sizeof(a) };
+
+	if (syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) || a.policy != SCHED_OTHER || a.runtime <= SLICE_NS)
+		return;
+	a.size = sizeof(a);
+	a.runtime = SLICE_NS;
+	syscall(SYS_sched_setattr, 0, &a, 0);
+}
+
 static void *thread_main(void *arg)
 {
 	struct cpu_thread *t = arg;
@@ -154,6 +181,7 @@ static void *thread_main(void *arg)
 	snprintf(name, sizeof(name), "vcpu %u", t->index);
 	pthread_setname_np(pthread_self(), name);
 	prctl(PR_SET_TIMERSLACK, 1ul); /* ns: a guest's timer is not the place to save wake-ups */
+	ask_for_short_slices();
 	placement_apply(t->index);
 	stats_attach(t->index);
 	signal_stack_init(t);

@@ -176,6 +176,15 @@ static void rest(struct vcpu *v)
 	v->exec->last_spin = clock_tsc(); /* still the same wait */
 }
 
+/* VCPU_REQ_LOAN. Who has a handler to run rests when it returns, vcpu_handler_returns(). */
+static void give_back(struct vcpu *v, uint32_t req)
+{
+	if (req & (ARCH_REQS | VCPU_REQ_TIMER))
+		v->owes_rest = true;
+	else if (!(req & (VCPU_REQ_EXIT | VCPU_REQ_PAUSE)))
+		rest(v);
+}
+
 /* Takes the request word; returns the bits the guest ISA handles. */
 static uint32_t take_requests(struct vcpu *v)
 {
@@ -194,6 +203,8 @@ static uint32_t take_requests(struct vcpu *v)
 		v->exec->stop = true;
 	if (req == VCPU_REQ_REST)
 		rest(v);
+	if (unlikely(req & VCPU_REQ_LOAN))
+		give_back(v, req);
 	if (req & VCPU_REQ_PAUSE) {
 		/* Back to where a reset during the pause finds and drops them: an old SIPI must not start a CPU that was reset. */
 		atomic_fetch_or(&v->env.request, req & ARCH_REQS);

@@ -10,7 +10,9 @@
  *
  * So a wait yields first, and rests when that did not help. The one waited for may be kept out by a third that computes on another
  * host CPU. User space cannot yield to a thread, but it can tell who is late: a running vCPU takes its requests within microseconds.
- * When one has not, all that are not late rest with the one that waits.
+ * When one has not for a while, all that are not late rest with the one that waits. And who is late is told that it has the host CPU on loan:
+ * it rests when the handler of its interrupt returns (vcpu_handler_returns()), in place of computing on for a slice of the host's scheduler while the
+ * one that waited for the handler waits for a host CPU.
  *
  * As many host CPUs as vCPUs need not be enough: the host has other work, and its scheduler may put two of us on one CPU for as long as it
  * likes. That shows by a vCPU that stays late: it has a request and passes no safepoint for longer than any block or translation takes.
@@ -35,7 +37,7 @@
 static bool is_late(struct vcpu *v)
 {
 	return atomic_load_explicit(&v->inside, memory_order_relaxed) &&
-	       atomic_load_explicit(&v->env.request, memory_order_relaxed) & ~VCPU_REQ_REST;
+	       atomic_load_explicit(&v->env.request, memory_order_relaxed) & ~(VCPU_REQ_REST | VCPU_REQ_LOAN);
 }
 
 static uint64_t safepoints(const struct vcpu *v)
@@ -64,19 +66,37 @@ static bool one_stays_late(struct vcpu *self, uint64_t now)
 	return false;
 }
 
-/* Lets late ones have the host CPUs of those that compute. One scan and at most one shared write for each of them. */
-static void make_way(struct vcpu *self)
+/* A hint that is there already is not written again. */
+static void hint(struct vcpu *v, uint32_t bit)
+{
+	if (!(atomic_load_explicit(&v->env.request, memory_order_relaxed) & bit))
+		atomic_fetch_or(&v->env.request, bit);
+}
+
+/* Who is late is to give the host CPU back when it has done what was asked of it. True: one is. */
+static bool lend(struct vcpu *self)
 {
 	bool late = false;
 
-	for (unsigned i = 0; i < nr_vcpus && !late; i++)
-		late = vcpus[i] != self && is_late(vcpus[i]);
-	for (unsigned i = 0; i < nr_vcpus && late; i++) {
+	for (unsigned i = 0; i < nr_vcpus; i++) {
+		if (vcpus[i] != self && is_late(vcpus[i])) {
+			late = true;
+			hint(vcpus[i], VCPU_REQ_LOAN);
+		}
+	}
+	return late;
+}
+
+/* Lets late ones have the host CPUs of those that compute. At most one shared write for each of them. */
+static void make_way(struct vcpu *self)
+{
+	if (!lend(self))
+		return;
+	for (unsigned i = 0; i < nr_vcpus; i++) {
 		struct vcpu *v = vcpus[i];
 
-		if (v != self && atomic_load_explicit(&v->inside, memory_order_relaxed) &&
-		    !atomic_load_explicit(&v->env.request, memory_order_relaxed))
-			atomic_fetch_or(&v->env.request, VCPU_REQ_REST);
+		if (v != self && atomic_load_explicit(&v->inside, memory_order_relaxed) && !is_late(v))
+			hint(v, VCPU_REQ_REST);
 	}
 }
 
@@ -84,18 +104,23 @@ void vcpu_spin_wait(struct vcpu *v)
 {
 	struct vcpu_exec *x = v->exec;
 	uint64_t now = clock_tsc();
+	bool stays_late;
 
 	x->spins = now - x->last_spin < SAME_WAIT_TICKS ? x->spins + 1 : 0;
 	x->last_spin = now;
-	if (x->spins < PATIENCE || x->spins % GIVE_AWAY_EVERY || !(nr_vcpus > placement_host_cpus() || one_stays_late(v, now))) {
+	if (x->spins < PATIENCE || x->spins % GIVE_AWAY_EVERY) {
 		cpu_relax();
 		return;
 	}
-	if (x->spins >= REST_AFTER) {
+	stays_late = one_stays_late(v, now);
+	if (!stays_late && nr_vcpus <= placement_host_cpus())
+		return;
+	if (stays_late || x->spins >= REST_AFTER) {
 		make_way(v);
 		atomic_fetch_or(&v->env.request, VCPU_REQ_REST);
 		return;
 	}
+	lend(v);
 	stat_inc(STAT_host_calls);
 	sched_yield();
 	x->last_spin = clock_tsc();

@@ -19,7 +19,7 @@
 
 /*
  * Request bits, env.request: set by anyone with vcpu_request(), taken by the vCPU at its next safepoint. Any non-zero value
- * makes generated code leave at the next poll. The hints QUIESCE and REST are set without a wake-up.
+ * makes generated code leave at the next poll. The hints QUIESCE, REST and LOAN are set without a wake-up.
  */
 #define VCPU_REQ_INTR 0x0001u  /* look at the interrupt controller */
 #define VCPU_REQ_NMI 0x0002u
@@ -33,6 +33,7 @@
 #define VCPU_REQ_EXIT 0x0200u  /* end the thread */
 #define VCPU_REQ_MAP 0x0400u   /* the physical memory map changed: flush the TLB */
 #define VCPU_REQ_REST 0x0800u  /* the guest only waits: let others have the host CPU for a moment */
+#define VCPU_REQ_LOAN 0x1000u  /* another gave its host CPU away so that the other bits are taken: rest when that is done */
 
 enum vcpu_run_state { VCPU_WAIT_SIPI, VCPU_RUNNING, VCPU_HALTED }; /* architectural; owned by the vCPU thread */
 
@@ -83,6 +84,7 @@ struct vcpu {
 	uint64_t intr_sent;            /* [owner] clock_tsc() when the IPI just accepted was sent; 0: none, or no matter (stats_timed) */
 	_Atomic uint32_t inside;       /* [atomic] 1: may touch guest memory through its TLB; see vcpu/mailbox.h */
 	_Atomic uint32_t paused;       /* [atomic] futex word: stands still for vcpus_pause_all() */
+	bool owes_rest;                /* [owner] VCPU_REQ_LOAN came with an interrupt: rests when the handler returns */
 	struct vcpu_debug debug;       /* [owner], or who has paused it */
 	struct mail *_Atomic mailbox;  /* [atomic] stack of revocations from other vCPUs */
 	struct vcpu_boot_state boot;   /* [const] while running; word_bits 0: none */
@@ -135,6 +137,15 @@ struct vcpu *vcpu_self(void);
 
 /* The guest hints that it spins for another vCPU (PAUSE on x86); see vcpu/spin_wait.c. Owner thread, inside a block. */
 void vcpu_spin_wait(struct vcpu *v);
+
+/* The guest returns from an interrupt or a fault. Owner thread. */
+static inline void vcpu_handler_returns(struct vcpu *v)
+{
+	if (v->owes_rest) {
+		v->owes_rest = false;
+		atomic_fetch_or(&v->env.request, VCPU_REQ_REST);
+	}
+}
 
 /* The deadline of v's local timer changed: arm the host timer anew from intc->timer_deadline(). Owner thread. */
 void vcpu_timer_changed(struct vcpu *v);

@@ -79,7 +79,7 @@ static void test_enough_cpus_but_one_is_late(void **state)
 	atomic_store(&vcpus[1]->env.request, VCPU_REQ_INTR);
 	spin_long();
 	assert_int_equal(requests(0), VCPU_REQ_REST);
-	assert_int_equal(requests(1), VCPU_REQ_INTR);
+	assert_int_equal(requests(1), VCPU_REQ_INTR | VCPU_REQ_LOAN);
 	assert_int_equal(requests(2), VCPU_REQ_REST);
 }
 
@@ -122,8 +122,22 @@ static void test_make_way(void **state)
 	host_cpus = NR - 1;
 	atomic_store(&vcpus[1]->env.request, VCPU_REQ_INTR);
 	spin_long();
-	assert_int_equal(requests(1), VCPU_REQ_INTR);
+	assert_int_equal(requests(1), VCPU_REQ_INTR | VCPU_REQ_LOAN);
 	assert_int_equal(requests(2), VCPU_REQ_REST);
+}
+
+/* The host CPU is on loan until the handler returns, once. */
+static void test_handler_returns_the_loan(void **state)
+{
+	(void)state;
+	vcpu_handler_returns(vcpus[1]);
+	assert_int_equal(requests(1), 0);
+	vcpus[1]->owes_rest = true;
+	vcpu_handler_returns(vcpus[1]);
+	assert_int_equal(requests(1), VCPU_REQ_REST);
+	atomic_store(&vcpus[1]->env.request, 0);
+	vcpu_handler_returns(vcpus[1]);
+	assert_int_equal(requests(1), 0);
 }
 
 static void test_parked_are_left_alone(void **state)
@@ -152,6 +166,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_short_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_make_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_handler_returns_the_loan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_parked_are_left_alone, setup, teardown),
 	};
 

@@ -394,6 +394,7 @@ uint64_t x86_rt_iret(struct tcg_env *env, uint64_t size64, uint64_t length, uint
 
 	(void)unused;
 	c->nmi_blocked = false;
+	vcpu_handler_returns(&c->vcpu);
 	if (!(c->cr0 & X86_CR0_NE))
 		x86_x87_ignne_check(c);
 	if (!x86_protected(c)) {
