@@ -296,7 +296,7 @@ static bool open_locked(struct page_desc *pd, ram_off_t page_off, unsigned first
 	if (!is_armed(pd))
 		return false;
 	if (pd->closed) {
-		pd->closed--;
+		pd->closed -= atomic_load(&pd->gen) % CODE_WATCH_UNIT == 0; /* each store moves it */
 		return false;
 	}
 	*gap = code_watch_ops->gap_locked(pd, page_off, first, last);

@@ -43,7 +43,7 @@ struct page_desc {
 	struct small_lock lock;
 	_Atomic uint16_t state;    /* [atomic] enum page_state; written under the lock */
 	uint8_t idle_stores;       /* [lock] stores since the last block left; see CODE_WATCH_PATIENCE */
-	uint8_t closed;            /* [lock] stores until one may open the page; see CODE_WATCH_CONTENDED */
+	uint8_t closed;            /* [lock] not 0: stores do not open the page; see CODE_WATCH_CONTENDED */
 	_Atomic uint64_t gen;      /* [atomic] write generation; moved under the lock */
 	uint64_t granules;         /* [lock; atomic for a look without it] granules that blocks were translated from (may be a superset) */
 	void *blocks;              /* [lock; atomic for a look without it] tcg's list of blocks */
@@ -59,11 +59,12 @@ _Static_assert(sizeof(struct page_desc) == 64, "a page descriptor is one cache l
 #define CODE_WATCH_PATIENCE 64
 
 /*
- * Slow stores until the next attempt to open a page: after it had to be taken from another vCPU, which costs as much as many stores; after one that
- * found no room, because blocks are all around; and how much room is worth it.
+ * Slow stores until the next attempt to open a page, in units: after it had to be taken from another vCPU, which costs as much as a hundred stores,
+ * and, where that has no host CPU, as thousands; after one that found no room, because blocks are all around. And how much room is worth it.
  */
+#define CODE_WATCH_UNIT 64 /* power of two */
 #define CODE_WATCH_CONTENDED 255
-#define CODE_WATCH_CROWDED 15
+#define CODE_WATCH_CROWDED 1
 #define CODE_WATCH_GAP_MIN 64
 
 /* Bytes [first, end) of a page. */
