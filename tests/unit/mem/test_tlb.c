@@ -429,7 +429,6 @@ static void large_page_with_code_is_written_by_the_page(void **state)
 	assert_walks(0, va, 512);
 }
 
-/* A new TLB has no entries, wherever one looks, though nobody has written most of it. */
 #define SLOT 7u
 
 /* As generated code has it. */
@@ -488,6 +487,7 @@ static void a_gap_goes_with_its_page(void **state)
 	}
 }
 
+/* A new TLB has no entries, wherever one looks, though nobody has written most of it. */
 static void new_one_is_empty(void **state)
 {
 	(void)state;
