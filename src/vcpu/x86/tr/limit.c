@@ -6,8 +6,7 @@
  * a block of its own, and the one that does not fit faults. Branches look at their target before they change anything.
  *
  * In 64-bit mode relative branches that lead over an end of the canonical addresses, or of those with four levels of tables, ask whether the target is
- * one: blocks serve both numbers of levels. Indirect ones find out when there is no block at their target (x86_branch_fault()); but calls look before
- * they push.
+ * one: blocks serve both numbers of levels. Indirect ones find out when there is no block at their target (x86_branch_fault()).
  */
 #include "vcpu/x86/tr/tr.h"
 
@@ -76,25 +75,6 @@ void x86_tr_check_ip(struct x86_tr *c, ir_ref ip)
 {
 	if (x86_tr_target_is_limited(c))
 		check(c, X86_RT_branch_limit, ip);
-}
-
-/* Bits 63:47 of a canonical address are alike, whatever the number of levels says of more. */
-void x86_tr_check_call(struct x86_tr *c, ir_ref target)
-{
-	unsigned label;
-	ir_ref t;
-
-	if (c->mode != X86_MODE_64 || c->in.opsize != 8)
-		return;
-	label = ir_label(c->ir);
-	t = ir_temp(c->ir);
-	x86_tr_emit(c, IR_MOV, IR_I64, t, target, IR_NONE);
-	ir_emit_k(c->ir, IR_SAR, IR_I64, t, t, 47);
-	ir_emit_k(c->ir, IR_ADD, IR_I64, t, t, 1);
-	ir_emit_k(c->ir, IR_SHR, IR_I64, t, t, 1);
-	ir_emit(c->ir, IR_BRZ, IR_I64, IR_NONE, t, IR_NONE)->imm = label;
-	x86_tr_rt(c, X86_RT_call_canonical, X86_TR_NO_RESULT, target, IR_NONE, IR_NONE);
-	ir_emit(c->ir, IR_LABEL, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm = label;
 }
 
 void x86_tr_check_relative(struct x86_tr *c)

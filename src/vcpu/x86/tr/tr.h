@@ -146,7 +146,6 @@ bool x86_tr_target_is_limited(const struct x86_tr *c); /* the current branch mus
 bool x86_tr_relative_is_limited(const struct x86_tr *c); /* the same of a relative one */
 void x86_tr_check_ip(struct x86_tr *c, ir_ref ip);     /* #GP(0) if the offset is above the limit; a zero-extended register */
 void x86_tr_check_relative(struct x86_tr *c);          /* the same for a relative branch's target */
-void x86_tr_check_call(struct x86_tr *c, ir_ref target); /* the same for a call that has not pushed yet, in 64-bit mode */
 
 /* ---- Stack (stack.c) */
 
