@@ -14,7 +14,7 @@
 enum { PLAYERS = 2 };
 
 static struct {
-	_Alignas(64) volatile uint32_t received;
+	_Alignas(64) volatile uint32_t received; /* tests/gdb/run knows where */
 } player[PLAYERS];
 static _Alignas(64) volatile bool over; /* written once */
 static uint32_t rounds;
