@@ -4,6 +4,7 @@
  */
 #include "tcg/tcg.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,6 +167,22 @@ static void source_init(struct source *s, struct tcg_env *env, ram_off_t phys)
 	s->code.fetch_next = fetch_next;
 }
 
+#ifdef COHORT_DEBUG
+/* Of what the guest runs, tests see little: debug builds look at each block, as it was made and as the passes left it. */
+static void verify(const struct ir_block *ir, const char *when)
+{
+	unsigned where;
+	const char *bad = ir_verify(ir, &where);
+
+	if (!bad)
+		return;
+	fprintf(stderr, "cohort: block at %#llx, %s: %s at %u\n", (unsigned long long)ir->pc, when, bad, where);
+	abort();
+}
+#else
+#define verify(ir, when) ((void)0)
+#endif
+
 static void translate(struct tcg_env *env, struct tcg_thread *t, struct source *s, unsigned max_insns)
 {
 	struct ir_block *ir = t->ir;
@@ -175,9 +192,11 @@ static void translate(struct tcg_env *env, struct tcg_thread *t, struct source *
 	ir->nr_rt = tcg_guest->nr_rt;
 	current_source = s;
 	tcg_guest->translate(env, ir, &s->code, max_insns);
+	verify(ir, "translated");
 	ir->small = code_is_pressed();
 	tcg_log_ir(ir, &s->code, LOG_IN_ASM | LOG_OP);
 	opt_run(ir);
+	verify(ir, "optimized");
 	if (ir->mmu_mode)
 		opt_places(ir, env->greg);
 	tcg_log_ir(ir, &s->code, LOG_OP_OPT);
