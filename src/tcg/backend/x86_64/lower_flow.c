@@ -381,10 +381,13 @@ void lower_call(struct gen *g)
 	gva_t pc = (gva_t)g->i->imm;
 
 	exit_prepare(g);
-	if (is_near(g, pc))
+	if (is_near(g, pc)) {
 		chained(g, pc, BACKEND_EXIT_CALL, "\xe8", 1);
-	else
-		far(g, pc, 2)->back = as_off(&g->s);
+	} else {
+		struct cold *c = far(g, pc, 2);
+
+		c->back = as_off(&g->s);
+	}
 	return_site(g, (gva_t)g->i->imm2);
 }
 
