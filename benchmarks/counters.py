@@ -67,6 +67,7 @@ class Phases:
         self.slices = {}  # name: those of each time
         self.booted = None  # time.monotonic() of the boot marker
         self.at_boot = None  # the counters then, from the start on
+        self.complaints = b""  # what was read of standard error
 
     def mark(self, what, name):
         if self.counters:
@@ -101,8 +102,11 @@ class Phases:
             ready = select.select(wanted, [], [], max(0, deadline - time.monotonic()))[0]
             if not ready:
                 raise Failure("guest timed out; last line: " + last_line(self.text))
-            if err in ready and not os.read(err, 65536):  # the counters at the end, which nobody asked for
-                wanted.remove(err)
+            if err in ready:
+                said = os.read(err, 65536)  # the counters at the end, which nobody asked for, or why it did not start
+                self.complaints = self.complaints[-65536:] + said
+                if not said:
+                    wanted.remove(err)
             if out in ready:
                 chunk = os.read(out, 65536)
                 if not chunk:

@@ -68,6 +68,8 @@ def other_emulators(options):
         words = command.split()
         if not words or not shutil.which(words[0]) or name in ("", "cohort", "native"):
             raise Failure("--emulator '%s': want NAME=COMMAND with a command that exists" % text)
+        if name in [side.name for side in sides]:
+            raise Failure("--emulator '%s': there is another '%s'" % (text, name))
         side = Emulator(name, shutil.which(words[0]), "")
         side.command = [shutil.which(words[0])] + words[1:] + ["-display", "none", "-serial", "stdio", "-no-reboot"]
         sides.append(side)
@@ -116,9 +118,14 @@ def boot_time(emulator, kernel, smp, args):
         end(process)
 
 
+def bench_lines(text):
+    """{row: (iterations, nanoseconds)}"""
+    return {name: (int(n), int(ns)) for name, n, ns in BENCH_LINE.findall(text.replace("\r", ""))}
+
+
 def parse_bench(text):
     """{row: nanoseconds per iteration}"""
-    return {name: int(ns) / int(n) for name, n, ns in BENCH_LINE.findall(text.replace("\r", ""))}
+    return {name: ns / n for name, (n, ns) in bench_lines(text).items() if n}
 
 
 def progress(text):

@@ -6,7 +6,7 @@
 lambda is the throughput of one, sigma the share of work that is serial (contention), kappa the cost of agreeing (coherence,
 pairwise). N. J. Gunther, "Guerrilla Capacity Planning", chapter 4. Divided out, N / X(N) is linear in 1/lambda,
 sigma/lambda and kappa/lambda, so a least-squares fit of three columns finds them; each point is weighted by its size, which
-makes errors relative. Neither sigma nor kappa may be negative: a column whose coefficient comes out below zero is left out.
+makes errors relative. Neither sigma nor kappa may be negative: of the fits with one of them or both held at zero, the best that is so counts.
 
 Confidence intervals are those of the bootstrap: the repetitions at each N are drawn again with replacement.
 """
@@ -52,10 +52,12 @@ class Fit:
         return self.throughput(n) / self.lam
 
     def peak(self):
-        """The N beyond which more of them make it slower, or None."""
-        if self.kappa <= 0 or self.sigma >= 1:
+        """The N beyond which more of them make it slower, or None if there is none."""
+        if self.sigma > 1:
+            return 1.0
+        if self.kappa <= 0:
             return None
-        return ((1 - self.sigma) / self.kappa) ** 0.5
+        return max(1.0, ((1 - self.sigma) / self.kappa) ** 0.5)
 
 
 def fit(points):
@@ -66,18 +68,19 @@ def fit(points):
     columns = [[x / n for n, x in points],
                [x / n * (n - 1) for n, x in points],
                [x / n * n * (n - 1) for n, x in points]]
-    # Drop what comes out negative, the worst first.
-    kept = [0, 1, 2]
-    while True:
+    # The best fit without negative parameters has them all, or is the best of those without one or both of the last two.
+    best = None
+    for kept in ([0, 1, 2], [0, 1], [0, 2], [0]):
         found = least_squares([columns[i] for i in kept], target)
-        if found is None or found[0] <= 0:
-            return None
-        worst = min(range(1, len(kept)), key=lambda i: found[i] * columns[kept[i]][-1], default=None)
-        if worst is None or found[worst] >= 0:
-            break
-        del kept[worst]
-    values = dict(zip(kept, found))
-    return Fit(1 / values[0], abs(values.get(1, 0.0)) / values[0], abs(values.get(2, 0.0)) / values[0])
+        if found is None or found[0] <= 0 or min(found) < 0:
+            continue
+        error = sum((sum(c * columns[i][row] for i, c in zip(kept, found)) - 1) ** 2 for row in range(len(points)))
+        if best is None or error < best[0]:
+            best = error, dict(zip(kept, found))
+    if best is None:
+        return None
+    values = best[1]
+    return Fit(1 / values[0], values.get(1, 0.0) / values[0], values.get(2, 0.0) / values[0])
 
 
 def medians(samples):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-check_scripts += tests/bench/usl-test
+check_scripts += tests/bench/scale-test tests/bench/usl-test
