@@ -39,14 +39,27 @@ static inline uint64_t bench_random(uint64_t *state)
 	return *state;
 }
 
-/* Keeps the caller on one CPU; a machine with fewer takes the last it has. */
+/* The CPUs that the program was given; all of them, but on a host that keeps some for others. */
+static cpu_set_t bench_cpus;
+
+__attribute__((constructor)) static void bench_find_cpus(void)
+{
+	sched_getaffinity(0, sizeof(bench_cpus), &bench_cpus);
+}
+
+/* Keeps the caller on one of them, counted from 0; a machine with fewer takes the last it has. */
 static inline void bench_pin(int cpu)
 {
 	cpu_set_t set;
-	long have = sysconf(_SC_NPROCESSORS_ONLN);
 
 	CPU_ZERO(&set);
-	CPU_SET(cpu < have ? cpu : (int)have - 1, &set);
+	for (int i = 0; i < CPU_SETSIZE && cpu >= 0; i++) {
+		if (CPU_ISSET(i, &bench_cpus)) {
+			CPU_ZERO(&set);
+			CPU_SET(i, &set);
+			cpu--;
+		}
+	}
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
