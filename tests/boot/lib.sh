@@ -24,6 +24,11 @@ skipped() {
 	exit 77
 }
 
+# said FILE [N]: its last N lines that are not empty (one without N) as a part of a reason.
+said() {
+	grep -av '^[[:space:]]*$' "$1" | tail -n "${2:-1}" | tr '\n\t' '| ' | tr -cd '[:print:]' | sed 's/|$//' | tail -c 500
+}
+
 # boot LOG SECONDS SMP MEM APPEND [ARG...]: runs the emulator to its end, console in LOG without carriage returns,
 # standard error in LOG.err; sets status. $kernel and $initrd choose what is booted.
 boot() {
@@ -40,9 +45,10 @@ boot() {
 # The guest came up with this many CPUs, ended well, and its log is clean.
 check_boot() {
 	local log=$1 smp=$2
-	[ "$status" != 124 ] || failed "timed out; last line: $(tail -n 1 "$log")"
-	grep -q "^COHORT-BOOT-OK cpus=$smp\$" "$log" || failed "no marker for $smp CPUs (exit status $status): $(tail -n 1 "$log.err")"
-	[ "$status" = 0 ] || failed "exit status $status after boot: $(tail -n 1 "$log.err")"
+	[ "$status" != 124 ] && [ "$status" != 137 ] || failed "timed out; the guest's last lines: $(said "$log" 3)"
+	grep -q "^COHORT-BOOT-OK cpus=$smp\$" "$log" ||
+		failed "no marker for $smp CPUs (exit status $status): $(said "$log.err"); the guest's last lines: $(said "$log" 3)"
+	[ "$status" = 0 ] || failed "exit status $status after boot: $(said "$log.err"); the guest's last lines: $(said "$log" 3)"
 	check_kernel_log "$log"
 }
 
@@ -53,10 +59,12 @@ check_kernel_log() {
 	[ -z "$line" ] || failed "kernel log: $line"
 }
 
-# check_result LOG NAME: the script of that name ran and ended with status 0.
+# check_result LOG NAME: the script of that name ran and ended with status 0. What it says of itself is the reason, or the last it printed: the
+# shell of a script that dies tells why.
 check_result() {
-	grep -q "^COHORT-RESULT $2 status=0\$" "$1" ||
-		failed "$2: $(grep -m 1 -E "^(FAIL|COHORT-RESULT)" "$1" || echo 'no result')"
+	! grep -q "^COHORT-RESULT $2 status=0\$" "$1" || return 0
+	sed '/^COHORT-RESULT/q' "$1" >"$1.script"
+	failed "$2: $(grep -a '^FAIL' "$1.script" >"$1.why" && said "$1.why" 5 || said "$1.script" 4)"
 }
 
 # Seconds of CPU time that process $1 has used, in clock ticks.

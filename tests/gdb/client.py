@@ -15,7 +15,7 @@ def escaped(data):
 
 
 class Client:
-    def __init__(self, path, limit=60):
+    def __init__(self, path, limit=200):
         self.limit = limit
         end = time.monotonic() + limit
         while True:  # the emulator is starting

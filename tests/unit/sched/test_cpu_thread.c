@@ -84,9 +84,12 @@ static void ping(struct cpu *c)
 	}
 }
 
+static unsigned standing; /* [atomic] CPUs in stand_by() */
+
 /* Awake, but at rest as far as the host is concerned. */
 static void stand_by(struct cpu *c)
 {
+	__atomic_fetch_add(&standing, 1, __ATOMIC_SEQ_CST);
 	while (!__atomic_load_n(&c->request, __ATOMIC_SEQ_CST))
 		usleep(1000);
 }
@@ -101,6 +104,8 @@ static void ping_pong(unsigned others)
 	b.peer = &a;
 	for (unsigned i = 0; i < others; i++)
 		start(&other[i], 2 + i, stand_by);
+	while (__atomic_load_n(&standing, __ATOMIC_SEQ_CST) != others) /* before: two that are fast may be done before these have begun */
+		usleep(100);
 	start(&b, 1, pong);
 	start(&a, 0, ping);
 	finish(&a);
@@ -110,6 +115,7 @@ static void ping_pong(unsigned others)
 		__atomic_store_n(&other[i].request, 1, __ATOMIC_SEQ_CST);
 		finish(&other[i]);
 	}
+	standing = 0;
 	free(other);
 }
 

@@ -105,8 +105,8 @@ static int asked, nudges, ready; /* [atomic] */
 
 static void ask(void)
 {
+	__atomic_fetch_add(&nudges, 1, __ATOMIC_RELAXED); /* first: what follows lets the test go on */
 	__atomic_store_n(&asked, 1, __ATOMIC_SEQ_CST);
-	__atomic_fetch_add(&nudges, 1, __ATOMIC_RELAXED);
 }
 
 /* Quiescent once each time it is asked, as a vCPU is that spins in chained code. */
