@@ -113,8 +113,10 @@ void x86_data_fault_check_x87(struct x86_cpu *c)
 
 	if (c->fault.delivering)
 		return;
+	if (likely(!x86_fpu_pending(&c->vcpu.env)))
+		return;
 	x86_fpu_read(&c->vcpu.env);
-	if (x86_fx_pending(c->vcpu.env.fpu_image) && current_insn(c, &in) && waits(&in))
+	if (current_insn(c, &in) && waits(&in))
 		x86_x87_error(c);
 }
 

@@ -77,6 +77,11 @@ void x86_fpu_read(struct tcg_env *env)
 	x86_fpu_read_pointers(env);
 }
 
+bool x86_fpu_pending(const struct tcg_env *env)
+{
+	return env->fpu_in_host ? tcg_backend->fpu_pending() : x86_fx_pending(env->fpu_image);
+}
+
 void x86_fpu_written(struct tcg_env *env)
 {
 	x86_fpu_write_pointers(env);

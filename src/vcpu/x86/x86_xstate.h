@@ -82,6 +82,9 @@ void x86_fx_set_top(uint8_t *image, unsigned top);
 /* FNINIT on an image: data registers keep their contents. */
 void x86_fx_init(uint8_t *image);
 
+/* Whether an unmasked exception is pending, wherever the state is now. */
+bool x86_fpu_pending(const struct tcg_env *env);
+
 /* Makes env.fpu_image and env.mxcsr current, before a runtime routine looks at them; x86_fpu_written() after it changed them. */
 void x86_fpu_read(struct tcg_env *env);
 void x86_fpu_written(struct tcg_env *env);

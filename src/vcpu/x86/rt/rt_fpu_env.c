@@ -151,7 +151,7 @@ static bool real_format(const struct x86_cpu *c)
 /* FLDENV and FRSTOR wait. */
 static void wait_pending(struct tcg_env *env)
 {
-	if (env->fpu_in_host ? tcg_backend->fpu_pending() : x86_fx_pending(env->fpu_image))
+	if (x86_fpu_pending(env))
 		x86_x87_error(x86_cpu(env));
 }
 
