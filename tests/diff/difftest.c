@@ -23,6 +23,7 @@ struct options {
 	double seconds;
 	unsigned kinds; /* bits: enum program_kind */
 	bool jit, interp, list, once, record;
+	bool timed; /* --seconds is there */
 	const char *only, *replay, *log;
 	unsigned max_reports, jobs;
 };
@@ -32,7 +33,7 @@ static const char usage[] =
 	"                [--singles] [--sequences] [--raw] [--smc] [--list] [--max-reports N] [--replay CASE [--once]] [--log ITEMS]\n"
 	"                [--record] [--exact-flags]\n"
 	"  --count     cases to run (default: as many as the seconds allow, but each form once at least)\n"
-	"  --seconds   default 20\n"
+	"  --seconds   default 20; with --count too, what comes first, but each form once at least\n"
 	"  --jobs      so many in parallel, each with processes of its own\n"
 	"  --singles, --sequences, --raw (random bytes), --smc (code that writes itself): only these kinds of cases\n"
 	"  --only      single instructions of that name, e.g. ADD\n"
@@ -95,7 +96,7 @@ static bool option_with_value(struct options *o, char **argv, int *i)
 	else if (!strcmp(name, "--count"))
 		o->count = strtoull(argument(argv, i), NULL, 0);
 	else if (!strcmp(name, "--seconds"))
-		o->seconds = atof(argument(argv, i));
+		o->timed = true, o->seconds = atof(argument(argv, i));
 	else if (!strcmp(name, "--engine"))
 		engine_option(o, argument(argv, i));
 	else if (!strcmp(name, "--only"))
@@ -219,9 +220,11 @@ static void generate(struct generator *g, struct program *p, enum program_kind k
 /* Not before each form has had its turn. */
 static bool goes_on(const struct generator *g, double end)
 {
-	if (g->o->count)
-		return g->r->t->cases < (g->o->count + g->o->jobs - 1) / g->o->jobs;
-	return now() < end || ((g->o->kinds & 1u << KIND_SINGLE) && g->next_form * g->o->jobs < g->nr);
+	bool more = !g->o->count || g->r->t->cases < (g->o->count + g->o->jobs - 1) / g->o->jobs;
+
+	if (g->o->count && !g->o->timed)
+		return more;
+	return (more && now() < end) || ((g->o->kinds & 1u << KIND_SINGLE) && g->next_form * g->o->jobs < g->nr);
 }
 
 static void corpus(struct runner *r)
@@ -295,7 +298,7 @@ static bool covered(const struct totals *t, const struct options *o, unsigned *t
 	for (unsigned n = 0; n < nr_forms; n++) {
 		*tested += t->form_cases[n] != 0;
 		*comparable += !forms[n].skip;
-		if (forms[n].skip || t->form_cases[n] || o->only || (o->count && !o->record) || !(o->kinds & 1u << KIND_SINGLE))
+		if (forms[n].skip || t->form_cases[n] || o->only || (o->count && !o->timed && !o->record) || !(o->kinds & 1u << KIND_SINGLE))
 			continue;
 		printf("not tested: %s\n", form_text(&forms[n], text, sizeof(text)));
 		all = false;

@@ -15,7 +15,8 @@ def escaped(data):
 
 
 class Client:
-    def __init__(self, path, limit=200):
+    def __init__(self, path, limit=200, again=False):
+        """again: the server has been there, so it has ended when its socket is gone."""
         self.limit = limit
         end = time.monotonic() + limit
         while True:  # the emulator is starting
@@ -26,7 +27,7 @@ class Client:
                 break
             except OSError as e:
                 self.s.close()
-                if time.monotonic() > end:
+                if time.monotonic() > end or (again and isinstance(e, FileNotFoundError)):
                     raise Failure("cannot connect: %s" % e)
                 time.sleep(0.02)
         self.data = b""

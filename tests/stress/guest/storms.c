@@ -122,9 +122,10 @@ static const struct storm *choose(struct worker *w)
 	return storms[i];
 }
 
+/* At least one, also if a debugger or the host let none of us run until it was over. */
 static void take_turns(struct worker *w)
 {
-	while (!storm_over()) {
+	do {
 		const struct storm *storm = choose(w);
 
 		w->beat = rdtsc();
@@ -133,7 +134,7 @@ static void take_turns(struct worker *w)
 		watch(w);
 		if (w->park == PARK_ASKED)
 			parked(w);
-	}
+	} while (!storm_over());
 }
 
 /* Nothing is on its way to this CPU any more when nobody holds it; so all may turn their interrupts off. */
