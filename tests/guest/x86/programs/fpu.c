@@ -285,6 +285,41 @@ static void x87_exceptions(void)
 	CHECK_EQ(trap_of(x87_wait, &t), -1);
 }
 
+/*
+ * What is pending comes before faults of the memory operand, and only for instructions that wait (SDM volume 3A, table 6-2). The operand is at
+ * fault_at: nowhere, or not canonical.
+ */
+asm(".text\n"
+    "x87_load_at: mov fault_at(%rip), %rax; fldl (%rax); ret\n"
+    "x87_status_at: mov fault_at(%rip), %rax; fnstsw (%rax); ret\n"
+    "plain_load_at: mov fault_at(%rip), %rax; mov (%rax), %rax; ret\n");
+void x87_load_at(void), x87_status_at(void), plain_load_at(void);
+uint64_t fault_at;
+
+static void x87_before_operand(void)
+{
+	static const struct {
+		uint64_t at;
+		int vector;
+	} places[] = {{1ull << 45, VEC_PF}, {1ull << 62, VEC_GP}};
+	const uint16_t all_masked = 0x037f, unmasked = all_masked & ~4;
+	struct trap t;
+
+	for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
+		fault_at = places[i].at;
+		x87_divide_by_zero(all_masked);
+		CHECK_EQ(trap_of(x87_load_at, &t), places[i].vector);
+		x87_divide_by_zero(unmasked);
+		CHECK_EQ(trap_of(x87_load_at, &t), VEC_MF);
+		CHECK_EQ(trap_of(x87_status_at, &t), places[i].vector);
+		CHECK_EQ(trap_of(plain_load_at, &t), places[i].vector);
+		CHECK_EQ(trap_of(x87_load_at, &t), VEC_MF);
+		asm volatile("fnclex");
+		CHECK_EQ(trap_of(x87_load_at, &t), places[i].vector);
+	}
+	asm volatile("fninit");
+}
+
 /* CR0.NE = 0: FERR, which is interrupt 13 of the 8259s; port F0 takes it back. The handler finds the instruction that waits. */
 static volatile unsigned nr_errors, nr_wrong;
 static uint64_t error_rip;
@@ -498,6 +533,7 @@ const struct rt_test rt_tests[] = {
 	RT_TEST(sse_exceptions),
 	RT_TEST(sse_flags),
 	RT_TEST(x87_exceptions),
+	RT_TEST(x87_before_operand),
 	RT_TEST(x87_interrupt),
 	RT_TEST(x87_state_ops),
 	RT_TEST(x87_pointers),
