@@ -10,7 +10,7 @@ import subprocess
 
 import usl
 from emulators import HERE, show_ns
-from scale_results import efficiency, host_cpus, ratio, wait_share, waits_by_rank
+from scale_results import boots_per_second, efficiency, host_cpus, ratio, wait_share, waits_by_rank
 
 # Counters that are printed for each operation: heading, and what is added up.
 PER_OPERATION = (
@@ -136,7 +136,7 @@ def write_results(results, fits, host, args):
     with open(os.path.join(args.out, "scale.csv"), "w", newline="") as f:
         writer = csv.writer(f)
         writer.writerow(["work", "side", "vcpus", "operations_per_second"])
-        for work, by_side in results.samples.items():
+        for work, by_side in [*results.samples.items(), ("boot", boots_per_second(results))]:
             for side, by_count in by_side.items():
                 writer.writerows([work, side, n, "%.6g" % v] for n, values in by_count.items() for v in values)
 
@@ -146,7 +146,7 @@ def plot(results, fits, args):
     gnuplot = shutil.which("gnuplot")
     if not gnuplot:
         return
-    for work, by_side in results.samples.items():
+    for work, by_side in [*results.samples.items(), ("boot", boots_per_second(results))]:
         if len({n for by_count in by_side.values() for n in by_count}) < 2:
             continue
         curves = []

@@ -44,6 +44,11 @@ class Results:
             self.counted.setdefault(work, {}).setdefault(count, []).append(difference)
 
 
+def boots_per_second(results):
+    """{side: {vCPUs: [boots per second...]}}"""
+    return {side: {n: [1 / t for t in times] for n, times in by_count.items()} for side, by_count in results.boot.items()}
+
+
 def expected(count):
     """How many CPUs' worth of work `count` of them can do: those beyond the host's add nothing."""
     return min(count, host_cpus())
