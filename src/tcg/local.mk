@@ -16,6 +16,7 @@ src_tcg_libtcg_a_SOURCES = \
 	src/tcg/cache/code_region.h \
 	src/tcg/cache/tb.h \
 	src/tcg/cache/tb_cache.c \
+	src/tcg/cache/tb_cold.c \
 	src/tcg/cache/tb_hold.c \
 	src/tcg/cache/tb_inval.c \
 	src/tcg/cache/tb_link.c \

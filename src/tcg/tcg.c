@@ -51,6 +51,7 @@ int tcg_init(const struct guest_isa *isa, const struct tcg_config *config, struc
 		return -1;
 	if (tb_cache_init() < 0)
 		return err_set(err, "out of memory for the block table");
+	tb_cold_init();
 	used = tcg_backend->init(isa, code_rw(code_stub_rx()), code_stub_rx(), CODE_STUB_SIZE, err);
 	if (used < 0)
 		return -1;
@@ -60,6 +61,7 @@ int tcg_init(const struct guest_isa *isa, const struct tcg_config *config, struc
 void tcg_fini(void)
 {
 	perfmap_close();
+	tb_cold_fini();
 	tb_reclaim_fini();
 	tb_cache_fini();
 	code_region_fini();

@@ -9,6 +9,7 @@
 bad_kernel_lines='WARNING:|\bBUG\b|\bOops\b|[Cc]all [Tt]race|soft lockup|hard LOCKUP|self-detected stall|detected stalls|stalls on CPU'
 bad_kernel_lines+='|[Uu]nstable|nobody cared|No irq handler|Kernel panic|general protection|segfault at|invalid opcode'
 bad_kernel_lines+='|\[Firmware (Bug|Warn)\]|spurious APIC|[Ss]purious interrupt|APIC error|timer.*not connected'
+bad_kernel_lines+='|blocked for more than|starved for|workqueue lockup'
 bad_kernel_lines+='|[Mm]issed (timer )?interrupt|lost .*interrupt|failed to come online|do_boot_cpu failed|Unknown NMI|COHORT-POWEROFF-FAILED'
 # QEMU's TCG has a known flaw with the TSC on several CPUs; it is not what these tests are after.
 qemu_known='TSC unstable due to TSCs unsynchronized|Unstable clock detected'

@@ -13,8 +13,8 @@
  * buffers, chains and stale bytes, which are left out here.
  *
  * Processes: CPUS vCPUs that find, build, run, kill, pass safepoints, sleep, and evict when there is no segment; RIVALS
- * others that evict, or store to a page, and start a batch; the RCU worker. A block may spin in chained code without end:
- * only a request makes its vCPU leave.
+ * others that evict (as the main thread does, tb_cold.c), or store to a page, and start a batch; the RCU worker. A block may
+ * spin in chained code without end: only a request makes its vCPU leave.
  *
  * Checked: nothing of a reclaimed block is touched; no batch is read once it is freed; a segment is freed from the full
  * list, once; a search does not return a block that was dead when it began (its entry leads straight to the next search);

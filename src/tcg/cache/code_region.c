@@ -36,6 +36,7 @@ static struct list free_list = LIST_INIT(free_list); /* [lock code_lock] */
 static struct list full_list = LIST_INIT(full_list); /* [lock code_lock] oldest first */
 static _Atomic unsigned nr_free;                     /* written under code_lock */
 static _Atomic unsigned nr_evicting;                 /* likewise: full segments whose blocks are dead or dying */
+static _Atomic unsigned nr_taken;                    /* likewise: by segment_get(), ever */
 static struct timer cold_timer;
 static bool cold_armed;                              /* [lock code_lock] */
 static void *reserved;                               /* [const] address space that both mappings are in */
@@ -307,6 +308,7 @@ void code_segment_put(struct code_segment *seg)
 	if (!seg)
 		return;
 	lock_acquire(&code_lock);
+	seg->filled = clock_now();
 	list_push_back(&full_list, &seg->link);
 	lock_release(&code_lock);
 	code_blocks_gone(seg, CODE_SEGMENT_OWNED - seg->committed);
@@ -321,6 +323,7 @@ static struct code_segment *segment_get(void)
 		seg = list_entry(free_list.next, struct code_segment, link);
 		list_remove(&seg->link);
 		atomic_fetch_sub(&nr_free, 1);
+		atomic_fetch_add(&nr_taken, 1);
 		seg->committed = 0;
 		atomic_store(&seg->live, CODE_SEGMENT_OWNED);
 		if (!seg->resident)
@@ -363,22 +366,48 @@ static void note_emptied_locked(vclock_ns_t now)
 	pressure.since = now;
 }
 
-struct code_segment *code_segment_oldest(vclock_ns_t now)
+/* The oldest full segment whose blocks are not being killed yet, if it was filled before that time. */
+static struct code_segment *evict_oldest_locked(vclock_ns_t before)
 {
-	struct code_segment *seg, *found = NULL;
+	struct code_segment *seg;
 
-	lock_acquire(&code_lock);
 	list_for_each_entry(seg, &full_list, link) {
+		if (seg->filled >= before)
+			break;
 		if (atomic_load(&seg->evicting) || !get_unless_gone(seg))
 			continue;
 		atomic_store(&seg->evicting, true);
 		atomic_fetch_add(&nr_evicting, 1);
-		note_emptied_locked(now);
-		found = seg;
-		break;
+		return seg;
 	}
+	return NULL;
+}
+
+struct code_segment *code_segment_oldest(vclock_ns_t now)
+{
+	struct code_segment *found;
+
+	lock_acquire(&code_lock);
+	found = evict_oldest_locked(VCLOCK_NEVER);
+	if (found)
+		note_emptied_locked(now);
 	lock_release(&code_lock);
 	return found;
+}
+
+struct code_segment *code_segment_aged(vclock_ns_t before)
+{
+	struct code_segment *found;
+
+	lock_acquire(&code_lock);
+	found = evict_oldest_locked(before);
+	lock_release(&code_lock);
+	return found;
+}
+
+unsigned code_segments_taken(void)
+{
+	return atomic_load_explicit(&nr_taken, memory_order_relaxed);
 }
 
 /* A free segment that is cold, off the list; NULL: none, and *next says when to look again. */

@@ -5,6 +5,7 @@
  * Owner:   a segment is filled by one vCPU at a time (its owner); when it is full it stands in the queue of full segments until all its
  *          blocks have been reclaimed, or until it is the oldest and room is needed: then its blocks are killed.
  *          The segment freed last is used next, so those that are free for long are more than is needed: their memory goes back to the host.
+ *          Those that were filled long ago are emptied now and then, which shows what in them still runs: tb_cold.c.
  * Threads: code_reserve() on the owning vCPU's thread. Rule: segment lists under the lock of rank CODE.
  */
 #ifndef COHORT_TCG_CODE_REGION_H
@@ -34,6 +35,7 @@ struct code_segment {
 	_Atomic bool evicting;       /* [atomic] its blocks are being killed */
 	bool resident;               /* [lock CODE] used since the host last had its memory */
 	vclock_ns_t freed;           /* [lock CODE] when it became free */
+	vclock_ns_t filled;          /* [lock CODE] when its owner gave it away */
 	/* The owner's line: written for each block, while reclaim takes older ones off `live`. */
 	struct tb *_Atomic blocks __attribute__((aligned(64))); /* [atomic] newest first; pushed by the owner, emptied when the segment is free again */
 	uint32_t used;               /* [owner] */
@@ -76,6 +78,9 @@ void code_segment_put(struct code_segment *seg);
 struct code_segment *code_segment_of(const void *rx);
 /* The oldest full segment, marked as being evicted, or NULL; for tb_evict(). `now` tells how fast they go. */
 struct code_segment *code_segment_oldest(vclock_ns_t now);
+/* The same, if it was filled before that time; for tb_cold.c. */
+struct code_segment *code_segment_aged(vclock_ns_t before);
+unsigned code_segments_taken(void); /* how often a vCPU has begun to fill one */
 bool code_is_short(void); /* few segments are free: evict */
 
 /*

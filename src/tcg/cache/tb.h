@@ -112,16 +112,26 @@ void tb_reclaim_thread_init(void);
 void tb_reclaim_thread_fini(void);
 void tb_retire(struct tb *tb); /* DEAD and unlinked; any lock below QUEUE may be held */
 void tb_retire_flush(void);    /* what this thread has retired may go into a batch */
-/* Starts a grace period for what has been retired, if it is worth it (or now). vCPU thread, no locks. */
+/* Starts a grace period for what has been retired, if it is worth it (or now). An RCU reader's thread, no locks. */
 void tb_reclaim_poll(bool now);
 void tb_reclaim_fini(void); /* main, after the last vCPU ended; waits */
 /* Kills the blocks of the oldest full code segments, with many vCPUs of several; false if there is none. vCPU at a safepoint, no locks. */
 bool tb_evict(void);
+void tb_evict_segment(struct code_segment *seg); /* marked as being evicted. RCU reader, no locks */
 /* True if `seen` is behind: there are dead blocks this vCPU has not purged yet. */
 bool tb_purge_due(uint64_t seen);
 /* Calls drop() for each dead block of batches newer than *seen, which becomes current. RCU reader, right after a quiescent state. */
 void tb_purge(uint64_t *seen, tb_forget_fn drop, void *opaque);
 extern void (*tb_reclaim_kick)(void); /* [const] asks all running vCPUs to pass a safepoint */
+
+/* ---- tb_cold.c */
+void tb_cold_init(void);
+void tb_cold_fini(void); /* main */
+/* Empties a segment, if one is old enough; returns when to do it again. RCU reader, no locks. */
+vclock_ns_t tb_cold_sweep(vclock_ns_t now);
+#define TB_COLD_AGE_NS 10000000000ll /* since a segment was filled */
+#define TB_COLD_PAUSE_NS 100000000ll /* between two of them, at least */
+#define TB_COLD_PAUSES 40            /* the longest pause, in least ones */
 
 /* ---- host code addresses (async-signal-safe on a vCPU thread inside the block) */
 struct tb *tb_find_host_pc(const void *host_pc);

@@ -263,30 +263,27 @@ void tb_purge(uint64_t *seen, tb_forget_fn drop, void *opaque)
 /* Writes of an eviction but for its kills: the lists' lock, the segment, the count of those under way. */
 #define EVICT_LINES 4
 
-static bool evict_oldest(void)
+void tb_evict_segment(struct code_segment *seg)
 {
-	struct code_segment *seg = code_segment_oldest(clock_now());
-	enum cost_op was;
+	enum cost_op was = cost_begin(COST_evict);
 
-	if (!seg)
-		return false;
-	was = cost_begin(COST_evict);
 	cost_lines(EVICT_LINES);
 	for (struct tb *tb = atomic_load_explicit(&seg->blocks, memory_order_acquire); tb; tb = tb->segment_next)
 		if (atomic_load_explicit(&tb->state, memory_order_relaxed) == TB_LIVE)
 			tb_kill(tb);
-	code_blocks_gone(seg, 1); /* the reference of code_segment_oldest() */
-	stat_inc(STAT_segments_evicted);
+	code_blocks_gone(seg, 1); /* the reference of who marked it */
 	cost_end(was);
-	return true;
 }
 
 bool tb_evict(void)
 {
+	struct code_segment *seg;
 	unsigned n = 0;
 
-	while (n < evict_segments && evict_oldest())
-		n++;
+	for (; n < evict_segments && (seg = code_segment_oldest(clock_now())); n++) {
+		tb_evict_segment(seg);
+		stat_inc(STAT_segments_evicted);
+	}
 	return n > 0;
 }
 

@@ -187,6 +187,60 @@ static void memory_of_cold_segments_goes_back(void **state)
 	code_segment_put(seg);
 }
 
+/* Full segments, and nothing in them that lives. */
+static void fill(struct code_segment **seg, struct code_segment *filled[], unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		fill_one(seg, &filled[i]);
+}
+
+static void segments_filled_long_ago_are_emptied_oldest_first(void **state)
+{
+	struct code_segment *seg = NULL, *filled[2];
+	vclock_ns_t now;
+
+	(void)state;
+	tb_cold_init();
+	fill(&seg, filled, 2);
+	now = clock_now();
+	assert_true(tb_cold_sweep(now) > now + TB_COLD_PAUSE_NS); /* not yet */
+	assert_false(atomic_load(&filled[0]->evicting));
+	now += TB_COLD_AGE_NS + 1;
+	assert_true(tb_cold_sweep(now) == now + TB_COLD_PAUSE_NS);
+	assert_true(atomic_load(&filled[0]->evicting));
+	assert_false(atomic_load(&filled[1]->evicting));
+	tb_cold_sweep(now);
+	assert_true(atomic_load(&filled[1]->evicting));
+	assert_false(atomic_load(&seg->evicting)); /* somebody is filling it */
+	assert_true(tb_cold_sweep(now) > now + TB_COLD_PAUSE_NS);
+	code_segment_put(seg);
+	tb_cold_fini();
+}
+
+static void where_all_that_is_emptied_is_built_anew_pauses_are_long(void **state)
+{
+	struct code_segment *seg = NULL, *filled[48];
+	vclock_ns_t now = clock_now() + 1000000000000, pause = TB_COLD_PAUSE_NS, last = 0;
+	unsigned n = 0;
+
+	(void)state;
+	tb_cold_init();
+	fill(&seg, filled, 16);
+	for (; n < 32; n++) {
+		last = tb_cold_sweep(now) - now;
+		assert_true(last >= pause);
+		pause = last;
+		code_blocks_gone(filled[n], atomic_load(&filled[n]->live));
+		fill_one(&seg, &filled[n + 16]);
+	}
+	assert_true(last == TB_COLD_PAUSES * TB_COLD_PAUSE_NS);
+	for (; n < 40; n++)
+		last = tb_cold_sweep(now) - now;
+	assert_true(last == TB_COLD_PAUSE_NS);
+	code_segment_put(seg);
+	tb_cold_fini();
+}
+
 static void structures_of_blocks_do_not_overlap(void **state)
 {
 	struct code_segment *seg = NULL;
@@ -267,6 +321,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_evicted_segment_waits_for_its_evictor, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(a_region_that_is_emptied_fast_is_pressed, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(a_region_is_pressed_no_longer_than_it_is_emptied, make_region, drop_region),
+		cmocka_unit_test_setup_teardown(segments_filled_long_ago_are_emptied_oldest_first, make_region, drop_region),
+		cmocka_unit_test_setup_teardown(where_all_that_is_emptied_is_built_anew_pauses_are_long, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(structures_of_blocks_do_not_overlap, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(memory_of_cold_segments_goes_back, make_region, drop_region),
 		cmocka_unit_test_setup_teardown(code_stays_what_it_is_while_its_pages_become_huge, make_big_region, drop_region),
