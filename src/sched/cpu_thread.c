@@ -64,11 +64,25 @@ struct cpu_thread {
 
 static _Thread_local struct cpu_thread *self;
 
-static unsigned awake; /* [atomic] relaxed: CPU threads not asleep in a park; a hint for spinning */
+/*
+ * [atomic] relaxed: CPU threads that have a use for a host CPU: all but those asleep in a park. Who wakes one counts it, as it waits for a host CPU
+ * from then on. A hint for spinning.
+ */
+static unsigned awake;
+
+static void count_awake(void)
+{
+	__atomic_fetch_add(&awake, 1, __ATOMIC_RELAXED);
+}
 
 struct cpu_thread *cpu_thread_self(void)
 {
 	return self;
+}
+
+unsigned cpu_threads_awake(void)
+{
+	return __atomic_load_n(&awake, __ATOMIC_RELAXED);
 }
 
 struct cpu_thread *cpu_thread_new(unsigned index, const struct cpu_thread_ops *ops, void *cpu)
@@ -188,7 +202,7 @@ static void *thread_main(void *arg)
 	self = t;
 	timer_make(t);
 	rcu_register();
-	__atomic_fetch_add(&awake, 1, __ATOMIC_RELAXED);
+	count_awake();
 	t->ops->run(t->cpu);
 	__atomic_fetch_sub(&awake, 1, __ATOMIC_RELAXED);
 	rcu_unregister();
@@ -235,7 +249,7 @@ static bool take_token(struct cpu_thread *t)
 
 static bool may_spin(void)
 {
-	return __atomic_load_n(&awake, __ATOMIC_RELAXED) <= placement_host_cpus();
+	return cpu_threads_awake() <= placement_host_cpus();
 }
 
 /* True when a wake-up came. */
@@ -274,7 +288,10 @@ static void spin_adapt(struct cpu_thread *t, vclock_ns_t took, bool in_vain)
 /* Leaves PARKED: true if by a wake-up, false if the deadline was first. */
 static bool leave_parked(struct cpu_thread *t)
 {
-	return __atomic_exchange_n(&t->park_word, AWAKE, __ATOMIC_SEQ_CST) == TOKEN;
+	if (__atomic_exchange_n(&t->park_word, AWAKE, __ATOMIC_SEQ_CST) == TOKEN)
+		return true;
+	count_awake();
+	return false;
 }
 
 static bool sleep_for_token(struct cpu_thread *t, vclock_ns_t deadline)
@@ -283,8 +300,11 @@ static bool sleep_for_token(struct cpu_thread *t, vclock_ns_t deadline)
 	uint32_t expected = AWAKE;
 
 	jitter();
-	if (!__atomic_compare_exchange_n(&t->park_word, &expected, PARKED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	__atomic_fetch_sub(&awake, 1, __ATOMIC_RELAXED);
+	if (!__atomic_compare_exchange_n(&t->park_word, &expected, PARKED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		count_awake();
 		return take_token(t); /* it was TOKEN */
+	}
 	if (deadline != VCLOCK_NEVER) {
 		ts = clock_to_host(deadline);
 		limit = &ts;
@@ -306,14 +326,12 @@ static bool spin_or_sleep(struct cpu_thread *t, vclock_ns_t deadline)
 		spin_adapt(t, 0, false);
 		return true;
 	}
-	__atomic_fetch_sub(&awake, 1, __ATOMIC_RELAXED);
 	woken = sleep_for_token(t, deadline);
-	__atomic_fetch_add(&awake, 1, __ATOMIC_RELAXED);
 	spin_adapt(t, clock_now() - start, spins);
 	return woken;
 }
 
-bool cpu_thread_park(struct cpu_thread *t, vclock_ns_t deadline)
+static bool park(struct cpu_thread *t, vclock_ns_t deadline, bool (*how)(struct cpu_thread *, vclock_ns_t))
 {
 	bool woken;
 
@@ -322,11 +340,21 @@ bool cpu_thread_park(struct cpu_thread *t, vclock_ns_t deadline)
 		return true;
 	stat_inc(STAT_parks);
 	rcu_offline();
-	woken = spin_or_sleep(t, deadline);
+	woken = how(t, deadline);
 	rcu_online();
 	if (woken)
 		stat_inc(STAT_kicks_taken);
 	return woken;
+}
+
+bool cpu_thread_park(struct cpu_thread *t, vclock_ns_t deadline)
+{
+	return park(t, deadline, spin_or_sleep);
+}
+
+bool cpu_thread_nap(struct cpu_thread *t, vclock_ns_t deadline)
+{
+	return park(t, deadline, sleep_for_token);
 }
 
 void cpu_thread_wake(struct cpu_thread *t)
@@ -335,6 +363,8 @@ void cpu_thread_wake(struct cpu_thread *t)
 		return;
 	cost_lines(1);
 	if (__atomic_exchange_n(&t->park_word, TOKEN, __ATOMIC_SEQ_CST) == PARKED) {
+		count_awake();
+		cost_lines(1);
 		stat_inc(STAT_kicks_sent);
 		cost_kick();
 		futex_wake(&t->park_word, 1);

@@ -32,6 +32,7 @@ void cpu_thread_join(struct cpu_thread *t); /* waits until run() has returned; t
 void cpu_thread_free(struct cpu_thread *t);
 
 struct cpu_thread *cpu_thread_self(void); /* NULL on threads of other kinds */
+unsigned cpu_threads_awake(void);         /* that run or wait for a host CPU; a hint. Any thread */
 
 /*
  * Sleeps until cpu_thread_wake(), or the deadline (VCLOCK_NEVER: none). A wake-up that came before counts: it leaves a
@@ -40,6 +41,9 @@ struct cpu_thread *cpu_thread_self(void); /* NULL on threads of other kinds */
  * Thread: its own. Locks: none. RCU: offline meanwhile, so no RCU pointer survives.
  */
 bool cpu_thread_park(struct cpu_thread *t, vclock_ns_t deadline);
+
+/* The same to give the host CPU away: sleeps at once, and says nothing about how long parks last. */
+bool cpu_thread_nap(struct cpu_thread *t, vclock_ns_t deadline);
 
 /*
  * Ends the current or the next park. The reason must have been published before, by a sequentially consistent

@@ -7,6 +7,8 @@ src_sched_libsched_a_SOURCES = \
 	src/sched/cpu_thread.h \
 	src/sched/evloop.c \
 	src/sched/evloop.h \
+	src/sched/host_cpu.c \
+	src/sched/host_cpu.h \
 	src/sched/host_topology.c \
 	src/sched/host_topology.h \
 	src/sched/numa.c \

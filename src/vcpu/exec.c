@@ -14,6 +14,7 @@
 #include "mem/tlb.h"
 #include "sched/clock.h"
 #include "sched/cpu_thread.h"
+#include "sched/host_cpu.h"
 #include "tcg/cache/tb.h"
 #include "tcg/wander.h"
 #include "util/err.h"
@@ -154,13 +155,13 @@ static void timer_check(struct vcpu *v)
 }
 
 /* Sleeps until a request, the local timer, or `limit`. */
-static void park(struct vcpu *v, vclock_ns_t limit)
+static void park(struct vcpu *v, vclock_ns_t limit, bool (*how)(struct cpu_thread *t, vclock_ns_t deadline))
 {
 	vclock_ns_t deadline = v->intc ? v->intc->timer_deadline(v) : INT64_MAX;
 
 	vcpu_arch.stand(v);
 	mailbox_leave(v);
-	if (!atomic_load(&v->env.request) && !cpu_thread_park(v->thread, deadline < limit ? deadline : limit) && deadline <= limit)
+	if (!atomic_load(&v->env.request) && !how(v->thread, deadline < limit ? deadline : limit) && deadline <= limit)
 		atomic_fetch_or(&v->env.request, VCPU_REQ_TIMER);
 	mailbox_enter(v);
 	vcpu_arch.go_on(v);
@@ -172,13 +173,29 @@ static void park(struct vcpu *v, vclock_ns_t limit)
 static void rest(struct vcpu *v)
 {
 	stat_inc(STAT_rests);
-	park(v, clock_now() + REST_NS);
+	park(v, clock_now() + REST_NS, cpu_thread_nap);
 	v->exec->last_spin = clock_tsc(); /* still the same wait */
 }
 
-/* VCPU_REQ_LOAN. Who has a handler to run rests when it returns, vcpu_handler_returns(). */
+/* For others that spin. Written only when it changes. */
+static void note_host_cpu(struct vcpu *v)
+{
+	uint32_t cpu = host_cpu_now();
+
+	if (atomic_load_explicit(&v->host_cpu, memory_order_relaxed) != cpu)
+		atomic_store_explicit(&v->host_cpu, cpu, memory_order_relaxed);
+}
+
+/*
+ * VCPU_REQ_LOAN. Who has a handler to run rests when it returns, vcpu_handler_returns(). Nothing is owed by who runs on another host CPU than
+ * the one given away: a rest would only make it late for the next request.
+ */
 static void give_back(struct vcpu *v, uint32_t req)
 {
+	uint32_t lent = atomic_load_explicit(&v->lender_cpu, memory_order_relaxed);
+
+	if (lent != ANY_HOST_CPU && lent != host_cpu_now())
+		return;
 	if (req & (ARCH_REQS | VCPU_REQ_TIMER))
 		v->owes_rest = true;
 	else if (!(req & (VCPU_REQ_EXIT | VCPU_REQ_PAUSE)))
@@ -193,6 +210,7 @@ static uint32_t take_requests(struct vcpu *v)
 	if (!req)
 		return 0;
 	req = atomic_exchange(&v->env.request, 0);
+	note_host_cpu(v);
 	if (req & VCPU_REQ_WORK)
 		mailbox_run(v);
 	if (req & VCPU_REQ_MAP)
@@ -238,7 +256,7 @@ static void safepoint(struct vcpu *v)
 		if (runs)
 			return;
 		if (!vcpu_arch.wakeable(v))
-			park(v, VCLOCK_NEVER);
+			park(v, VCLOCK_NEVER, cpu_thread_park);
 	}
 }
 

@@ -20,6 +20,7 @@ struct vcpu_exec {
 	bool stop;
 	uint64_t last_spin;    /* host ticks of the last hint that the guest spins, and how many of one wait so far */
 	unsigned spins;
+	uint64_t last_move;    /* host ticks when it last left its host CPU */
 	unsigned late;         /* the vCPU that was late with a request at the last look while spinning, ... */
 	uint64_t late_safepoints, late_since; /* ... its safepoints and the host ticks then */
 };

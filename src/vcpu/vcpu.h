@@ -33,7 +33,9 @@
 #define VCPU_REQ_EXIT 0x0200u  /* end the thread */
 #define VCPU_REQ_MAP 0x0400u   /* the physical memory map changed: flush the TLB */
 #define VCPU_REQ_REST 0x0800u  /* the guest only waits: let others have the host CPU for a moment */
-#define VCPU_REQ_LOAN 0x1000u  /* another gave its host CPU away so that the other bits are taken: rest when that is done */
+#define VCPU_REQ_LOAN 0x1000u  /* another gave its host CPU away so that the other bits are taken: rest when that is done, if it is the one */
+
+#define ANY_HOST_CPU UINT32_MAX
 
 enum vcpu_run_state { VCPU_WAIT_SIPI, VCPU_RUNNING, VCPU_HALTED }; /* architectural; owned by the vCPU thread */
 
@@ -84,6 +86,8 @@ struct vcpu {
 	uint64_t intr_sent;            /* [owner] clock_tsc() when the IPI just accepted was sent; 0: none, or no matter (stats_timed) */
 	_Atomic uint32_t inside;       /* [atomic] 1: may touch guest memory through its TLB; see vcpu/mailbox.h */
 	_Atomic uint32_t paused;       /* [atomic] futex word: stands still for vcpus_pause_all() */
+	_Atomic uint32_t host_cpu;     /* [atomic] relaxed: where it ran when it last took requests; the owner's; a hint */
+	_Atomic uint32_t lender_cpu;   /* [atomic] relaxed: the host CPU that VCPU_REQ_LOAN is about, or ANY_HOST_CPU; a hint */
 	bool owes_rest;                /* [owner] VCPU_REQ_LOAN came with an interrupt: rests when the handler returns */
 	struct vcpu_debug debug;       /* [owner], or who has paused it */
 	struct mail *_Atomic mailbox;  /* [atomic] stack of revocations from other vCPUs */
