@@ -5,7 +5,7 @@
  * (Cf. the translation groups of Dehnert et al., "The Transmeta Code Morphing Software", CGO 2003, 3.6.)
  *
  * A version is memory of its own, and not the block that died: that one's life ends as any block's does. A copy is what a translation of the same
- * bytes would be, and is published in the same way; so versions need no protocol. Bytes that blocks read when they run (late ones) do not
+ * bytes would be, and is published in the same way (tests/models/tb_version.pml). Bytes that blocks read when they run (late ones) do not
  * matter, which is why blocks at such places are translated with as many of them as possible.
  *
  * Owner:   the vCPU's thread, all of it.

@@ -6,7 +6,7 @@
  * it is parked, paused, or waits for others here. Whoever needs vCPU v to give up a writable translation posts mail and looks at v->inside, both
  * sequentially consistent; v stores inside = 1 and then looks at its mailbox. So either v is seen outside, and will read the mail before it
  * touches its TLB again, or v will reach a safepoint and answer. A waiter is outside itself, so two that wait for each other both go on.
- * Modelled in tests/models/code_page.pml.
+ * Modelled in tests/models/code_page.pml, and, with senders that sleep, in tests/models/mailbox.pml.
  */
 #ifndef COHORT_VCPU_MAILBOX_H
 #define COHORT_VCPU_MAILBOX_H

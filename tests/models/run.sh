@@ -36,6 +36,35 @@ cases() {
 		caught code_page "$m"
 	done
 
+	# Write access to a whole region; mail whose sender may sleep.
+	pass region_write
+	full region_write OPS1=3
+	for m in RELAXED_JOIN COUNT_BEFORE_JOIN COUNT_LATE NO_COUNT COUNT_AS_FLAG BY_PAGE_ONLY FORGET_LATE L0_KEPT LARGE_KEPT \
+		PAGE_AS_LARGE; do
+		caught region_write "$m"
+	done
+	caught region_write NO_FIRST_LOOK NO_REJOIN ONE_PAGE OPS1=3
+	pass mailbox
+	full mailbox OPS=3
+	for m in RELAXED_POST RELAXED_ENTRY ENTER_BLINDLY RELAXED_LEAVE LEAVE_BLINDLY NO_WAKE ANSWER_PLAIN SLEEP_BLINDLY ONE_REF \
+		WAIT_INSIDE; do
+		caught mailbox "$m"
+	done
+
+	# Late immediates and kept versions.
+	pass tb_version
+	full tb_version OPS=3
+	for m in FIND_FIRST COPY_UNCHECKED KEEP_UNPUBLISHED MAKE_BEHIND IGNORE_CONSTANT LATE_QUIET LATE_LASTS ALL_LATE; do
+		caught tb_version "$m"
+	done
+
+	# Stopping all vCPUs for the user.
+	pass pause
+	full pause STOPS1=1
+	for m in ASK_LATE ASK_QUIETLY STAND_QUIETLY STAND_BLINDLY WAIT_BLINDLY GO_QUIETLY END_AS_RUNS REQUEST_DROPPED STOP_DROPPED; do
+		caught pause "$m"
+	done
+
 	# A note for a vCPU that stands still, in place of a flush IPI.
 	pass pv_flush
 	full pv_flush OPS=4
@@ -89,7 +118,7 @@ caught() { [ -z "$only" ] || [ "$1" = "$only" ] || return 0; echo "$1" caught "$
 full() { [ -z "${MODELS_FULL:-}" ] || pass "$@"; }
 
 report() { # status word, then the case
-	printf '%-6s %-9s %s%s\n' "$1" "$2" "$3" "${*:4}"
+	printf '%-6s %-12s %s%s\n' "$1" "$2" "$3" "${*:4}"
 }
 
 run_case() {
