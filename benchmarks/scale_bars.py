@@ -30,7 +30,7 @@ def verdict(good, sentence):
 
 
 def span_text(span, form):
-    return "%s to %s" % (form % span[0], form % span[1])
+    return "%s to %s" % (form % span[0], form % span[1]) if span[0] != span[1] else "once"
 
 
 def efficiency_verdicts(results):
@@ -80,7 +80,10 @@ def counted_verdicts(results):
 
 
 def failure_verdicts(results):
-    """Cohort has to get through with any number; what others do is their business."""
+    """Cohort runs no stale code, and has to get through with any number of vCPUs; what others do is their business."""
+    if any(work.startswith("rewrite") for work in results.samples):
+        stale = ["%s: %d operations" % (work, n) for (side, work), n in sorted(results.stale.items()) if side == "cohort"]
+        yield verdict(not stale, "stale code run: %s" % (", ".join(stale) or "none"))
     for (side, count), why in sorted(results.failed.items()):
         if side == "cohort":
             yield FAIL, why

@@ -75,6 +75,13 @@ def print_boots(results, sides, counts):
     table(lines)
 
 
+def print_stale(results):
+    for (side, work), n in sorted(results.stale.items()):
+        print("%s: %d operations of %s ran old code; they are not counted" % (side, n, work))
+    if results.stale:
+        print()
+
+
 def print_contention(results, counts):
     """What stopped or delayed vCPUs in each measured stretch; of the repetition with the longest waits."""
     lines = [["work", "vCPUs", "exclusive sections", "time in lock waits", "lock waits"]]
@@ -131,7 +138,7 @@ def write_results(results, fits, host, args):
                    for side, (f, again) in by_side.items()} for work, by_side in fits.items()}
     with open(os.path.join(args.out, "scale.json"), "w") as f:
         json.dump({"host": host, "samples": results.samples, "boot_seconds": results.boot, "counters": results.counted,
-                   "laws": laws, "failures": list(results.failed.values())}, f, indent=1)
+                   "laws": laws, "stale": {"%s %s" % key: n for key, n in results.stale.items()}, "failures": list(results.failed.values())}, f, indent=1)
         f.write("\n")
     with open(os.path.join(args.out, "scale.csv"), "w", newline="") as f:
         writer = csv.writer(f)

@@ -26,6 +26,7 @@ class Results:
     """
     samples[work][side][vCPUs] = [operations per second...]; boot[side][vCPUs] = [seconds...];
     counted[work][vCPUs] = [differences of Cohort's counters, and "seconds" and "operations" of the stretch...];
+    stale[side, work] = operations that ran old code, with any number of vCPUs;
     failed[side, vCPUs] = why that side did not get through with so many.
     """
 
@@ -33,13 +34,16 @@ class Results:
         self.samples = {}
         self.boot = {}
         self.counted = {}
+        self.stale = {}
         self.failed = {}
 
-    def add(self, side, count, found, boot, counted):
+    def add(self, side, count, found, boot, counted, stale=()):
         for work, rate in found.items():
             self.samples.setdefault(work, {}).setdefault(side, {}).setdefault(count, []).append(rate)
         if boot is not None:
             self.boot.setdefault(side, {}).setdefault(count, []).append(boot)
+        for work in stale:
+            self.stale[side, work] = self.stale.get((side, work), 0) + stale[work]
         for work, difference in counted.items():
             self.counted.setdefault(work, {}).setdefault(count, []).append(difference)
 

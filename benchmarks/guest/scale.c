@@ -2,7 +2,7 @@
 /*
  * Work for many CPUs at once, for benchmarks/scale: as many workers as the machine has CPUs, each on a CPU of its own, all
  * running for the same time. One line for each kind of work: "BENCH name operations nanoseconds", the operations of all
- * workers together.
+ * workers together. "STALE name operations" follows if some ran instructions that were no longer there; these are not in the first.
  *
  * Workers are threads, or processes where a shared address space would be what is measured (the guest kernel's lock, not
  * the emulator). Environment: BENCH_MS, how long each kind runs; BENCH_ONLY, a substring of the names to run;
@@ -23,6 +23,7 @@ enum { PAGE = 4096, MAX_WORKERS = 512, LINE = 64 };
 struct shared {
 	struct {
 		uint64_t done; /* written by its worker only, read when that has ended */
+		uint64_t stale; /* the same: of operations that ran old code */
 		uint32_t turn; /* futex word of the ping-pong, between the two workers of a pair */
 	} __attribute__((aligned(LINE))) worker[MAX_WORKERS];
 	uint32_t arrived __attribute__((aligned(LINE)));
@@ -184,18 +185,35 @@ static uint64_t spawn(int id)
 	return n;
 }
 
-/*
- * Writes a function of 64 bytes, different each time, and calls it four times. Callers keep the result to themselves: two workers that store it to
- * bench_sink each time share that line, and are held up by it more than by all the rest.
- */
-static uint64_t rewrite_at(unsigned char *at, uint64_t seed)
+static uint32_t rewrite_constant(uint64_t seed, uint32_t k)
 {
+	return ((uint32_t)seed * 31 + k) & 0x7fffffff;
+}
+
+/* What the function that is written for `seed` makes of x. That of another seed makes something else. */
+static uint64_t rewrite_result(uint64_t seed, uint64_t x)
+{
+	for (uint32_t k = 0; k < 6; k++) {
+		x += rewrite_constant(seed, k);
+		x = x << 5 | x >> 59;
+	}
+	return x;
+}
+
+/*
+ * Writes a function of 64 bytes, different each time, and calls it four times; returns whether the first call ran what was written. Callers keep
+ * the sum to themselves: two workers that store it to bench_sink each time share that line, and are held up by it more than by all the rest.
+ */
+static int rewrite_at(unsigned char *at, uint64_t seed, uint64_t *sum)
+{
+	uint64_t (*written)(uint64_t) = (uint64_t (*)(uint64_t))(uintptr_t)at;
 	unsigned char *p = at;
+	uint64_t first, x;
 
 	memcpy(p, "\x48\x89\xf8", 3); /* mov rax, rdi */
 	p += 3;
 	for (uint32_t k = 0; k < 6; k++) {
-		uint32_t imm = ((uint32_t)seed * 31 + k) & 0x7fffffff;
+		uint32_t imm = rewrite_constant(seed, k);
 
 		memcpy(p, "\x48\x05", 2); /* add rax, imm32 */
 		memcpy(p + 2, &imm, 4);
@@ -204,30 +222,35 @@ static uint64_t rewrite_at(unsigned char *at, uint64_t seed)
 	}
 	*p = 0xc3;
 	__asm__ volatile("" ::: "memory");
-	for (int k = 0; k < 4; k++)
-		seed += ((uint64_t (*)(uint64_t))(uintptr_t)at)(seed);
-	return seed;
+	first = written(seed);
+	x = seed + first;
+	for (int k = 1; k < 4; k++)
+		x += written(x);
+	*sum += x;
+	return first == rewrite_result(seed, seed);
+}
+
+/* What ran old instructions is not counted, but told. */
+static uint64_t rewrite_until_stopped(int id, unsigned char *at)
+{
+	uint64_t n = 0, good = 0, sum = 0;
+
+	for (; !stopped(); n++)
+		good += (uint64_t)rewrite_at(at, n, &sum);
+	bench_sink = sum;
+	shared->worker[id].stale = n - good;
+	return good;
 }
 
 static uint64_t rewrite_private(int id)
 {
-	uint64_t n = 0, sum = 0;
-
-	for (; !stopped(); n++)
-		sum += rewrite_at(shared->code[id], n);
-	bench_sink = sum;
-	return n;
+	return rewrite_until_stopped(id, shared->code[id]);
 }
 
 /* Up to 32 workers on each page. */
 static uint64_t rewrite_shared(int id)
 {
-	uint64_t n = 0, sum = 0;
-
-	for (; !stopped(); n++)
-		sum += rewrite_at(shared->code[id / 32] + id % 32 * 128, n);
-	bench_sink = sum;
-	return n;
+	return rewrite_until_stopped(id, shared->code[id / 32] + id % 32 * 128);
 }
 
 static const struct work {
@@ -297,12 +320,12 @@ static void run_work(const struct work *work, uint64_t ms)
 {
 	static union handle handle[MAX_WORKERS];
 	struct timespec length = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
-	uint64_t start, took, total = 0;
+	uint64_t start, took, total = 0, stale = 0;
 
 	current = work;
 	shared->arrived = shared->stop = 0;
 	for (int i = 0; i < workers; i++) {
-		shared->worker[i].done = 0;
+		shared->worker[i].done = shared->worker[i].stale = 0;
 		shared->worker[i].turn = 0;
 		start_worker(&handle[i], i);
 	}
@@ -316,9 +339,13 @@ static void run_work(const struct work *work, uint64_t ms)
 	for (int i = 0; i < workers; i++)
 		join_worker(&handle[i]);
 	took = bench_now() - start;
-	for (int i = 0; i < workers; i++)
+	for (int i = 0; i < workers; i++) {
 		total += shared->worker[i].done;
+		stale += shared->worker[i].stale;
+	}
 	printf("BENCH %s %llu %llu\n", work->name, (unsigned long long)total, (unsigned long long)took);
+	if (stale)
+		printf("STALE %s %llu\n", work->name, (unsigned long long)stale);
 	bench_mark("END", work->name);
 }
 
