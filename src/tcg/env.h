@@ -55,6 +55,7 @@ enum tcg_exit {
 	TCG_EXIT_LOOKUP,  /* find the block at env.pc and go on (jump-cache miss, dead block, poll) */
 	TCG_EXIT_CHAIN,   /* as LOOKUP, and chain exit_index of exit_tb to what is found if that is allowed */
 	TCG_EXIT_EVENT,   /* env.pc is set; look at requests (HLT, STI, mode changes...) before going on */
+	TCG_EXIT_ALONE,   /* as EVENT, and run the instruction at env.pc in a block of its own */
 };
 
 struct tb;

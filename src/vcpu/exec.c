@@ -358,6 +358,10 @@ static void loop(struct vcpu *v)
 		jitter();
 		run(v, code);
 		last = v->env.exit_code == TCG_EXIT_CHAIN && !x->in_one_shot ? v->env.exit_tb : NULL;
+		if (unlikely(v->env.exit_code == TCG_EXIT_ALONE)) {
+			x->one_shot = true;
+			v->env.exit_code = TCG_EXIT_EVENT;
+		}
 		x->in_one_shot = false;
 	}
 }

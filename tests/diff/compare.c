@@ -363,15 +363,12 @@ static const char *compare_segments(const struct program *p, const struct diff_o
 	return NULL;
 }
 
-/*
- * What ENTER has pushed by the time one of its accesses faults: SDM volume 2 has it in an order that CPUs do not keep. A CALL to a non-canonical address
- * has pushed here before it faults.
- */
+/* What ENTER has pushed by the time one of its accesses faults: SDM volume 2 has it in an order that CPUs do not keep. */
 static bool is_half_pushed(const struct program *p, const struct diff_outcome *h)
 {
 	int i = h->vector == DIFF_END ? -1 : insn_at(p, h->out.rip);
 
-	return i >= 0 && (p->insn[i].in.id == X86_I_ENTER || (p->insn[i].in.id == X86_I_CALL && h->vector == X86_GP && p->c.mode == DIFF_64));
+	return i >= 0 && p->insn[i].in.id == X86_I_ENTER;
 }
 
 const char *outcome_compare(const struct program *p, const struct diff_outcome *host, const struct diff_outcome *ours, bool portable)

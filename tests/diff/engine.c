@@ -380,6 +380,7 @@ static bool run_to_fault(struct vcpu *v, uint8_t how)
 		tcg_backend->run(&v->env, tb->code);
 		v->exec->in_run = false;
 		last = v->env.exit_code == TCG_EXIT_CHAIN && !v->exec->in_one_shot ? v->env.exit_tb : NULL;
+		v->exec->one_shot |= v->env.exit_code == TCG_EXIT_ALONE;
 		v->exec->in_one_shot = false;
 	}
 	return true;

@@ -165,6 +165,7 @@ static uint32_t kinds_a(const struct check *c)
 	case IR_PUTVC:
 	case IR_BRZ:
 	case IR_BRNZ:
+	case IR_FITS:
 		return REG; /* imm is taken */
 	default:
 		return REG | KB(K) | mem;

@@ -132,8 +132,6 @@ void x86_branch_fault(struct x86_cpu *c)
 		env->pc = env->branch_pc;
 		if (!current_insn(c, &in))
 			env->pc = target;
-		else if (in.id == X86_I_CALL)
-			*rsp += in.opsize;
 		else if (in.id == X86_I_RET)
 			*rsp -= in.opsize + (in.nr_ops ? in.imm & 0xffff : 0u);
 		else if (in.id != X86_I_JMP)

@@ -18,7 +18,7 @@ void x86_data_fault_check_alignment(struct x86_cpu *c, gva_t va, unsigned size);
 
 /*
  * In 64-bit mode, env.pc is not canonical: #GP of the near branch that led there, with RSP as it was before (SDM volume 2, JMP, CALL, RET), if
- * env.branch_pc knows it; else of the instruction that is not there: code ran over the end. What a CALL has pushed stays in memory, below RSP.
+ * env.branch_pc knows it; else of the instruction that is not there: code ran over the end.
  */
 void x86_branch_fault(struct x86_cpu *c) __attribute__((noreturn));
 

@@ -410,7 +410,7 @@ static void gen_flow(struct gen *g)
 {
 	struct ir_insn *i;
 
-	switch (rnd() % 5) {
+	switch (rnd() % 6) {
 	case 0:
 		need_flags(g, F_ALL);
 		i = ir_emit(g->b, IR_JCC, IR_I64, IR_NONE, IR_NONE, IR_NONE);
@@ -419,11 +419,16 @@ static void gen_flow(struct gen *g)
 		i->fl_live = rnd() & F_ALL;
 		return;
 	case 1:
+		need_flags(g, F_ALL);
+		i = ir_emit(g->b, IR_FITS, IR_I64, IR_NONE, any_g(), IR_NONE);
+		i->imm = (int64_t)(2 + rnd() % 62);
+		return;
+	case 2:
 		i = ir_emit(g->b, IR_INSN, IR_I64, IR_NONE, IR_NONE, IR_NONE);
 		i->imm = (int64_t)++g->pc;
 		i->imm2 = 1;
 		return;
-	case 2: {
+	case 3: {
 		struct ir_mem m = {.base = any_g(),
 				   .index = any_g(),
 				   .scale = 4,
@@ -553,6 +558,7 @@ struct ref {
 	struct tcg_env *env;
 	uint64_t t[IR_MAX_TEMPS];
 	unsigned next;
+	gva_t pc; /* of the guest instruction */
 	bool left;
 };
 
@@ -694,7 +700,7 @@ static void go_to(struct ref *r, int64_t label)
 static void leave(struct ref *r, const struct ir_insn *i)
 {
 	r->left = true;
-	r->s->pc = (gva_t)i->imm;
+	r->s->pc = i->op == IR_FITS ? r->pc : (gva_t)i->imm;
 	r->s->flags_live = ((i->exit_live & IR_EXIT_LIVE_SET) ? i->exit_live : i->fl_live) & F_ALL;
 }
 
@@ -704,8 +710,15 @@ static void ref_insn(struct ref *r, const struct ir_insn *i)
 
 	switch (i->op) {
 	case IR_INSN:
+		r->pc = (gva_t)i->imm;
+		break;
 	case IR_LABEL:
 	case IR_FENCE:
+		break;
+	case IR_FITS:
+		a = value(r, i, i->a) << (64 - i->imm);
+		if ((uint64_t)((int64_t)a >> (64 - i->imm)) != value(r, i, i->a))
+			leave(r, i);
 		break;
 	case IR_LEA:
 		put(r, i, i->d, (enum ir_type)i->type, address(r, &r->b->mem[IR_REF_NUM(i->a)]));

@@ -300,6 +300,31 @@ static void a_poll_leaves_at_its_pc(void **state)
 	assert_int_equal(env->pc, 0x1234);
 }
 
+static void a_value_that_does_not_fit_leaves_at_its_instruction(void **state)
+{
+	static const struct {
+		uint64_t value;
+		bool fits;
+	} rows[] = { { 0x7fffffffffff, true }, { 0xffff800000000000, true }, { 0, true }, { ~0ull, true }, { 0x800000000000, false },
+		     { 0xffff7fffffffffff, false }, { 1ull << 63, false } };
+
+	(void)state;
+	ir_reset(block);
+	block->pc = 0x1000;
+	emit_insn(0x1007);
+	ir_emit(block, IR_FITS, IR_I64, IR_NONE, IR_G(3), IR_NONE)->imm = 48;
+	ir_emit(block, IR_EXIT, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm = TCG_EXIT_EVENT;
+	opt_run(block);
+	assert_int_equal(backend_interp.compile(block, NULL, code, code, CODE_SIZE, out), BACKEND_OK);
+	for (unsigned n = 0; n < ARRAY_LEN(rows); n++) {
+		env->greg[3] = rows[n].value;
+		env->pc = 0;
+		backend_interp.run(env, code);
+		assert_int_equal(env->exit_code, rows[n].fits ? TCG_EXIT_EVENT : TCG_EXIT_ALONE);
+		assert_int_equal(env->pc, 0x1007);
+	}
+}
+
 static void faults_unwind_with_the_state_in_front_of_the_instruction(void **state)
 {
 	static struct fuzz_state s;
@@ -400,6 +425,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(exits_chain_unchain_and_die, setup, teardown),
 		cmocka_unit_test_setup_teardown(indirect_jumps_use_the_jump_cache_and_poll, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_poll_leaves_at_its_pc, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_value_that_does_not_fit_leaves_at_its_instruction, setup, teardown),
 		cmocka_unit_test_setup_teardown(faults_unwind_with_the_state_in_front_of_the_instruction, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(division_by_zero_traps, setup, teardown),

@@ -269,6 +269,40 @@ static void poll_leaves_on_request(void **state)
 	assert_int_equal(fx.env->flags & F_ALL, F_Z | F_P);
 }
 
+/* As poll: flags that live come along, and what follows has not happened. */
+static void what_does_not_fit_leaves_to_run_alone(void **state)
+{
+	static const uint64_t fit[] = { 0x7fffffffffff, 0xffff800000000000, 0, ~0ull };
+	static const uint64_t beyond[] = { 0x800000000000, 0xffff7fffffffffff, 1ull << 63 };
+	struct made *a;
+
+	(void)state;
+	begin(FX_PC);
+	ir_emit(&block, IR_CMP, IR_I64, IR_NONE, IR_G(0), IR_G(0));
+	op(IR_FITS, 48)->a = IR_G(9);
+	add(0, 1);
+	op(IR_EXIT, TCG_EXIT_EVENT);
+	a = finish(0);
+	for (unsigned n = 0; n < ARRAY_LEN(fit); n++) {
+		fx.env->greg[0] = 1;
+		fx.env->greg[9] = fit[n];
+		go(a);
+		assert_int_equal(fx.env->exit_code, TCG_EXIT_EVENT);
+		assert_int_equal(fx.env->greg[0], 2);
+		assert_int_equal(fx.env->flags & F_ALL, F_Z | F_P);
+	}
+	for (unsigned n = 0; n < ARRAY_LEN(beyond); n++) {
+		fx.env->greg[0] = 1;
+		fx.env->greg[9] = beyond[n];
+		fx.env->flags = fx.env->pc = 0;
+		go(a);
+		assert_int_equal(fx.env->exit_code, TCG_EXIT_ALONE);
+		assert_int_equal(fx.env->pc, FX_PC);
+		assert_int_equal(fx.env->greg[0], 1);
+		assert_int_equal(fx.env->flags & F_ALL, F_Z | F_P);
+	}
+}
+
 /*
  * 0: caller at FX_PC: call function; 1: function: counts, returns to the PC in g10; 2: block behind the call; 3: elsewhere.
  */
@@ -828,6 +862,7 @@ int main(void)
 		cmocka_unit_test(second_jump_cache_keeps_pages_together),
 		cmocka_unit_test_setup(indirect_jump_asks_the_jump_cache_and_polls, reset),
 		cmocka_unit_test_setup(poll_leaves_on_request, reset),
+		cmocka_unit_test_setup(what_does_not_fit_leaves_to_run_alone, reset),
 		cmocka_unit_test_setup(loop_to_itself_keeps_vectors_in_registers, reset),
 		cmocka_unit_test_setup(vectors_are_in_env_behind_side_exits_and_polls, reset),
 		cmocka_unit_test_setup(chains_between_vector_blocks_skip_the_check, reset),

@@ -587,6 +587,16 @@ static void gen_exit(struct rnd *r)
 	r->flags &= ~r->undef;
 }
 
+/* Small numbers fit, most others do not. */
+static void gen_fits(struct rnd *r)
+{
+	struct ir_insn *i = emit(r, IR_FITS, IR_I64, IR_NONE, reg(r), IR_NONE);
+
+	i->imm = 2 + pick(r, 62);
+	i->fl_live = (uint16_t)(F_ALL & ~r->undef);
+	r->flags &= ~r->undef;
+}
+
 /* Ops with accesses off one base, which moves by constants at times. */
 static void gen_cluster(struct rnd *r)
 {
@@ -645,6 +655,8 @@ static uint32_t gen_block(struct ir_block *b, uint64_t seed, bool mem)
 	while (n--) {
 		if (pick(&r, 12) == 0)
 			gen_branch(&r);
+		else if (pick(&r, 24) == 0)
+			gen_fits(&r);
 		else if (mem && pick(&r, 8) == 0)
 			gen_cluster(&r);
 		else

@@ -129,6 +129,7 @@ INTERP_OP(brcc);
 INTERP_OP(brz);
 INTERP_OP(brnz);
 INTERP_OP(poll);
+INTERP_OP(fits);
 INTERP_OP(jcc);
 INTERP_OP(jmp);
 INTERP_OP(jmpind);

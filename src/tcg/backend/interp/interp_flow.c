@@ -100,6 +100,14 @@ INTERP_OP(poll)
 	return leave(env, TCG_EXIT_LOOKUP);
 }
 
+/* env.pc is the instruction's. */
+INTERP_OP(fits)
+{
+	uint64_t a = *interp_g(env, op->a);
+
+	return (uint64_t)((int64_t)a >> (op->imm - 1)) + 1 <= 1 ? op + 1 : leave(env, TCG_EXIT_ALONE);
+}
+
 INTERP_OP(jcc)
 {
 	return ir_cc_true(op->cc, (uint32_t)env->flags) ? follow(env, op, (gva_t)op->imm) : op + 1;

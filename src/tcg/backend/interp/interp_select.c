@@ -12,6 +12,7 @@ static const iop_fn special[IR_OP_COUNT] = {
 	[IR_FENCE] = interp_fence,    [IR_LABEL] = interp_label,   [IR_BR] = interp_br,
 	[IR_BRCC] = interp_brcc,      [IR_BRZ] = interp_brz,	   [IR_BRNZ] = interp_brnz,
 	[IR_INSN] = interp_insn,      [IR_POLL] = interp_poll,	   [IR_JCC] = interp_jcc,
+	[IR_FITS] = interp_fits,
 	[IR_JMP] = interp_jmp,	      [IR_JMPMODE] = interp_jmp,   [IR_CALL] = interp_jmp,	   [IR_JMPIND] = interp_jmpind,
 	[IR_CALLIND] = interp_jmpind, [IR_RET] = interp_jmpind,	   [IR_JMPENV] = interp_jmpenv,
 	[IR_EXIT] = interp_exit,      [IR_SETPC] = interp_setpc,   [IR_RT] = interp_rt,

@@ -124,13 +124,13 @@ static void cold_mem(struct gen *g, const struct cold *c)
 	slow_return(g, c);
 }
 
-static void cold_poll(struct gen *g, const struct cold *c)
+static void cold_leave(struct gen *g, const struct cold *c, const uint8_t *how)
 {
 	struct as *s = &g->s;
 
 	as_patch(s, c->from, as_off(s));
 	as_mov_imm(s, R_13, (int64_t)c->pc);
-	as_jmp_abs(s, stubs.exit_lookup);
+	as_jmp_abs(s, how);
 }
 
 static void cold_exit(struct gen *g, const struct cold *c)
@@ -162,7 +162,10 @@ static void cold_one(struct gen *g, const struct cold *c)
 		cold_mem(g, c);
 		break;
 	case COLD_POLL:
-		cold_poll(g, c);
+		cold_leave(g, c, stubs.exit_lookup);
+		break;
+	case COLD_FITS:
+		cold_leave(g, c, stubs.exit_alone);
 		break;
 	case COLD_EXIT:
 		cold_exit(g, c);

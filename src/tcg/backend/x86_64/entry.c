@@ -136,6 +136,10 @@ static void emit_exits(struct as *s)
 	stubs.exit_lookup_pc_set = here(s);
 	exit_with(s, TCG_EXIT_LOOKUP);
 
+	stubs.exit_alone = begin(s);
+	as_store(s, RM_ENV(pc), R_13);
+	exit_with(s, TCG_EXIT_ALONE);
+
 	stubs.exit_chain = begin(s);
 	as_store(s, RM_ENV(pc), R_13);
 	as_store(s, RM_ENV(exit_index), R_14);

@@ -20,7 +20,7 @@
 #define GEN_MAX_FIXUPS 512
 #define GEN_INSN_ROOM 512 /* more than any one IR instruction makes */
 
-enum cold_kind { COLD_MEM, COLD_POLL, COLD_EXIT, COLD_SHARE, COLD_VEC, COLD_FAR, COLD_BRANCH };
+enum cold_kind { COLD_MEM, COLD_POLL, COLD_FITS, COLD_EXIT, COLD_SHARE, COLD_VEC, COLD_FAR, COLD_BRANCH };
 
 struct cold {
 	uint8_t kind;

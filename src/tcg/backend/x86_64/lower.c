@@ -85,6 +85,7 @@ static const lower_fn lower[IR_OP_COUNT] = {
 	[IR_BRNZ] = lower_brz,
 	[IR_INSN] = lower_insn,
 	[IR_POLL] = lower_poll,
+	[IR_FITS] = lower_fits,
 	[IR_JCC] = lower_jcc,
 	[IR_JMP] = lower_jmp,
 	[IR_JMPMODE] = lower_jmpmode,

@@ -215,6 +215,19 @@ void lower_poll(struct gen *g)
 	c->pc = (gva_t)g->i->imm;
 }
 
+/* (a + 2^(n-1)) >> n is 0 for what n bits hold. */
+void lower_fits(struct gen *g)
+{
+	unsigned bits = (unsigned)g->i->imm;
+	struct as *s = &g->s;
+
+	fl_clobber(g, g->i->fl_live | exit_flags(g));
+	as_mov_imm(s, R_13, (int64_t)(1ull << (bits - 1)));
+	as_alu(s, ALU_ADD, R_13, loc(g, g->i->a));
+	as_op_imm8(s, OP_W | 0xc1, 5, rm_reg(R_13), (int8_t)bits); /* shr */
+	cold_new(g, COLD_FITS)->from = as_jcc(s, IR_CC_NZ);
+}
+
 static struct rm jx_const(size_t field, gva_t pc)
 {
 	return rm_gs(offsetof(struct tcg_env, jx) + tcg_jx_index(pc) * sizeof(struct tcg_jx_entry) + field);

@@ -30,7 +30,7 @@ static bool keeps_r14(const struct ir_block *b, const struct ir_insn *i)
 	case IR_MOV: case IR_ZX8: case IR_ZX16: case IR_SX8: case IR_SX16: case IR_SX32: case IR_GETHI8: case IR_LDENV: case IR_LDCODE: case IR_STENV:
 	case IR_ADD: case IR_ADC: case IR_SUB: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR: case IR_CMP: case IR_TEST:
 	case IR_INC: case IR_DEC: case IR_NEG: case IR_NOT: case IR_BSWAP: case IR_SETCC: case IR_CMOV: case IR_GETFL: case IR_CMC:
-	case IR_INSN: case IR_RT: case IR_SETPC: case IR_FENCE: case IR_BSF: case IR_BSR: case IR_TZCNT: case IR_LZCNT: case IR_POPCNT:
+	case IR_INSN: case IR_RT: case IR_SETPC: case IR_FITS: case IR_FENCE: case IR_BSF: case IR_BSR: case IR_TZCNT: case IR_LZCNT: case IR_POPCNT:
 		return !is_m(i->d) && !is_m(i->a) && !is_m(i->b);
 	case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_RCL: case IR_RCR: case IR_IMUL:
 		return is_k(i->b) && !is_m(i->a) && i->type != IR_I8;

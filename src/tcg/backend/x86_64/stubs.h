@@ -26,6 +26,7 @@ enum slow_kind { SLOW_READ, SLOW_WRITE, SLOW_STACK_READ, SLOW_KINDS };
 struct stubs {
 	const uint8_t *leave;         /* exit_code is set, guest state in host registers */
 	const uint8_t *exit_lookup;   /* pc in r13: TCG_EXIT_LOOKUP */
+	const uint8_t *exit_alone;    /* pc in r13: TCG_EXIT_ALONE */
 	const uint8_t *branch_miss;   /* an indirect branch that the jump cache does not know, or with a request: its own pc in r14 */
 	const uint8_t *exit_lookup_pc_set;
 	const uint8_t *exit_chain;    /* pc in r13, exit index in r14d, tb in r15 */

@@ -274,6 +274,22 @@ uint64_t x86_rt_branch_canonical(struct tcg_env *env, uint64_t ip, uint64_t coun
 	return 0;
 }
 
+/* A fault of the push comes first, as CPUs have it; so the stack is asked, and left alone. */
+uint64_t x86_rt_call_canonical(struct tcg_env *env, uint64_t ip, uint64_t b, uint64_t unused)
+{
+	struct x86_cpu *c = x86_cpu(env);
+	gva_t sp = env->greg[X86_RSP] - 8;
+
+	(void)b;
+	(void)unused;
+	if (x86_canonical(c, ip))
+		return 0;
+	x86_data_fault_check_alignment(c, sp, 8);
+	tlb_page_ptr(env, sp, TLB_WRITE, x86_mmu_mode(c));
+	tlb_page_ptr(env, sp + 7, TLB_WRITE, x86_mmu_mode(c));
+	x86_fault_raise_err(c, X86_GP, 0);
+}
+
 uint64_t x86_rt_branch_limit(struct tcg_env *env, uint64_t ip, uint64_t counts, uint64_t unused)
 {
 	(void)unused;

@@ -407,6 +407,7 @@ void x86_translate(struct tcg_env *env, struct ir_block *ir, const struct guest_
 	ir->mmu_mode = (uint8_t)x86_mmu_mode(cpu);
 	c.mode = (enum x86_mode)(c.flags & X86_TB_MODE);
 	c.single = c.flags & X86_TB_SINGLE;
+	c.alone = c.single || max_insns == 1;
 	x86_tr_late_begin(&c);
 	translate_block(&c, max_insns);
 	x86_tr_limit_end(&c);

@@ -232,6 +232,7 @@ void x86_tr_call(struct x86_tr *c)
 	} else {
 		ir_ref t = indirect_target(c);
 
+		x86_tr_check_call(c, t);
 		push_next(c);
 		goto_indirect(c, IR_CALLIND, t);
 	}

@@ -6,7 +6,8 @@
  * a block of its own, and the one that does not fit faults. Branches look at their target before they change anything.
  *
  * In 64-bit mode relative branches that lead over an end of the canonical addresses, or of those with four levels of tables, ask whether the target is
- * one: blocks serve both numbers of levels. Indirect ones find out when there is no block at their target (x86_branch_fault()).
+ * one: blocks serve both numbers of levels. Indirect ones find out when there is no block at their target (x86_branch_fault()); but calls look before
+ * they push.
  */
 #include "vcpu/x86/tr/tr.h"
 
@@ -75,6 +76,17 @@ void x86_tr_check_ip(struct x86_tr *c, ir_ref ip)
 {
 	if (x86_tr_target_is_limited(c))
 		check(c, X86_RT_branch_limit, ip);
+}
+
+/* Bits 63:47 of a canonical address are alike; with five levels of tables there are others, of which the instruction finds out when it runs alone. */
+void x86_tr_check_call(struct x86_tr *c, ir_ref target)
+{
+	if (c->mode != X86_MODE_64 || c->in.opsize != 8)
+		return;
+	if (c->alone)
+		x86_tr_rt(c, X86_RT_call_canonical, X86_TR_NO_RESULT, target, IR_NONE, IR_NONE);
+	else
+		ir_emit(c->ir, IR_FITS, IR_I64, IR_NONE, target, IR_NONE)->imm = 48;
 }
 
 void x86_tr_check_relative(struct x86_tr *c)

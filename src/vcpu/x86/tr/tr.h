@@ -34,6 +34,7 @@ struct x86_tr {
 	uint32_t flags; /* X86_TB_* */
 	uint16_t arg; /* of the current instruction's row in families.def */
 	bool single; /* one instruction, then the run loop looks at events (TF, interrupt shadow) */
+	bool alone;  /* the block is of one instruction, as when it was to run alone (vcpu_run_alone(), TCG_EXIT_ALONE) */
 	bool done; /* the block has ended */
 	bool check_behind_next; /* an interrupt may wait: look behind the next instruction (STI) */
 	gva_t pc, next; /* of the current instruction and of the one behind it */
@@ -146,6 +147,7 @@ bool x86_tr_target_is_limited(const struct x86_tr *c); /* the current branch mus
 bool x86_tr_relative_is_limited(const struct x86_tr *c); /* the same of a relative one */
 void x86_tr_check_ip(struct x86_tr *c, ir_ref ip);     /* #GP(0) if the offset is above the limit; a zero-extended register */
 void x86_tr_check_relative(struct x86_tr *c);          /* the same for a relative branch's target */
+void x86_tr_check_call(struct x86_tr *c, ir_ref target); /* the same for a call that has not pushed yet, in 64-bit mode */
 
 /* ---- Stack (stack.c) */
 

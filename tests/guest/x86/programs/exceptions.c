@@ -115,6 +115,7 @@ static void branch_to_non_canonical(void)
 {
 	extern const uint8_t x_call_noncanonical[];
 	struct regs before;
+	uint64_t *below;
 	struct trap t;
 
 	ROW(x_jmp_noncanonical, USER, VEC_GP, AT, 0);
@@ -124,6 +125,10 @@ static void branch_to_non_canonical(void)
 	user_regs(&before, x_call_noncanonical, false);
 	run_code(x_call_noncanonical, USER, &t);
 	CHECK_EQ(t.r.rsp, before.rsp);
+	below = (uint64_t *)(before.rsp - USER_BASE) - 1;
+	*below = 0x1234;
+	run_code(x_call_noncanonical, USER, &t);
+	CHECK_EQ(*below, 0x1234);
 }
 
 /* RSP is as before the return, whether or not the call was of this program. */
