@@ -5,6 +5,7 @@
 #include "main/machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,6 +43,17 @@ static bool *chosen; /* [nr_vcpus], main thread only: who runs while `running` i
 static int signal_fd = -1;
 
 /* Counters */
+
+/* Rather now than at the end of a long run. A pipe need not have its reader yet. */
+static int check_stats_file(const char *path, struct err *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		return errno == ENXIO ? 0 : err_set(err, "-stats: cannot write '%s': %s", path, strerror(errno));
+	close(fd);
+	return 0;
+}
 
 static void print_stats(void)
 {
@@ -362,6 +374,8 @@ int machine_create(const struct options *o, struct err *err)
 	const struct placement_guest guest = { options_cpus(o), &o->numa.numa };
 
 	options = o;
+	if (o->stats_file && check_stats_file(o->stats_file, err))
+		return -1;
 	clock_init();
 	rcu_register();
 	if (evloop_init())

@@ -103,11 +103,13 @@ test_more_memory_than_the_host_has() {
 	expect='memory|-m' refuses -kernel "$kernel" -m 1000000G
 }
 
-test_unwritable_log() {
+test_unwritable_files() {
 	only_cohort
 	expect=missing/log refuses -kernel "$kernel" -d int -D "$work/missing/log"
 	expect=log refuses -kernel "$kernel" -d int -D "$work"
 	expect='serial|missing' refuses -kernel "$kernel" -serial file:"$work/missing/log"
+	expect=missing/stats refuses -kernel "$kernel" -stats=text:"$work/missing/stats"
+	expect=stats refuses -kernel "$kernel" -stats=json:"$work"
 }
 
 test_help_and_version() {
