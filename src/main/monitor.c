@@ -107,14 +107,17 @@ static const struct command *find_command(const struct command *table, const cha
 	return NULL;
 }
 
-/* Runs the command named by the first word; false: there is none. */
+/* Runs the command named by the first word; false: there is none. What takes no arguments is not run with some: another command was meant. */
 static bool run_command(const struct command *table, FILE *out, const char *line)
 {
 	size_t len = strcspn(line, " ");
 	const struct command *c = find_command(table, line, len);
+	const char *args = line + len + strspn(line + len, " ");
 
-	if (c)
-		c->run(out, line + len + strspn(line + len, " "));
+	if (c && *args && !*c->args)
+		fprintf(out, "%s takes no argument\n", c->name);
+	else if (c)
+		c->run(out, args);
 	return c != NULL;
 }
 
@@ -194,6 +197,10 @@ static void cmd_xp(FILE *out, const char *args)
 		fprintf(out, "xp ADDRESS [LENGTH]: %s\n", err.text);
 		return;
 	}
+	if (len && gpa + (len - 1) < gpa) {
+		fprintf(out, "xp ADDRESS [LENGTH]: the range goes beyond the last address\n");
+		return;
+	}
 	for (uint64_t i = 0; i < len; i++) {
 		if (i % 16 == 0)
 			fprintf(out, "%s%016llx:", i ? "\n" : "", (unsigned long long)(gpa + i));
@@ -247,8 +254,10 @@ static void info_stats(FILE *out, const char *args)
 {
 	if (!strcmp(args, "json"))
 		stats_print_json(out);
-	else
+	else if (!*args)
 		stats_print_text(out);
+	else
+		fprintf(out, "info stats [json]: not '%s'\n", args);
 }
 
 static void info_mtree(FILE *out, const char *args)

@@ -181,6 +181,28 @@ static void information_is_printed(void **state)
 	assert_non_null(strstr(output, "'z' is not a number"));
 }
 
+static void what_makes_no_sense_is_refused_in_a_line(void **state)
+{
+	static const struct {
+		const char *line, *answer;
+	} rows[] = {
+		{ "stop now\r", "stop takes no argument\r\n(" },
+		{ "quit x\r", "quit takes no argument\r\n(" },
+		{ "info cpus 1\r", "cpus takes no argument\r\n(" },
+		{ "info stats xml\r", "info stats [json]: not 'xml'\r\n(" },
+		{ "xp 0xffffffffffffffff 2\r", "xp ADDRESS [LENGTH]: the range goes beyond the last address\r\n(" },
+		{ "xp 0 4097\r", "too large" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		type(rows[i].line);
+		assert_non_null(strstr(output, rows[i].answer));
+	}
+	type("info status\r");
+	assert_non_null(strstr(output, "VM status: running"));
+}
+
 static void overlong_line_is_cut(void **state)
 {
 	char line[2000];
@@ -219,6 +241,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(unknown_commands_are_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(registers_are_shown_of_a_paused_machine, setup, teardown),
 		cmocka_unit_test_setup_teardown(information_is_printed, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_makes_no_sense_is_refused_in_a_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(overlong_line_is_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_terminal_gets_everything_in_the_end, setup, teardown),
 	};
