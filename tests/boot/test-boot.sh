@@ -2,7 +2,7 @@
 # Coming up and going down: numbers of CPUs, memory sizes, ends.
 
 # Seconds that a boot may take: a busy 2-core host with sanitizers or the interpreter is far slower than an idle one.
-limit=${BOOT_LIMIT:-240}
+limit=${BOOT_LIMIT:-480}
 
 boot_smp() {
 	boot "$work/console" "$limit" "$1" 1G "cohort.run=smoke,$1 cohort.dmesg=1" -no-reboot
