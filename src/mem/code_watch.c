@@ -299,11 +299,11 @@ static bool open_locked(struct page_desc *pd, ram_off_t page_off, unsigned first
 		pd->closed -= atomic_load(&pd->gen) % CODE_WATCH_UNIT == 0; /* each store moves it */
 		return false;
 	}
-	*gap = code_watch_ops->gap_locked(pd, page_off, first, last);
-	if (gap->end - gap->first < CODE_WATCH_GAP_MIN) {
-		pd->closed = CODE_WATCH_CROWDED;
+	if (!code_watch_ops->unwatched(pd, page_off, first, last))
 		return false;
-	}
+	*gap = code_watch_ops->gap_locked(pd, page_off, first, last);
+	if (gap->end - gap->first < CODE_WATCH_GAP_MIN)
+		*gap = (struct code_gap){ 0, 0 };
 	join(&pd->writers, vcpu);
 	atomic_store(&pd->state, PAGE_OPEN);
 	stat_inc(STAT_code_pages_opened);
@@ -356,6 +356,31 @@ bool code_watch_replace_and_open(ram_off_t off, const uint8_t *bytes, unsigned s
 	open = replace_locking(off, bytes, size) && open_locked(pd, page_off, first, first + size - 1, vcpu, gap);
 	code_watch_store_end(off);
 	return open;
+}
+
+/*
+ * While this vCPU has the page open, no block of it is published: what it does not find, or finds dead, does not come. Bytes that are there already
+ * are stored too: whoever changes them meanwhile kills first the blocks that watch them, and then they are this store's again. So there is nothing to
+ * wait for, and no line is written that others look at. A page without blocks counts its stores, for which it takes the lock.
+ */
+bool code_watch_replace_unlocked(ram_off_t off, const uint8_t *bytes, unsigned size)
+{
+	ram_off_t page_off = off & GUEST_PAGE_MASK;
+	unsigned in_page = (unsigned)(off - page_off);
+	struct page_desc *pd = code_watch_page(off);
+	struct change c;
+
+	if (!__atomic_load_n(&pd->blocks, __ATOMIC_RELAXED))
+		return false;
+	c = change_of(ram_ptr(off), bytes, size);
+	jitter();
+	if (c.first <= c.last && !code_watch_ops->unwatched(pd, page_off, in_page + c.first, in_page + c.last))
+		return false;
+	jitter();
+	put(ram_ptr(off), bytes, size);
+	stat_inc(c.first <= c.last ? STAT_code_stores : STAT_code_stores_same);
+	stat_inc(STAT_code_stores_unlocked);
+	return true;
 }
 
 void code_watch_store(ram_off_t off, size_t len)

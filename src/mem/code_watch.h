@@ -16,10 +16,11 @@
  * known beforehand, only bytes that change count, and a store that changes nothing does nothing. A page without blocks becomes DATA again
  * after some more stores, with a new generation.
  *
- * An OPEN page is a CODE page of which vCPUs may write parts inline: bytes that no block watches. Such a store to a CODE page
- * opens it: still under the lock, with the generation moved, the vCPU becomes a writer. Who arms an open page takes that back first, as above, and
- * the page is CODE again. So nothing is translated from an open page, and blocks that were there before watch none of the bytes. Where only the armer
- * itself is a writer, as with code that a CPU writes for itself, there is nobody to ask.
+ * An OPEN page is a CODE page of which vCPUs may write parts without its lock: bytes that no block watches. A store to such bytes of a CODE page
+ * opens it: still under the lock, with the generation moved, the vCPU becomes a writer, and notes that. Who arms an open page takes that back first, as
+ * above, and the page is CODE again. So nothing is translated from an open page: while the vCPU has its note, blocks of the page only become fewer.
+ * It may store inline to bytes around that no block watches; and anywhere, if it looks at the blocks each time (code_watch_replace_unlocked()). Where
+ * only the armer itself is a writer, as with code that a CPU writes for itself, there is nobody to ask.
  *
  * Large ranges (2 MiB) have a second writer set in their region descriptor; it may be used only while no page of the region is
  * code, by the same handshake on region.code_pages.
@@ -59,12 +60,11 @@ _Static_assert(sizeof(struct page_desc) == 64, "a page descriptor is one cache l
 #define CODE_WATCH_PATIENCE 64
 
 /*
- * Slow stores until the next attempt to open a page, in units: after it had to be taken from another vCPU, which costs as much as a hundred stores,
- * and, where that has no host CPU, as thousands; after one that found no room, because blocks are all around. And how much room is worth it.
+ * Slow stores until the next attempt to open a page, in units, after it had to be taken from another vCPU, which costs as much as a hundred stores,
+ * and, where that has no host CPU, as thousands. And how much room is worth to be written inline.
  */
 #define CODE_WATCH_UNIT 64 /* power of two */
 #define CODE_WATCH_CONTENDED 255
-#define CODE_WATCH_CROWDED 1
 #define CODE_WATCH_GAP_MIN 64
 
 /* Bytes [first, end) of a page. */
@@ -89,6 +89,11 @@ struct code_watch_ops {
 	bool (*close_own)(const struct vcpu_set *writers, ram_off_t page_off);
 	/* The bytes around [first, last] of the page that no block watches, if that is soon found out; first == end: none. Page lock held. */
 	struct code_gap (*gap_locked)(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last);
+	/*
+	 * May a store change [first, last] and touch no block of the page? Not if a block wants to count such stores. Page lock held, or the page was
+	 * opened by this vCPU, an RCU reader.
+	 */
+	bool (*unwatched)(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last);
 	/* Waits until the page's state is not `state`; others may revoke from the waiter meanwhile. No locks held. */
 	void (*wait_state)(struct page_desc *page, uint16_t state);
 };
@@ -139,8 +144,17 @@ void code_watch_store_end(ram_off_t off);
  */
 void code_watch_replace(ram_off_t off, const uint8_t *bytes, unsigned size);
 
-/* The same by a vCPU that does not run code of this page; true: it may store to the gap inline from now on, until that is revoked. */
+/*
+ * The same by a vCPU that does not run code of this page. True: it has opened the page, and until that is revoked may store to the gap inline, if there
+ * is one, and to the page by code_watch_replace_unlocked().
+ */
 bool code_watch_replace_and_open(ram_off_t off, const uint8_t *bytes, unsigned size, unsigned vcpu, struct code_gap *gap);
+
+/*
+ * As code_watch_replace(), by a vCPU that has the page open and runs code of another page, without the lock. False: it cannot be done so, and nothing
+ * was done. RCU reader; no safepoint since it was known that the page is open.
+ */
+bool must_check code_watch_replace_unlocked(ram_off_t off, const uint8_t *bytes, unsigned size);
 
 /* For stores from outside the vCPUs (DMA), and by the page walker: [off, off+len) has just been stored; blocks translated from it die. */
 void code_watch_store(ram_off_t off, size_t len);

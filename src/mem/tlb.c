@@ -420,6 +420,8 @@ static void fill_gap(struct tcg_env *env, ram_off_t page_off, struct code_gap ga
 	gva_t page = env->bounce_addr & GUEST_PAGE_MASK;
 	const struct tlb_entry *e = &env->tlb.l1[mode][tlb_l1_index(page)];
 
+	if (gap.first == gap.end)
+		return;
 	if (e->wspan || !tlb_tag_hit(env, e->wlo, page) || e->pa != page_off) /* cf. code_store_hit() */
 		return;
 	set_slot(env, mode, 1, slot, page + gap.first, gap.end - gap.first, e->disp, e->wlo);
@@ -428,13 +430,20 @@ static void fill_gap(struct tcg_env *env, ram_off_t page_off, struct code_gap ga
 
 static void commit_code(struct tcg_env *env)
 {
-	ram_off_t off = env->bounce_ram[0];
+	struct tlb_book *book = env->tlb.book;
+	ram_off_t off = env->bounce_ram[0], page_off = off & GUEST_PAGE_MASK;
 	struct code_gap gap;
 
-	if (env->bounce_slot == TLB_L0_SLOTS)
+	if (env->bounce_slot == TLB_L0_SLOTS) {
 		code_watch_replace(off, env->bounce, env->bounce_size);
-	else if (code_watch_replace_and_open(off, env->bounce, env->bounce_size, env->tlb.book->vcpu, &gap))
-		fill_gap(env, off & GUEST_PAGE_MASK, gap);
+		return;
+	}
+	if (tlb_open_noted(book, page_off) && code_watch_replace_unlocked(off, env->bounce, env->bounce_size))
+		return;
+	if (!code_watch_replace_and_open(off, env->bounce, env->bounce_size, book->vcpu, &gap))
+		return;
+	tlb_open_note(book, page_off);
+	fill_gap(env, page_off, gap);
 }
 
 void tlb_commit(struct tcg_env *env)

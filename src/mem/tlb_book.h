@@ -49,6 +49,8 @@ struct tlb_bloom {
 	bool any;
 };
 
+#define TLB_OPENED 16
+
 struct tlb_book {
 	unsigned vcpu;
 	uint64_t secret;                /* of the jump-cache salts */
@@ -74,10 +76,38 @@ struct tlb_book {
 	uint64_t wide_ctx;              /* and in which context */
 	struct tlb_bloom jc_pages;      /* pages that may have jump-cache entries */
 	uint64_t gaps[TLB_NR_MODES];    /* bit n: write slot n may hold a gap of a code page; see tlb_revoke_gaps() */
+	ram_off_t opened[TLB_OPENED];   /* code pages that this vCPU has open, by page number; see tlb_open_note() */
 	uint32_t far_fills[TLB_L0_SLOTS]; /* of the slot's misses since it was judged: level 1 missed too, and the page is not beside the last one */
 	uint64_t judged[TLB_L0_SLOTS];  /* when each slot's budget was filled up, host nanoseconds */
 	struct tlb_fetch_entry fetch[2][TLB_FETCH_SIZE]; /* by user/supervisor */
 };
+
+/*
+ * A page that code_watch_replace_and_open() has opened stays noted until it is revoked. To forget it earlier does no harm: then its stores take the lock.
+ * (That the vCPU is in the page's writer set does not say that it is open for it: a TLB fill that found no DATA leaves that behind.)
+ */
+static inline ram_off_t *tlb_open_slot(struct tlb_book *book, ram_off_t page_off)
+{
+	return &book->opened[(page_off >> GUEST_PAGE_BITS) % TLB_OPENED];
+}
+
+#define TLB_OPEN 1u /* set in a note: page 0 is a page, too */
+
+static inline void tlb_open_note(struct tlb_book *book, ram_off_t page_off)
+{
+	*tlb_open_slot(book, page_off) = page_off | TLB_OPEN;
+}
+
+static inline bool tlb_open_noted(struct tlb_book *book, ram_off_t page_off)
+{
+	return *tlb_open_slot(book, page_off) == (page_off | TLB_OPEN);
+}
+
+static inline void tlb_open_forget(struct tlb_book *book, ram_off_t page_off)
+{
+	if (tlb_open_noted(book, page_off))
+		*tlb_open_slot(book, page_off) = 0;
+}
 
 static inline unsigned tlb_l1_index(gva_t va)
 {

@@ -473,6 +473,7 @@ static void l0_revoke(struct tcg_env *env, unsigned mode, uint64_t slots, ram_of
 
 void tlb_revoke_gaps(struct tcg_env *env, ram_off_t page_off)
 {
+	tlb_open_forget(env->tlb.book, page_off);
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
 		uint64_t *gaps = &env->tlb.book->gaps[mode];
 
@@ -483,6 +484,7 @@ void tlb_revoke_gaps(struct tcg_env *env, ram_off_t page_off)
 
 void tlb_revoke_write(struct tcg_env *env, ram_off_t page_off)
 {
+	tlb_open_forget(env->tlb.book, page_off);
 	for (unsigned mode = 0; mode < TLB_NR_MODES; mode++) {
 		l0_revoke(env, mode, env->tlb.l0_live[mode][1], page_off);
 		for (unsigned w = 0; w < TLB_L1_WORDS; w++)

@@ -126,6 +126,7 @@ static const struct cpu_thread_ops thread_ops = { .run = thread_run, .timer_sign
 static const struct code_watch_ops watch_ops = {
 	.kill_locked = tb_kill_locked,
 	.gap_locked = tb_gap_locked,
+	.unwatched = tb_unwatched,
 	.revoke = mailbox_revoke,
 	.close_own = mailbox_close_own,
 	.wait_state = mailbox_wait_state,

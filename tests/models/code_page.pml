@@ -7,7 +7,9 @@
  * src/mem/tlb_flush.c (giving up entries), src/vcpu/mailbox.c (revoke, wait; leave and enter are "outside" here),
  * src/sched/cpu_thread.c (park: outside), src/tcg/cache/tb_cache.c (publish), src/tcg/cache/tb_inval.c (kill).
  *
- * The page may be opened: the vCPU of a slow store that leaves no block of the bytes may store to them inline (code_watch_replace_and_open()).
+ * The page may be opened: the vCPU of a slow store that leaves no block of the bytes may store to them inline (code_watch_replace_and_open()). The
+ * vCPU of one that leaves blocks alive, because it changed bytes that they read when they run, may store without the page's lock from then on, what
+ * changes no byte that a block watches, for which it looks at the page's blocks each time (code_watch_replace_unlocked()).
  *
  * One guest page. VCPUS equal vCPUs, each doing OPS operations of its free choice: guest store, translate, evict the
  * block, leave generated code and come back, with or without a safepoint before. Each store writes a value of its own,
@@ -19,7 +21,7 @@
  * Mutations (each must be caught): RELAXED_JOIN STATE_BEFORE_JOIN NO_REJOIN RELAXED_ARM NO_REVOKE NO_WAIT KEEP_OWN
  * NO_ARMING FORGET_LATE GEN_LATE NO_GEN_CHECK NO_GEN_BUMP DISARM_NO_BUMP NO_STORE_FENCE RELAXED_POST RELAXED_ENTRY
  * NO_ENTRY_POLL WAIT_INSIDE WAIT_LOCKED OPEN_NO_JOIN OPEN_NO_BUMP OPEN_WHEN_ARMING OPEN_UNLOCKED
- * OPEN_NOT_CLOSED CLOSE_OWN_ONLY CLOSE_KEEP_OWN
+ * OPEN_NOT_CLOSED CLOSE_OWN_ONLY CLOSE_KEEP_OWN LATE_NO_BUMP KEEP_OPEN CLOSE_KEEP_OPEN OPEN_BY_SET UNLOCKED_BLINDLY SAME_UNOPENED
  */
 #ifndef VCPUS
 #define VCPUS 2
@@ -52,7 +54,7 @@
 #include "tso.pml"
 
 /*
- * GEN, TB_LIVE and TB_BYTES are read and written under the page lock only. Its release leaves the store buffer after
+ * GEN and TB_BYTES are read and written under the page lock only. Its release leaves the store buffer after
  * what was stored before, so for them the buffer cannot be noticed and they are written directly.
  */
 
@@ -65,6 +67,9 @@ inline safepoint()
 	if
 	:: LOAD(MAILBOX(me)) ->
 		writable = false;
+#ifndef KEEP_OPEN
+		opened = false;
+#endif
 		d_step { DRAINED -> mem[MAILBOX(me)] = 0; }
 	:: !LOAD(MAILBOX(me))
 	fi
@@ -138,7 +143,7 @@ inline store_slow()
 #ifndef NO_GEN_BUMP
 			mem[GEN]++; /* S3 */
 #endif
-			mem[TB_LIVE] = 0; /* S4: kill; the steps of a kill are in tb_life.pml */
+			STORE(TB_LIVE, 0); /* S4: kill; the steps of a kill are in tb_life.pml */
 			/* The page may have other blocks, and those that do not overlap the store stay. */
 			if
 			:: disarm()
@@ -189,8 +194,53 @@ inline open()
 		STORE(WRITER(me), 1);
 #endif
 		STORE(STATE, OPEN);
+		opened = true;
 		writable = true
 	:: !MAY_OPEN
+	fi
+}
+
+/* A slow store that changes only bytes which blocks read when they run: it kills none, and opens the page for such stores alone. */
+inline store_late()
+{
+	LOCK(PAGE_LOCK);
+	if
+	:: LOAD(STATE) == CODE || LOAD(STATE) == OPEN ->
+#ifndef LATE_NO_BUMP
+		mem[GEN]++;
+#endif
+#ifndef OPEN_NO_JOIN
+		STORE(WRITER(me), 1);
+#endif
+		STORE(STATE, OPEN);
+		opened = true
+	:: LOAD(STATE) != CODE && LOAD(STATE) != OPEN
+	fi;
+	UNLOCK(PAGE_LOCK)
+}
+
+#ifdef OPEN_BY_SET
+#define HAS_OPENED (LOAD(STATE) == OPEN && LOAD(WRITER(me)))
+#else
+#define HAS_OPENED opened
+#endif
+
+/*
+ * U1-U2: code_watch_replace_unlocked(). U1: is there a block, which watches the bytes? If not, they are stored; between look and store nobody can publish
+ * one. If there is, they may be stored if they are in memory already: then it was made from them, or dies by the hand of who changed them.
+ */
+inline store_unlocked()
+{
+	if
+#ifdef UNLOCKED_BLINDLY
+	:: true -> STORE(BYTES, value)
+#else
+	:: LOAD(TB_LIVE) -> store_slow()
+	:: !LOAD(TB_LIVE) -> STORE(BYTES, value) /* U2 */
+#endif
+	:: true -> seen = LOAD(BYTES); /* the value stored is that which is there */
+		STORE(BYTES, seen);
+		seen = 0
 	fi
 }
 
@@ -204,7 +254,12 @@ inline guest_store()
 	/* Between here and the store lies the window: the entry has been checked, the store is still to come. */
 	if
 	:: writable -> STORE(BYTES, value)
-	:: else -> store_slow()
+	:: !writable && HAS_OPENED -> store_unlocked()
+	:: !writable && !HAS_OPENED -> store_slow()
+	:: !writable && !HAS_OPENED -> store_late()
+#ifdef SAME_UNOPENED
+	:: !writable && !HAS_OPENED -> store_unlocked()
+#endif
 	fi;
 	value = 0
 }
@@ -288,6 +343,9 @@ inline close_own()
 #ifndef CLOSE_KEEP_OWN
 		writable = false;
 #endif
+#ifndef CLOSE_KEEP_OPEN
+		opened = false;
+#endif
 		d_step { DRAINED -> mem[WRITER(me)] = 0; }
 		STORE(STATE, CODE);
 		seen = CODE
@@ -311,7 +369,7 @@ inline arm_locked()
 	read_writers(); /* M2 */
 #ifndef KEEP_OWN
 	if
-	:: mask & (1 << me) -> writable = false
+	:: mask & (1 << me) -> writable = false; opened = false
 	:: else
 	fi;
 #endif
@@ -391,8 +449,8 @@ inline publish()
 	:: STILL_ARMED ->
 		again = false;
 		if
-		:: mem[TB_LIVE] /* lost the race: use the winner's */
-		:: else -> d_step { mem[TB_BYTES] = value; mem[TB_LIVE] = 1; }
+		:: LOAD(TB_LIVE) /* lost the race: use the winner's */
+		:: !LOAD(TB_LIVE) -> mem[TB_BYTES] = value; STORE(TB_LIVE, 1)
 		fi
 	fi;
 	UNLOCK(PAGE_LOCK)
@@ -420,15 +478,15 @@ inline translate()
 inline evict()
 {
 	LOCK(PAGE_LOCK);
-	mem[TB_LIVE] = 0;
+	STORE(TB_LIVE, 0);
 	disarm();
 	UNLOCK(PAGE_LOCK)
 }
 
-/* writable: the own TLB entry; no one else reads it. */
+/* writable: the own TLB entry; opened: the own note that the page was opened by this vCPU. No one else reads them. */
 proctype vcpu(byte me; bool writable)
 {
-	bool again;
+	bool again, opened;
 	byte value, gen, ops, mask, seen;
 
 	do

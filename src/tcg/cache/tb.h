@@ -48,7 +48,7 @@ struct tb {
 	uint16_t nr_exits, nr_traps; /* [const] */
 	uint16_t guest_insns;  /* [const] */
 	uint16_t nr_late;      /* [const] */
-	uint16_t late_stores;  /* [lock home page] stores it outlived because of that, no more than REWRITTEN_PAYS are counted */
+	uint16_t late_stores;  /* [lock home page; atomic for a look without it] stores it outlived because of that, up to REWRITTEN_PAYS */
 	struct tb_page_link {
 		struct tb *next, **pprev;
 	} page[2];             /* [lock that page] */
@@ -102,6 +102,7 @@ void tb_let_go(struct tb *tb);
 /* ---- tb_inval.c */
 void tb_kill_locked(struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last); /* code_watch_ops.kill_locked */
 struct code_gap tb_gap_locked(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last); /* .gap_locked */
+bool tb_unwatched(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last); /* .unwatched */
 /* Kills one block, wherever it is; no lock held. */
 void tb_kill(struct tb *tb);
 

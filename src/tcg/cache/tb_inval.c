@@ -64,31 +64,47 @@ static bool all_late(const struct tb *tb, int first, int last)
 	return first > last;
 }
 
-/* Does the block watch a byte of [first, last] on its home page? Late ones do not count. The page is locked. */
-static bool overlaps_home(struct tb *tb, unsigned first, unsigned last)
+/* What a block has to do with bytes: nothing, it reads those of them that it watches when it runs, or they are in its code. */
+enum touch { TOUCH_NONE, TOUCH_LATE, TOUCH_CODE };
+
+/* Bytes [first, last] of its home page. */
+static enum touch touch_home(const struct tb *tb, unsigned first, unsigned last)
 {
 	int off = (int)(tb->phys & ~GUEST_PAGE_MASK), lo = (int)first - off, hi = (int)last - off;
 
 	if (hi < -(int)tb->watch_before || lo >= (int)tb->watch_len)
-		return false;
+		return TOUCH_NONE;
 	if (!tb->nr_late)
-		return true;
+		return TOUCH_CODE;
 	lo = lo < -(int)tb->watch_before ? -(int)tb->watch_before : lo;
 	hi = hi >= (int)tb->watch_len ? (int)tb->watch_len - 1 : hi;
-	if (!all_late(tb, lo, hi))
-		return true;
-	tb->late_stores += tb->late_stores < REWRITTEN_PAYS;
-	return false;
+	return all_late(tb, lo, hi) ? TOUCH_LATE : TOUCH_CODE;
 }
 
-/* Does the block watch a byte of [first, last] on the page? */
-static bool overlaps(struct tb *tb, ram_off_t page_off, unsigned first, unsigned last)
+/* Bytes [first, last] of the page. */
+static enum touch touch(const struct tb *tb, ram_off_t page_off, unsigned first, unsigned last)
 {
 	unsigned end = (tb->phys & ~GUEST_PAGE_MASK) + tb->watch_len; /* in the home page's numbering; may exceed the page */
 
-	if ((tb->phys & GUEST_PAGE_MASK) == page_off && overlaps_home(tb, first, last))
-		return true;
-	return tb->page2 == page_off && first + GUEST_PAGE_SIZE < end;
+	if (tb->page2 == page_off && first + GUEST_PAGE_SIZE < end)
+		return TOUCH_CODE;
+	return (tb->phys & GUEST_PAGE_MASK) == page_off ? touch_home(tb, first, last) : TOUCH_NONE;
+}
+
+/* Has it outlived so many stores that it need not count them any more? */
+static bool counted_enough(const struct tb *tb)
+{
+	return __atomic_load_n(&tb->late_stores, __ATOMIC_RELAXED) >= REWRITTEN_PAYS;
+}
+
+/* Must the block die when [first, last] change? The page is locked. */
+static bool overlaps(struct tb *tb, ram_off_t page_off, unsigned first, unsigned last)
+{
+	enum touch t = touch(tb, page_off, first, last);
+
+	if (t == TOUCH_LATE && !counted_enough(tb))
+		__atomic_store_n(&tb->late_stores, (uint16_t)(tb->late_stores + 1), __ATOMIC_RELAXED);
+	return t == TOUCH_CODE;
 }
 
 static enum rewritten what_came_of(const struct tb *tb)
@@ -124,12 +140,16 @@ static void kill_spanning(struct tb *tb, struct page_desc *page)
 	small_lock_release(&other->lock);
 }
 
+static uint64_t granules_of(unsigned first, unsigned last)
+{
+	return (~0ull << (first >> PAGE_GRANULE_BITS)) & (~0ull >> (63 - (last >> PAGE_GRANULE_BITS)));
+}
+
 void tb_kill_locked(struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last)
 {
-	uint64_t hit = (~0ull << (first >> PAGE_GRANULE_BITS)) & (~0ull >> (63 - (last >> PAGE_GRANULE_BITS)));
 	struct tb *tb, *next;
 
-	if (!(page->granules & hit))
+	if (!(page->granules & granules_of(first, last)))
 		return;
 again:
 	for (tb = page->blocks; tb; tb = next) {
@@ -144,6 +164,26 @@ again:
 		kill_spanning(tb, page);
 		goto again; /* the list may have changed while the lock was dropped */
 	}
+}
+
+/*
+ * Blocks leave the list meanwhile, if the page is not locked: from one that has left, the walk goes on to those that were behind it. None
+ * come: the page is open.
+ */
+bool tb_unwatched(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last)
+{
+	struct tb *tb;
+
+	if (!(__atomic_load_n(&page->granules, __ATOMIC_RELAXED) & granules_of(first, last)))
+		return true;
+	for (tb = __atomic_load_n((struct tb **)&page->blocks, __ATOMIC_ACQUIRE); tb;
+	     tb = __atomic_load_n(&tb_link_on(tb, page)->next, __ATOMIC_ACQUIRE)) {
+		enum touch t = touch(tb, page_off, first, last);
+
+		if (t == TOUCH_CODE || (t == TOUCH_LATE && !counted_enough(tb)))
+			return false;
+	}
+	return true;
 }
 
 /* Blocks that are looked at to find a gap. */

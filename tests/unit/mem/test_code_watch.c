@@ -73,6 +73,19 @@ static struct code_gap find_gap(const struct page_desc *page, ram_off_t page_off
 	return gap_found;
 }
 
+static struct change_asked {
+	unsigned first, last;
+} change_asked;
+static bool is_watched;
+
+static bool find_unwatched(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last)
+{
+	(void)page;
+	assert_int_equal(page_off, PAGE);
+	change_asked = (struct change_asked){ first, last };
+	return !is_watched;
+}
+
 static void no_wait(struct page_desc *page, uint16_t state)
 {
 	(void)page;
@@ -80,7 +93,8 @@ static void no_wait(struct page_desc *page, uint16_t state)
 }
 
 static const struct code_watch_ops ops = {
-	.kill_locked = note_kill, .gap_locked = find_gap, .revoke = note_revoke, .close_own = close_own, .wait_state = no_wait
+	.kill_locked = note_kill, .gap_locked = find_gap, .unwatched = find_unwatched, .revoke = note_revoke, .close_own = close_own,
+	.wait_state = no_wait
 };
 
 static int set_up(void **state)
@@ -92,6 +106,7 @@ static int set_up(void **state)
 	if (ram_init(2u << 20, &err) < 0)
 		return -1;
 	nr_kills = interfere_at = gaps_asked = 0;
+	is_watched = false;
 	gap_found = (struct code_gap){ 0, GUEST_PAGE_SIZE };
 	asked = (struct vcpu_set){ { 0 } };
 	memset(ram_ptr(PAGE), 0x11, GUEST_PAGE_SIZE);
@@ -230,8 +245,10 @@ static bool store_and_open(uint8_t byte, unsigned vcpu)
 	nr_kills = 0;
 	open = code_watch_replace_and_open(AT, &byte, 1, vcpu, &gap);
 	assert_int_equal(*(uint8_t *)ram_ptr(AT), byte);
-	if (open)
+	if (open && gap_found.end - gap_found.first >= CODE_WATCH_GAP_MIN)
 		assert_memory_equal(&gap, &gap_found, sizeof(gap));
+	else if (open)
+		assert_int_equal(gap.first, gap.end);
 	return open;
 }
 
@@ -301,15 +318,74 @@ static void others_are_asked_for_an_open_page(void **state)
 	assert_true(stores > (CODE_WATCH_CONTENDED - 1) * CODE_WATCH_UNIT);
 }
 
-static void a_page_without_room_is_not_opened(void **state)
+static void a_page_without_room_is_opened_but_not_for_inline_stores(void **state)
 {
 	(void)state;
 	make_code();
 	gap_found = (struct code_gap){ 0x100, 0x100 + CODE_WATCH_GAP_MIN - 1 };
-	for (unsigned i = 0; i < 4 * CODE_WATCH_UNIT; i++)
+	assert_true(store_and_open(1, ME));
+	assert_int_equal(gaps_asked, 1);
+	assert_int_equal(page_state(), PAGE_OPEN);
+	assert_true(vcpu_set_has(&code_watch_page(PAGE)->writers, ME));
+}
+
+static void a_page_is_not_opened_where_a_block_counts_stores(void **state)
+{
+	(void)state;
+	make_code();
+	is_watched = true;
+	for (unsigned i = 0; i < 2 * CODE_WATCH_UNIT; i++)
 		assert_false(store_and_open((uint8_t)i, ME));
-	assert_in_range(gaps_asked, 4, 5);
 	assert_int_equal(page_state(), PAGE_CODE);
+	is_watched = false;
+	assert_true(store_and_open(0xff, ME)); /* at once */
+}
+
+static const uint8_t eight[] = { 0x11, 0x11, 1, 2, 3, 0x11, 0x11, 0x11 };
+
+static void expect_bytes(uint8_t c, uint8_t d, uint8_t e)
+{
+	const uint8_t want[] = { 0x11, 0x11, c, d, e, 0x11, 0x11, 0x11 };
+
+	assert_memory_equal(ram_ptr(AT), want, 8);
+}
+
+/* The lock is held by another all the time. */
+static void who_has_it_open_stores_without_the_lock(void **state)
+{
+	struct page_desc *pd = code_watch_page(PAGE);
+	uint64_t before;
+
+	(void)state;
+	make_code();
+	assert_true(store_and_open(0x11 ^ 1, ME) && store_and_open(0x11, ME));
+	before = gen();
+	small_lock_acquire(&pd->lock, LOCK_RANK_PAGE);
+	nr_kills = 0;
+	assert_true(code_watch_replace_unlocked(AT, eight, 8));
+	expect_bytes(1, 2, 3);
+	assert_int_equal(change_asked.first, 0x102);
+	assert_int_equal(change_asked.last, 0x104);
+	is_watched = true;
+	assert_true(code_watch_replace_unlocked(AT, eight, 8)); /* it is there already */
+	small_lock_release(&pd->lock);
+	assert_int_equal(nr_kills, 0);
+	assert_int_equal(gen(), before);
+	assert_int_equal(page_state(), PAGE_OPEN);
+}
+
+static void what_blocks_watch_is_not_changed_without_the_lock(void **state)
+{
+	(void)state;
+	make_code();
+	assert_true(store_and_open(0x11 ^ 1, ME) && store_and_open(0x11, ME));
+	is_watched = true;
+	assert_false(code_watch_replace_unlocked(AT, eight, 8));
+	expect_bytes(0x11, 0x11, 0x11);
+	is_watched = false;
+	code_watch_page(PAGE)->blocks = NULL; /* such a page counts its stores */
+	assert_false(code_watch_replace_unlocked(AT, eight, 8));
+	expect_bytes(0x11, 0x11, 0x11);
 }
 
 /* Who has it open goes on, as a writer of data. */
@@ -342,7 +418,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_data_page_is_not_opened, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_opened_it_arms_it_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(others_are_asked_for_an_open_page, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_page_without_room_is_not_opened, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_page_without_room_is_opened_but_not_for_inline_stores, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_page_is_not_opened_where_a_block_counts_stores, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_has_it_open_stores_without_the_lock, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_blocks_watch_is_not_changed_without_the_lock, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_open_page_without_blocks_becomes_data, set_up, tear_down),
 	};
 

@@ -110,7 +110,26 @@ static struct code_gap find_gap(const struct page_desc *page, ram_off_t page_off
 	return gap;
 }
 
-static const struct code_watch_ops watch_ops = { .gap_locked = find_gap, .revoke = revoke_at_once, .close_own = close_own };
+static bool is_unwatched(const struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last)
+{
+	(void)page;
+	(void)page_off;
+	(void)first;
+	(void)last;
+	return true;
+}
+
+static void kill_nothing(struct page_desc *page, ram_off_t page_off, unsigned first, unsigned last)
+{
+	(void)page;
+	(void)page_off;
+	(void)first;
+	(void)last;
+}
+
+static const struct code_watch_ops watch_ops = {
+	.gap_locked = find_gap, .unwatched = is_unwatched, .kill_locked = kill_nothing, .revoke = revoke_at_once, .close_own = close_own
+};
 
 /* Walks for one access each to `n` pages from va on. */
 static unsigned touch(gva_t va, unsigned n, enum tlb_access access)
@@ -467,6 +486,64 @@ static void stores_to_a_gap_of_a_code_page_hit_level_0(void **state)
 	assert_false(level_0_hits(page + gap.first, 1));
 }
 
+/* Is a store to this code page done under its lock? Each such store moves the generation. */
+static bool takes_the_lock(gva_t va)
+{
+	static uint8_t byte;
+	struct page_desc *pd = code_watch_page(va & (RAM - 1));
+	uint64_t before = atomic_load(&pd->gen);
+
+	store_to_code(va, ++byte);
+	return atomic_load(&pd->gen) != before;
+}
+
+static void who_has_a_page_open_stores_without_its_lock(void **state)
+{
+	gva_t page = SMALL + 9 * GUEST_PAGE_SIZE, at = page + gap.end;
+	ram_off_t off = page & (RAM - 1);
+	static int block;
+
+	(void)state;
+	code_watch_arm(off);
+	code_watch_page(off)->blocks = &block;
+	block_is_elsewhere = true;
+	assert_true(takes_the_lock(at));
+	assert_false(takes_the_lock(at));
+	tlb_flush_all(env);
+	assert_false(takes_the_lock(at));
+	block_is_elsewhere = false;
+	assert_true(takes_the_lock(at));
+	block_is_elsewhere = true;
+	assert_false(takes_the_lock(at));
+	tlb_revoke_write(env, off + GUEST_PAGE_SIZE);
+	assert_false(takes_the_lock(at));
+	code_watch_arm(off); /* close_own() */
+	assert_true(takes_the_lock(at));
+	assert_false(takes_the_lock(at));
+	tlb_revoke_write(env, off);
+	assert_true(takes_the_lock(at));
+}
+
+/* Pages that share a place for their notes: all that is lost is the note. */
+static void only_some_open_pages_are_noted(void **state)
+{
+	gva_t page = SMALL + 9 * GUEST_PAGE_SIZE, other = page + TLB_OPENED * GUEST_PAGE_SIZE;
+	static int block;
+
+	(void)state;
+	block_is_elsewhere = true;
+	for (gva_t p = page; p <= other; p += other - page) {
+		code_watch_arm(p & (RAM - 1));
+		code_watch_page(p & (RAM - 1))->blocks = &block;
+		assert_true(takes_the_lock(p));
+		assert_false(takes_the_lock(p));
+	}
+	tlb_revoke_write(env, page & (RAM - 1));
+	assert_false(takes_the_lock(other));
+	assert_true(takes_the_lock(page));
+	assert_true(takes_the_lock(other));
+}
+
 /* All linear addresses of a page flush what is less than the page. */
 static void a_gap_goes_with_its_page(void **state)
 {
@@ -559,6 +636,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(global_pages_in_the_lower_half_are_flushed, setup, teardown),
 		cmocka_unit_test_setup_teardown(clean_page_is_walked_to_be_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(stores_to_a_gap_of_a_code_page_hit_level_0, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_has_a_page_open_stores_without_its_lock, setup, teardown),
+		cmocka_unit_test_setup_teardown(only_some_open_pages_are_noted, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_gap_goes_with_its_page, setup, teardown),
 	};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a page's blocks leave of it for stores that go past the slow path.
+ * What a page's blocks leave of it for stores that go past the slow path, or take no lock there.
  */
 #include "support/test.h"
 
@@ -8,6 +8,7 @@
 
 #include "mem/ram.h"
 #include "tcg/cache/tb.h"
+#include "tcg/rewritten.h"
 #include "util/err.h"
 
 #define PAGE 0x5000u
@@ -50,6 +51,7 @@ static struct tb *add(ram_off_t phys, unsigned before, unsigned len, ram_off_t p
 	tb->watch_len = (uint16_t)len;
 	tb->page[(phys & GUEST_PAGE_MASK) == PAGE ? 0 : 1].next = page->blocks;
 	page->blocks = tb;
+	page->granules = ~0ull;
 	return tb;
 }
 
@@ -123,6 +125,51 @@ static void many_blocks_are_not_looked_at(void **state)
 	expect(0x800, 8, 0, 0);
 }
 
+static bool unwatched(unsigned first, unsigned last)
+{
+	return tb_unwatched(page, PAGE, first, last);
+}
+
+static void bytes_of_a_block_are_watched(void **state)
+{
+	(void)state;
+	assert_true(unwatched(0, GUEST_PAGE_SIZE - 1));
+	add(PAGE + 0x200, 0x10, 0x40, TB_NO_PAGE);
+	add(PAGE - 5, 0, 12, PAGE);
+	assert_true(unwatched(7, 0x1ef));
+	assert_false(unwatched(7, 0x1f0));
+	assert_false(unwatched(6, 0x1ef));
+	assert_false(unwatched(0x210, 0x211));
+	assert_false(unwatched(0x23f, 0x300));
+	assert_true(unwatched(0x240, 0xfff));
+}
+
+static void granules_without_blocks_are_not_watched(void **state)
+{
+	(void)state;
+	add(PAGE + 0x200, 0, 0x40, TB_NO_PAGE);
+	page->granules = 1ull << (0x200 >> PAGE_GRANULE_BITS);
+	assert_false(unwatched(0x1f8, 0x200));
+	assert_true(unwatched(0x1f8, 0x1ff));
+}
+
+static void late_bytes_are_watched_until_enough_are_counted(void **state)
+{
+	struct ir_late late = { 1, 4 };
+	struct tb *tb = add(PAGE + 0x100, 0, 8, TB_NO_PAGE);
+
+	(void)state;
+	tb->late = &late;
+	tb->nr_late = 1;
+	for (unsigned i = 0; i < REWRITTEN_PAYS; i++) {
+		assert_false(unwatched(0x101, 0x104));
+		tb_kill_locked(page, PAGE, 0x101, 0x104); /* kills nothing */
+	}
+	assert_true(unwatched(0x101, 0x104));
+	assert_false(unwatched(0x100, 0x104));
+	assert_false(unwatched(0x101, 0x105));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +179,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_block_may_have_one_page_twice, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(late_bytes_are_no_gap, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(many_blocks_are_not_looked_at, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(bytes_of_a_block_are_watched, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(granules_without_blocks_are_not_watched, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(late_bytes_are_watched_until_enough_are_counted, set_up, tear_down),
 	};
 
 	return RUN_TESTS(tests);
