@@ -36,7 +36,7 @@ inline lock()
 	d_step { !locked -> locked = true; }
 }
 
-/* overlaps_home(): a late byte of the block is data. */
+/* touch_home(): a late byte of the block is data. */
 #if defined(ALL_LATE)
 #define KILLED_BY_IMMEDIATE false
 #elif defined(LATE_LASTS)

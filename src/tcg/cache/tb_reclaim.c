@@ -204,10 +204,10 @@ void tb_reclaim_poll(bool now)
 	struct batch *b;
 	enum cost_op was;
 
-	if (now)
-		tb_retire_flush();
-	if (atomic_load_explicit(&nr_retired, memory_order_relaxed) < due)
+	/* This thread's own count: it may come to no safepoint for long, and then no more than are too few for a batch shall wait. */
+	if (atomic_load_explicit(&nr_retired, memory_order_relaxed) + mine.nr < due)
 		return;
+	tb_retire_flush();
 	list = atomic_exchange(&retired, NULL);
 	if (!list)
 		return;
