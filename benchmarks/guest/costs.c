@@ -9,6 +9,7 @@
  */
 #include "bench.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -164,6 +165,25 @@ static uint64_t shoot_down(uint64_t ops)
 	return ops;
 }
 
+/*
+ * Memory behind the VGA hole is shown and hidden again, by a register of the board's host bridge (Intel 82441FX, 3.2.24: SMRAM), two changes of the
+ * physical memory map each. Whoever would draw there draws nowhere for a moment.
+ */
+static uint64_t remap(uint64_t ops)
+{
+	enum { SMRAM = 0x72 };
+	static const uint8_t shown = 0x4a, hidden = 0x02;
+	int fd = open("/sys/bus/pci/devices/0000:00:00.0/config", O_RDWR);
+
+	if (fd < 0)
+		bench_fail("host bridge");
+	for (uint64_t i = 0; i < ops; i += 2)
+		if (pwrite(fd, &shown, 1, SMRAM) != 1 || pwrite(fd, &hidden, 1, SMRAM) != 1)
+			bench_fail("SMRAM");
+	close(fd);
+	return ops + ops % 2;
+}
+
 static const struct work {
 	const char *name;
 	uint64_t (*body)(uint64_t ops);
@@ -176,6 +196,7 @@ static const struct work {
 	{ "make-code-written-elsewhere", make_code_written_elsewhere, 16, 3, 0 },
 	{ "clear", clear, 4, 5, 0 },
 	{ "shoot-down", shoot_down, 256, 1, 1 },
+	{ "remap", remap, 16, 3, 0 },
 };
 
 static const struct work eviction = { "evict", evict, 1, 1, 0 };

@@ -65,6 +65,20 @@ cases() {
 		caught pause "$m"
 	done
 
+	# The vCPU's host timer; the I/O loop's calls; the physical memory map.
+	pass cpu_timer
+	for m in SET_FIRST HANDLER_KEEPS HANDLER_QUIET NOT_SET_AGAIN TAKE_LATE; do
+		caught cpu_timer "$m"
+	done
+	pass evloop
+	for m in READ_LATE NO_WAKE FIRST_BLINDLY STOP_LATE STOP_QUIETLY; do
+		caught evloop "$m"
+	done
+	pass map_change
+	for m in ASK_FIRST WALK_KEPT RUNNING_ONLY; do
+		caught map_change "$m"
+	done
+
 	# A note for a vCPU that stands still, in place of a flush IPI.
 	pass pv_flush
 	full pv_flush OPS=4
