@@ -163,6 +163,20 @@ static void extended_state(void)
 	write_cr4(read_cr4() & ~(CR4_OSXSAVE | CR4_PKE));
 }
 
+/* Says where it runs. */
+asm(".text; .balign 16; where: leaq where(%rip), %rax; ret\n");
+extern const uint8_t where[];
+
+static void calls_to(uint64_t there)
+{
+	uint64_t seen;
+
+	asm volatile("call *%1" : "=a"(seen) : "r"(there) : "memory");
+	CHECK_EQ(seen, there);
+	asm volatile("call *%1" : "=a"(seen) : "m"(there) : "memory");
+	CHECK_EQ(seen, there);
+}
+
 static void five_levels(void)
 {
 	static uint64_t root[512] __attribute__((aligned(4096)));
@@ -185,6 +199,10 @@ static void five_levels(void)
 	CHECK_EQ(read_cr4(), cr4 | CR4_LA57);
 	CHECK_EQ(*(volatile uint64_t *)(far + (uint64_t)&value), 0x5151);
 	CHECK_EQ(*(volatile uint64_t *)(high + (uint64_t)&value), 0x5151);
+	for (unsigned i = 0; i < 20; i++) { /* which with four levels would fault */
+		calls_to(far + (uint64_t)where);
+		calls_to(high + (uint64_t)where);
+	}
 	CHECK_EQ(at(w_store, far + (uint64_t)&value), -1);
 	CHECK_EQ(value, 0x77);
 	CHECK_EQ(root[far >> 48 & 511] & PTE_A, PTE_A);
