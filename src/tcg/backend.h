@@ -116,8 +116,8 @@ struct backend {
 	 * The same in the format of FSAVE, 32-bit protected mode (28 bytes of environment, 80 of registers), by the host's own instruction; the
 	 * pointers in it are nobody's. Only while env.fpu_in_host; fetch: with no exception pending.
 	 */
-	void (*fpu_store)(uint8_t *area, bool registers); /* then all exceptions are masked; registers: and the unit is initialised */
-	void (*fpu_fetch)(const uint8_t *area, bool registers);
+	void (*fpu_store)(struct tcg_env *env, uint8_t *area, bool registers); /* then all exceptions are masked; registers: and the unit is initialised */
+	void (*fpu_fetch)(struct tcg_env *env, const uint8_t *area, bool registers);
 	bool (*fpu_pending)(void); /* an unmasked exception is */
 	/* Lists generated code for -d out_asm; NULL if there is nothing to list. */
 	void (*disasm)(const uint8_t *rw, const uint8_t *rx, size_t size, void (*line)(void *opaque, const char *text), void *opaque);

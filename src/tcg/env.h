@@ -127,6 +127,7 @@ struct tcg_env {
 	uint32_t mxcsr;               /* guest vector control/status while not in the host's register */
 	uint32_t vec_used;            /* TCG_VEC_*: whoever may put something there sets the bits; XSAVE looks what really is there, and clears them */
 	uint32_t fpu_in_host;         /* the host FPU holds the guest's stack-FPU state (this thread runs a native engine) */
+	uint32_t fpu_is_saved;        /* [owner] native back ends: and nothing has run on it since fpu_image was taken from it */
 	/*
 	 * [owner] The last operation of the stack FPU that leaves a trace, see ir.h: IR_FPU_NOTES. Generated code brings them up to date at its
 	 * exits and before calls, fpu_data after each operand. No engine keeps the pointers in the host's unit.

@@ -36,6 +36,7 @@ if HOST_X86_64
 unit_tests += \
 	tests/unit/tcg/test_x86_64_evex \
 	tests/unit/tcg/test_x86_64_flow \
+	tests/unit/tcg/test_x86_64_fpu \
 	tests/unit/tcg/test_x86_64_large \
 	tests/unit/tcg/test_x86_64_random \
 	tests/unit/tcg/test_x86_64_vec \
@@ -46,6 +47,8 @@ tests_unit_tcg_test_x86_64_evex_SOURCES = tests/unit/tcg/test_x86_64_evex.c $(X8
 tests_unit_tcg_test_x86_64_evex_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_x86_64_flow_SOURCES = tests/unit/tcg/test_x86_64_flow.c $(X86_64_FIXTURE)
 tests_unit_tcg_test_x86_64_flow_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
+tests_unit_tcg_test_x86_64_fpu_SOURCES = tests/unit/tcg/test_x86_64_fpu.c $(X86_64_FIXTURE)
+tests_unit_tcg_test_x86_64_fpu_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_x86_64_large_SOURCES = tests/unit/tcg/test_x86_64_large.c $(X86_64_FIXTURE)
 tests_unit_tcg_test_x86_64_large_LDADD = $(LIBS_TCG) $(CMOCKA_LIBS)
 tests_unit_tcg_test_x86_64_random_SOURCES = tests/unit/tcg/test_x86_64_random.c $(X86_64_FIXTURE)

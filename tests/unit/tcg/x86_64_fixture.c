@@ -211,12 +211,23 @@ static uint64_t rt_vectors(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t
 	return 0;
 }
 
+/* How many registers of the stack FPU are in use. */
+static uint64_t rt_fpu(struct tcg_env *env, uint64_t a, uint64_t b, uint64_t c)
+{
+	(void)a;
+	(void)b;
+	(void)c;
+	fx.backend->fpu_save(env);
+	return (uint64_t)__builtin_popcount(env->fpu_image[4]);
+}
+
 static const struct ir_rt rts[FX_RT_COUNT] = {
 	[FX_RT_ADD3] = { "add3", rt_add3, RT_PURE },
 	[FX_RT_FLAGS] = { "flags", rt_flags, RT_READS_FLAGS | RT_WRITES_FLAGS },
 	[FX_RT_GREG] = { "greg", rt_greg, RT_READS_GREG | RT_WRITES_GREG | RT_FAULTS },
 	[FX_RT_FAULT] = { "fault", rt_fault, RT_FAULTS },
 	[FX_RT_VECTORS] = { "vectors", rt_vectors, RT_READS_VEC | RT_WRITES_VEC },
+	[FX_RT_FPU] = { "fpu", rt_fpu, RT_FPU },
 };
 
 static void __attribute__((noreturn)) trap(struct tcg_env *env, enum guest_trap what)

@@ -38,7 +38,7 @@ struct fx {
 extern struct fx fx;
 extern const struct guest_isa fx_isa;
 
-enum { FX_RT_ADD3, FX_RT_FLAGS, FX_RT_GREG, FX_RT_FAULT, FX_RT_VECTORS, FX_RT_COUNT };
+enum { FX_RT_ADD3, FX_RT_FLAGS, FX_RT_GREG, FX_RT_FAULT, FX_RT_VECTORS, FX_RT_FPU, FX_RT_COUNT };
 
 int fx_setup(void **state);
 int fx_teardown(void **state);

@@ -90,6 +90,7 @@ struct gen {
 	uint16_t v_out;   /* host registers that hold a temporary: their vectors are in env.vreg */
 
 	uint32_t fpu_note; /* lower_fpu.c: FPU_NOTE() of an operation that env does not know of yet, or 0 */
+	bool fpu_touched;  /* lower_fpu.c: env knows that its image of the unit is an old one */
 
 	int32_t label[IR_MAX_LABELS];
 	struct label_use {

@@ -143,6 +143,7 @@ static void reset(struct gen *g, const struct ir_block *ir, struct tb *tb, struc
 	g->fl_mem = F_ALL; /* blocks are entered with what lives in env.flags */
 	g->scratch = R_13;
 	g->fpu_note = 0;
+	g->fpu_touched = false;
 	g->access = NULL;
 	g->jumped = false;
 	g->nr_fixups = g->nr_cold = 0;
@@ -169,6 +170,8 @@ void lower_insn_at(struct gen *g)
 		fpu_note_store(g, g->fpu_note);
 		g->fpu_note = 0;
 	}
+	if (g->i->op == IR_LABEL || g->i->op == IR_RT)
+		g->fpu_touched = false;
 	lower[g->i->op](g);
 	if (hide)
 		v_temps_show(g, out);

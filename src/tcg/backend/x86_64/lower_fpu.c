@@ -118,6 +118,17 @@ static void immediate(struct gen *g, uint64_t w)
 		as_u8(&g->s, (unsigned)(w >> 32));
 }
 
+/*
+ * env.fpu_image is no longer what is in the unit. Said once for all operations up to the next label or runtime routine: nothing else that comes back
+ * into a block takes the image.
+ */
+static void touch(struct gen *g)
+{
+	if (!g->fpu_touched)
+		store_imm32(&g->s, offsetof(struct tcg_env, fpu_is_saved), 0);
+	g->fpu_touched = true;
+}
+
 /* No operands outside the unit, or ax of FNSTSW: the bytes as they are. */
 static void plain(struct gen *g, uint64_t w)
 {
@@ -215,6 +226,7 @@ void lower_fpu(struct gen *g)
 	const struct ir_insn *i = g->i;
 	uint64_t w = (uint64_t)i->imm2;
 
+	touch(g);
 	if (!stubs_isa->fpu_host_encoding)
 		g->failed = true;
 	else if (is_m(i->d) || is_m(i->a))

@@ -72,13 +72,14 @@ static void native_fpu_save(struct tcg_env *env)
 {
 	struct fpu_area a;
 
-	if (!env->fpu_in_host)
+	if (!env->fpu_in_host || env->fpu_is_saved)
 		return;
 	if (has_xsave)
 		__asm__ volatile("xsave64 %0" : "=m"(a) : "a"(XSAVE_X87), "d"(0));
 	else
 		__asm__ volatile("fxsave64 %0" : "=m"(a));
 	copy_image(env->fpu_image, a.image);
+	env->fpu_is_saved = 1;
 }
 
 static void native_fpu_load(struct tcg_env *env)
@@ -86,6 +87,7 @@ static void native_fpu_load(struct tcg_env *env)
 	struct fpu_area a;
 
 	env->fpu_in_host = 1;
+	env->fpu_is_saved = 0; /* what comes back may not be what went: reserved bits */
 	if (has_xsave) {
 		copy_image(a.image, env->fpu_image);
 		memset(a.image + FX_POINTERS, 0, FX_ST - FX_POINTERS);
@@ -104,16 +106,18 @@ struct fsave_area {
 	uint8_t env[28], st[80];
 };
 
-static void native_fpu_store(uint8_t *area, bool registers)
+static void native_fpu_store(struct tcg_env *env, uint8_t *area, bool registers)
 {
+	env->fpu_is_saved = 0;
 	if (registers)
 		__asm__ volatile("fnsave %0" : "=m"(*(struct fsave_area *)area));
 	else
 		__asm__ volatile("fnstenv %0" : "=m"(((struct fsave_area *)area)->env));
 }
 
-static void native_fpu_fetch(const uint8_t *area, bool registers)
+static void native_fpu_fetch(struct tcg_env *env, const uint8_t *area, bool registers)
 {
+	env->fpu_is_saved = 0;
 	if (registers)
 		__asm__ volatile("frstor %0" : : "m"(*(const struct fsave_area *)area));
 	else

@@ -411,6 +411,7 @@ void share_copy(struct gen *g, const struct cold *c)
 	g->fl_mem = gr->enter.fl_mem;
 	g->v_out = gr->enter.v_out;
 	g->fpu_note = gr->enter.fpu_note;
+	g->fpu_touched = false;
 	g->pc = gr->enter.pc;
 	g->in_copy_of = gr;
 	for (g->n = gr->first; g->n <= gr->stretch && !g->failed && !s->overflow; g->n++) {

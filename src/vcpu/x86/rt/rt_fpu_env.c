@@ -175,7 +175,7 @@ static void host_store(struct tcg_env *env, void *to, bool registers)
 	uint32_t word;
 
 	x86_fpu_read_pointers(env);
-	tcg_backend->fpu_store(area, registers);
+	tcg_backend->fpu_store(env, area, registers);
 	memcpy(area + 12, env->fpu_image + X86_FX_FIP, 4);
 	word = (uint32_t)x86_fx_get(env->fpu_image, X86_FX_FOP) << 16;
 	memcpy(area + 16, &word, 4);
@@ -196,7 +196,7 @@ static void host_fetch(struct tcg_env *env, const void *from, bool registers)
 
 	memcpy(area, from, registers ? AREA_BYTES : ENV_MAX);
 	e = env_unpack(area, true, false);
-	tcg_backend->fpu_fetch(area, registers);
+	tcg_backend->fpu_fetch(env, area, registers);
 	env->fpu_pc = e.fip;
 	env->fpu_data = e.fdp;
 	env->fpu_op = e.fop;
