@@ -376,12 +376,12 @@ inline arm_locked()
 #ifndef NO_REVOKE
 	revoke_others();
 #endif
-#ifndef WAIT_LOCKED
-	LOCK(PAGE_LOCK);
-#endif
 	/* M4: those who joined meanwhile saw ARMING and have no writable entry, so the whole mask may be forgotten. */
 #ifndef FORGET_LATE
 	forget_mask();
+#endif
+#ifndef WAIT_LOCKED
+	LOCK(PAGE_LOCK);
 #endif
 	gen = mem[GEN];
 	STORE(STATE, CODE);
