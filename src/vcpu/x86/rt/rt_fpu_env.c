@@ -68,16 +68,35 @@ static unsigned env_size(bool wide)
 	return wide ? 28 : 14;
 }
 
-static void put(uint8_t *buf, unsigned word, bool wide, uint32_t v)
+/*
+ * Each field is one access. The unit, or the guest, has stored it a moment ago: a load that spans several stores waits until they have left the
+ * host's store buffer.
+ */
+static inline void put(uint8_t *buf, unsigned word, bool wide, uint32_t v)
 {
-	memcpy(buf + word * (wide ? 4 : 2), &v, wide ? 4 : 2);
+	uint16_t low = (uint16_t)v;
+
+	if (wide)
+		memcpy(buf + word * 4, &v, 4);
+	else
+		memcpy(buf + word * 2, &low, 2);
 }
 
-static uint32_t get(const uint8_t *buf, unsigned word, bool wide)
+static inline uint16_t get16(const uint8_t *buf, unsigned word, bool wide)
 {
-	uint32_t v = 0;
+	uint16_t v;
 
-	memcpy(&v, buf + word * (wide ? 4 : 2), wide ? 4 : 2);
+	memcpy(&v, buf + word * (wide ? 4 : 2), 2);
+	return v;
+}
+
+static inline uint32_t get(const uint8_t *buf, unsigned word, bool wide)
+{
+	uint32_t v;
+
+	if (!wide)
+		return get16(buf, word, false);
+	memcpy(&v, buf + word * 4, 4);
 	return v;
 }
 
@@ -103,7 +122,7 @@ static void env_pack(const struct fpu_env *e, uint8_t *buf, bool wide, bool real
 
 static struct fpu_env env_unpack(const uint8_t *buf, bool wide, bool real)
 {
-	struct fpu_env e = { .fcw = (uint16_t)get(buf, 0, wide), .fsw = (uint16_t)get(buf, 1, wide), .ftw = (uint16_t)get(buf, 2, wide) };
+	struct fpu_env e = { .fcw = get16(buf, 0, wide), .fsw = get16(buf, 1, wide), .ftw = get16(buf, 2, wide) };
 
 	e.fip = get(buf, 3, wide);
 	e.fdp = get(buf, 5, wide);
@@ -116,13 +135,18 @@ static struct fpu_env env_unpack(const uint8_t *buf, bool wide, bool real)
 	return e;
 }
 
+static void env_pointers_of_image(struct fpu_env *e, const uint8_t *image)
+{
+	e->fop = x86_fx_get(image, X86_FX_FOP);
+	memcpy(&e->fip, image + X86_FX_FIP, 4);
+	memcpy(&e->fdp, image + X86_FX_FDP, 4);
+}
+
 static struct fpu_env env_of_image(const uint8_t *image)
 {
-	struct fpu_env e = { x86_fx_get(image, X86_FX_FCW), x86_fx_get(image, X86_FX_FSW), tags_full(image), x86_fx_get(image, X86_FX_FOP),
-			     0, 0 };
+	struct fpu_env e = { .fcw = x86_fx_get(image, X86_FX_FCW), .fsw = x86_fx_get(image, X86_FX_FSW), .ftw = tags_full(image) };
 
-	memcpy(&e.fip, image + X86_FX_FIP, 4);
-	memcpy(&e.fdp, image + X86_FX_FDP, 4);
+	env_pointers_of_image(&e, image);
 	return e;
 }
 
@@ -169,34 +193,30 @@ static void *host_area(struct tcg_env *env, gva_t va, uint64_t opsize, enum tlb_
 	return tlb_page_ptr(env, va, access, x86_mmu_mode(c));
 }
 
-static void host_store(struct tcg_env *env, void *to, bool registers)
-{
-	uint8_t area[AREA_BYTES];
-	uint32_t word;
-
-	x86_fpu_read_pointers(env);
-	tcg_backend->fpu_store(env, area, registers);
-	memcpy(area + 12, env->fpu_image + X86_FX_FIP, 4);
-	word = (uint32_t)x86_fx_get(env->fpu_image, X86_FX_FOP) << 16;
-	memcpy(area + 16, &word, 4);
-	memcpy(area + 20, env->fpu_image + X86_FX_FDP, 4);
-	word = 0xffff0000u;
-	memcpy(area + 24, &word, 4);
-	if (registers) {
-		memset(env->fpu_image + X86_FX_FOP, 0, X86_FX_MXCSR - X86_FX_FOP);
-		x86_fpu_write_pointers(env);
-	}
-	memcpy(to, area, registers ? AREA_BYTES : ENV_MAX);
-}
-
-static void host_fetch(struct tcg_env *env, const void *from, bool registers)
+/* By way of a copy: other processors see the guest's memory, and the unit's pointers are the host's. */
+static void host_store(struct tcg_env *env, uint8_t *to, bool registers)
 {
 	uint8_t area[AREA_BYTES];
 	struct fpu_env e;
 
-	memcpy(area, from, registers ? AREA_BYTES : ENV_MAX);
+	tcg_backend->fpu_store(env, area, registers);
+	x86_fpu_read_pointers(env);
 	e = env_unpack(area, true, false);
-	tcg_backend->fpu_fetch(env, area, registers);
+	env_pointers_of_image(&e, env->fpu_image);
+	env_pack(&e, to, true, false);
+	if (registers) {
+		memcpy(to + ENV_MAX, area + ENV_MAX, AREA_BYTES - ENV_MAX);
+		memset(env->fpu_image + X86_FX_FOP, 0, X86_FX_MXCSR - X86_FX_FOP);
+		x86_fpu_write_pointers(env);
+	}
+}
+
+/* Straight from the guest's memory: the pointers that come with the rest are nobody's in the unit. */
+static void host_fetch(struct tcg_env *env, const uint8_t *from, bool registers)
+{
+	struct fpu_env e = env_unpack(from, true, false);
+
+	tcg_backend->fpu_fetch(env, from, registers);
 	env->fpu_pc = e.fip;
 	env->fpu_data = e.fdp;
 	env->fpu_op = e.fop;
