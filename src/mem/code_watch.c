@@ -224,7 +224,7 @@ static inline void put(void *to, const uint8_t *from, unsigned size)
 	if (word_has_size(size))
 		word_store(to, word_load(from, size), size);
 	else
-		memcpy(to, from, size);
+		word_write_bytes(to, from, size);
 }
 
 /* Bytes [first, last] of a store: from the first to the last that changes; first > last if none does. */

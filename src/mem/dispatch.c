@@ -13,6 +13,7 @@
 #include "mem/aspace_view.h"
 #include "mem/code_watch.h"
 #include "mem/ram.h"
+#include "mem/word.h"
 #include "util/bitops.h"
 #include "util/stats.h"
 
@@ -84,7 +85,7 @@ static uint64_t range_read(const struct aspace_range *r, gpa_t addr, unsigned le
 		return mask_low(8 * len);
 	if (r->ops)
 		return device_read(r, addr - r->origin, len, max_default);
-	memcpy(&value, ram_ptr(r->ram_off + (addr - r->origin)), len);
+	word_read_bytes(&value, ram_ptr(r->ram_off + (addr - r->origin)), len);
 	return value;
 }
 
@@ -101,7 +102,7 @@ static void range_write(const struct aspace_range *r, gpa_t addr, uint64_t value
 	if (r->rom)
 		return;
 	off = r->ram_off + (addr - r->origin);
-	memcpy(ram_ptr(off), &value, len);
+	word_write_bytes(ram_ptr(off), &value, len);
 	code_watch_store(off, len);
 }
 

@@ -9,6 +9,7 @@
 #include "mem/aspace.h"
 #include "mem/code_watch.h"
 #include "mem/ram.h"
+#include "mem/word.h"
 
 int dma_read(gpa_t gpa, void *buf, size_t len)
 {
@@ -23,7 +24,7 @@ int dma_read(gpa_t gpa, void *buf, size_t len)
 			return -EFAULT;
 		if (n > avail)
 			n = avail;
-		memcpy(p, ram_ptr(off), n);
+		word_read_bytes(p, ram_ptr(off), n);
 		p += n;
 		gpa += n;
 		len -= n;
@@ -45,7 +46,7 @@ int dma_write(gpa_t gpa, const void *buf, size_t len)
 		if (n > avail)
 			n = avail;
 		if (!rom) {
-			memcpy(ram_ptr(off), p, n);
+			word_write_bytes(ram_ptr(off), p, n);
 			code_watch_store(off, n);
 		}
 		p += n;

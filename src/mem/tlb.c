@@ -13,6 +13,7 @@
 #include "mem/code_watch.h"
 #include "mem/ram.h"
 #include "mem/tlb_book.h"
+#include "mem/word.h"
 #include "util/lock.h"
 #include "util/stats.h"
 
@@ -260,7 +261,7 @@ static void *split_access(struct tcg_env *env, gva_t va, unsigned size, enum tlb
 			unsigned n = i ? size - first : first;
 
 			if (t[i].off != ASPACE_NOT_RAM)
-				memcpy(env->bounce + pos, ram_ptr(t[i].off), n);
+				word_read_bytes(env->bounce + pos, ram_ptr(t[i].off), n);
 			else
 				for (unsigned k = 0; k < n; k++)
 					env->bounce[pos + k] = (uint8_t)mmio_read(t[i].pa + k, 1);

@@ -70,7 +70,7 @@ void tlb_load_bytes(struct tcg_env *env, gva_t va, void *buf, size_t len, unsign
 			n = small_piece(va, len);
 			p = tlb_access_slow(env, va, (unsigned)n, TLB_READ, mode, TLB_SLOT_MISC, false);
 		}
-		memcpy(out, p, n);
+		word_read_bytes(out, p, n);
 		va += n;
 		out += n;
 		len -= n;
@@ -84,7 +84,7 @@ static size_t store_run(struct tcg_env *env, gva_t va, const uint8_t *in, size_t
 	void *p = fast(env, va, 1, 1, mode);
 
 	if (p) {
-		memcpy(p, in, n);
+		word_write_bytes(p, in, n);
 		return n;
 	}
 	p = tlb_store_run(env, va, n, mode);
@@ -92,7 +92,7 @@ static size_t store_run(struct tcg_env *env, gva_t va, const uint8_t *in, size_t
 		n = small_piece(va, len);
 		p = tlb_access_slow(env, va, (unsigned)n, TLB_WRITE, mode, TLB_SLOT_MISC, false);
 	}
-	memcpy(p, in, n);
+	word_write_bytes(p, in, n);
 	tlb_commit(env);
 	return n;
 }

@@ -105,4 +105,28 @@ static inline void word_read_bytes(void *to, const void *from, size_t size)
 #endif
 }
 
+/*
+ * Bytes that the guest stores, from anywhere; not upwards into themselves. Other CPUs may load and store them meanwhile, as of the guest's own races, or
+ * look whether a store to them would change anything (mem/code_watch.c).
+ */
+static inline void word_write_bytes(void *to, const void *from, size_t size)
+{
+#ifdef COHORT_TSAN
+	for (size_t i = 0; i < size; i++)
+		__atomic_store_n((uint8_t *)to + i, __atomic_load_n((const uint8_t *)from + i, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+#else
+	memmove(to, from, size);
+#endif
+}
+
+static inline void word_fill_bytes(void *to, uint8_t value, size_t size)
+{
+#ifdef COHORT_TSAN
+	for (size_t i = 0; i < size; i++)
+		__atomic_store_n((uint8_t *)to + i, value, __ATOMIC_RELAXED);
+#else
+	memset(to, value, size);
+#endif
+}
+
 #endif

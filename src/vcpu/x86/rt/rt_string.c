@@ -11,6 +11,7 @@
 
 #include "mem/aspace.h"
 #include "mem/tlb.h"
+#include "mem/word.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_data_fault.h"
 #include "vcpu/x86/x86_debug.h"
@@ -181,9 +182,9 @@ static void copy_forward(uint8_t *d, const uint8_t *p, uint64_t bytes, unsigned 
 	/* Overlap with the destination ahead repeats a pattern, as the element-wise copy does. */
 	if (d > p && d < p + bytes) {
 		for (uint64_t i = 0; i < bytes; i += size)
-			memmove(d + i, p + i, size);
+			word_store(d + i, word_load(p + i, size), size);
 	} else {
-		memmove(d, p, bytes);
+		word_write_bytes(d, p, bytes);
 	}
 }
 
@@ -196,21 +197,21 @@ static bool one_byte(uint64_t value, unsigned size)
 static void fill(uint8_t *d, uint64_t value, uint64_t elements, unsigned size)
 {
 	if (one_byte(value, size)) {
-		memset(d, (int)(uint8_t)value, elements * size);
+		word_fill_bytes(d, (uint8_t)value, elements * size);
 		return;
 	}
 	switch (size) {
 	case 2:
 		for (uint64_t i = 0; i < elements; i++)
-			memcpy(d + i * 2, &value, 2);
+			word_write_bytes(d + i * 2, &value, 2);
 		break;
 	case 4:
 		for (uint64_t i = 0; i < elements; i++)
-			memcpy(d + i * 4, &value, 4);
+			word_write_bytes(d + i * 4, &value, 4);
 		break;
 	default:
 		for (uint64_t i = 0; i < elements; i++)
-			memcpy(d + i * 8, &value, 8);
+			word_write_bytes(d + i * 8, &value, 8);
 	}
 }
 
@@ -225,8 +226,8 @@ static inline __attribute__((always_inline)) uint64_t compare_run(const uint8_t 
 
 	while (i < n) {
 		if (p)
-			memcpy(a, p + i * size, size);
-		memcpy(b, d + i * size, size);
+			word_read_bytes(a, p + i * size, size);
+		word_read_bytes(b, d + i * size, size);
 		i++;
 		if ((*a == *b) == repne)
 			break;

@@ -7,6 +7,7 @@
  * only; that they are privileged is the opcode map's business.
  */
 #include "mem/tlb.h"
+#include "mem/word.h"
 #include "vcpu/x86/decode/decode.h"
 #include "vcpu/x86/rt/rt.h"
 #include "vcpu/x86/x86_cpuid.h"
@@ -52,7 +53,7 @@ static void area_store(const struct area *a, unsigned offset, const void *buf, s
 	void *p = area_room(a, offset, len);
 
 	if (p)
-		memcpy(p, buf, len);
+		word_write_bytes(p, buf, len);
 	else
 		tlb_store_bytes(a->env, a->va + offset, buf, len, a->mode);
 }
@@ -63,7 +64,7 @@ static void area_load(const struct area *a, unsigned offset, void *buf, size_t l
 	const void *p = in_one_page(va, len) ? tlb_page_ptr(a->env, va, TLB_READ, a->mode) : NULL;
 
 	if (p)
-		memcpy(buf, p, len);
+		word_read_bytes(buf, p, len);
 	else
 		tlb_load_bytes(a->env, va, buf, len, a->mode);
 }
