@@ -3,20 +3,25 @@
  * Halt/park against interrupt and kick: no wake-up is lost (design: section 5, "Halted vCPUs park on a futex" and
  * "Senders only set bits"; section 4, "a per-vCPU lock-free mailbox and a kick").
  *
- * C files: src/sched/cpu_thread.c (cpu_thread_park, cpu_thread_wake), src/mem/tlb.c (a user of the mailbox); the
- * request word is env.request of src/tcg/env.h, the IRR and its outstanding bit belong to the local APIC.
+ * C files: src/sched/cpu_thread.c (cpu_thread_park, cpu_thread_wake), src/vcpu/vcpus.c (vcpu_request), src/vcpu/exec.c (safepoint, park),
+ * src/hw/intc/lapic.c (lapic_set_irr, notify; lapic_pending, op_accept, lapic_recheck), src/vcpu/x86/x86_isa.c (events, wakeable). The
+ * request word is env.request of src/tcg/env.h, the IRR and its outstanding bit are beside it.
  *
- * One receiver vCPU that runs, polls and halts for ever; two interrupt senders, each with a vector of its own; one
- * sender of mailbox work (a TLB flush, a shoot-down). Only the interrupt senders share the "outstanding" bit.
+ * One receiver vCPU that runs, polls and halts for ever; two senders of two vectors, each of any; one sender of mailbox work (a TLB flush, a
+ * shoot-down). Only the interrupt senders share the "outstanding" bit. Priorities and the guest's interrupt flag are in it so far that a vector
+ * may be left at a safepoint: then the vCPU notes that one waits (env.irq_waiting), and looks anew when the guest enables interrupts.
  *
- * Checked: when all senders are done and all stores have reached memory, a receiver that sleeps or polls an empty
- * request word has neither a pending vector nor pending work.
+ * Checked: when all senders are done and all stores have reached memory, a receiver that sleeps, or runs with an empty request word and no note,
+ * has neither a pending vector nor pending work; and none sleeps that has a request.
+ *
+ * As the code is, it uses locked operations only: the store buffers are for mutations. A look that may save a
+ * locked operation is one step with it: where it finds nothing to do, the operation would have changed nothing at that moment.
  *
  * Mutations (each must be caught): RELAXED_REQUEST TOKEN_FIRST NO_WAKE HALT_BLINDLY PARK_OVERWRITES BLIND_WAIT
- * TAKE_RELAXED CLEAR_OUT_LATE CLEAR_OUT_RELAXED CLEAR_REQ_LATE
+ * TAKE_RELAXED CLEAR_OUT_LATE CLEAR_OUT_RELAXED NOT_NOTED CLEAR_REQ_LATE
  */
 #define N_CPUS 4 /* process 0: receiver, 1 and 2: interrupt senders, 3: work sender */
-#define SB_DEPTH 2
+#define SB_DEPTH 1
 #define N_SENDERS 3
 #ifndef SENDS
 #define SENDS 2 /* interrupts of each sender */
@@ -28,7 +33,7 @@
 #define REQ_INT 0  /* two bits of one request word: set one by one, taken together by one exchange */
 #define REQ_WORK 1
 #define OUT 2      /* the "outstanding" bit beside the IRR */
-#define IRR(i) (2 + (i)) /* vector of sender i: cells 3 and 4 */
+#define IRR(i) (2 + (i)) /* two vectors: cells 3 and 4 */
 #define MAILBOX 5
 #define WORD 6     /* the park word */
 #define N_CELLS 7
@@ -45,13 +50,16 @@
 
 byte at = RUN;
 byte senders_done;
+bool waiting; /* the receiver's own: env.irq_waiting */
 
-/* S3: set the request bit: a locked OR, a full barrier. Pairs with the exchanges of the parker (T1, T4). */
+/* S3: set the request bit: a locked OR, a full barrier; had it been set, its setter wakes. Pairs with the exchanges of the parker (T1, T4). */
 inline set_request(bit_cell)
 {
-	STORE(bit_cell, 1);
-#ifndef RELAXED_REQUEST
-	FENCE;
+#ifdef RELAXED_REQUEST
+	d_step { old = LOAD(bit_cell); }
+	STORE(bit_cell, 1)
+#else
+	d_step { DRAINED -> old = mem[bit_cell]; mem[bit_cell] = 1; }
 #endif
 }
 
@@ -60,22 +68,21 @@ inline wake()
 {
 	if
 	:: LOAD(WORD) == TOKEN /* S4: there is one already; whoever takes it looks at the requests afterwards */
-	:: LOAD(WORD) != TOKEN ->
-		d_step { DRAINED -> was = mem[WORD]; mem[WORD] = TOKEN; } /* S5: a locked exchange */
+	:: d_step { LOAD(WORD) != TOKEN && DRAINED -> was = mem[WORD]; mem[WORD] = TOKEN; } /* S5: a locked exchange */
 		if
 #ifndef NO_WAKE
 		:: was == PARKED -> /* S6: FUTEX_WAKE, after the word has changed */
 			d_step {
+				was = 0;
 				if
 				:: at == SLEEP -> at = BUSY
 				:: else
 				fi
 			}
 #endif
-		:: else
+		:: else -> was = 0
 		fi
-	fi;
-	was = 0
+	fi
 }
 
 /* vcpu_request() */
@@ -83,30 +90,46 @@ inline request(bit_cell)
 {
 #ifdef TOKEN_FIRST
 	wake();
-	set_request(bit_cell)
+	set_request(bit_cell);
 #else
 	set_request(bit_cell);
-	wake()
+	if
+	:: !old -> wake()
+	:: else
+	fi;
 #endif
+	old = 0
 }
 
 proctype int_sender(byte me)
 {
-	byte n, was;
-	bool outstanding;
+	byte n, was, old, vector;
 
 	do
 	:: n < SENDS ->
-		n++;
-		/* S1: the vector. A locked OR. */
-		d_step { DRAINED -> mem[IRR(me)] = 1; }
-		/* S2: the outstanding bit decides who kicks. A locked exchange. Pairs with R3. */
-		d_step { DRAINED -> outstanding = mem[OUT]; mem[OUT] = 1; }
+		/* S1: the vector. A locked OR. One that is there already has a sender who notifies, or has done so. */
+		atomic {
+			n++;
+			if
+			:: vector = IRR(1)
+			:: vector = IRR(2)
+			fi;
+			DRAINED ->
+			was = mem[vector];
+			mem[vector] = 1;
+			vector = 0
+		}
+		/* S2: the outstanding bit decides who kicks: a locked exchange. Pairs with R3. */
 		if
-		:: !outstanding -> request(REQ_INT)
+		:: !was ->
+			d_step { DRAINED -> was = mem[OUT]; mem[OUT] = 1; }
+			if
+			:: !was -> request(REQ_INT)
+			:: else
+			fi
 		:: else
 		fi;
-		outstanding = false
+		was = 0
 	:: n == SENDS -> break
 	od;
 	senders_done++
@@ -114,7 +137,7 @@ proctype int_sender(byte me)
 
 proctype work_sender(byte me)
 {
-	byte n, was;
+	byte n, was, old;
 
 	do
 	:: n < WORKS ->
@@ -126,55 +149,115 @@ proctype work_sender(byte me)
 	senders_done++
 }
 
-/* R4: take the vectors, one locked AND each. */
-inline scan_irr()
+/* R3: allow the next sender to kick, before what has been sent is looked at. */
+inline clear_outstanding()
 {
+#ifdef CLEAR_OUT_RELAXED
 	if
-	:: LOAD(IRR(1)) -> d_step { DRAINED -> mem[IRR(1)] = 0; }
-	:: !LOAD(IRR(1))
-	fi;
+	:: LOAD(OUT) -> STORE(OUT, 0) /* a plain store may be overtaken by the look */
+	:: else
+	fi
+#else
+	/* A locked exchange, if it is set; pairs with S2. */
+	d_step {
+		!LOAD(OUT) || DRAINED ->
+		if
+		:: mem[OUT] -> mem[OUT] = 0
+		:: else
+		fi
+	}
+#endif
+}
+
+/* R4: the highest vector that is there, by a load each. */
+inline highest_irr()
+{
+	d_step { vector = (LOAD(IRR(2)) -> IRR(2) : 0); }
 	if
-	:: LOAD(IRR(2)) -> d_step { DRAINED -> mem[IRR(2)] = 0; }
-	:: !LOAD(IRR(2))
+	:: !vector -> d_step { vector = (LOAD(IRR(1)) -> IRR(1) : 0); }
+	:: else
 	fi
 }
 
-/* R3 and R4: allow the next sender to kick, then collect what has been sent. */
-inline accept_interrupts()
+/* lapic_pending() */
+inline pending()
 {
 #ifdef CLEAR_OUT_LATE
-	scan_irr();
-	d_step { DRAINED -> mem[OUT] = 0; }
+	highest_irr();
+	clear_outstanding()
 #else
-#ifdef CLEAR_OUT_RELAXED
-	STORE(OUT, 0); /* a plain store may be overtaken by the scan */
-#else
-	d_step { DRAINED -> mem[OUT] = 0; } /* R3: locked exchange. Pairs with S2. */
-#endif
-	scan_irr()
+	clear_outstanding();
+	highest_irr()
 #endif
 }
 
+/* lapic_recheck() */
+inline recheck()
+{
+	pending();
+	if
+	:: vector -> vector = 0; request(REQ_INT)
+	:: else
+	fi
+}
+
+/* op_accept() */
+inline accept_one()
+{
+	pending();
+	if
+	:: vector ->
+		d_step { DRAINED -> mem[vector] = 0; vector = 0; accepted = true; }
+		recheck()
+	:: else
+	fi
+}
+
+/* take_requests() */
 inline take_requests()
 {
-#ifdef CLEAR_REQ_LATE
-	d_step { DRAINED -> r_int = mem[REQ_INT]; r_work = mem[REQ_WORK]; }
-#else
 	/* R2: exchange the request word with zero, before serving what it asked for. */
-	d_step { DRAINED -> r_int = mem[REQ_INT]; r_work = mem[REQ_WORK]; mem[REQ_INT] = 0; mem[REQ_WORK] = 0; }
+	d_step {
+		LOAD(REQ_INT) + LOAD(REQ_WORK) == 0 || DRAINED ->
+		r_int = LOAD(REQ_INT);
+		r_work = LOAD(REQ_WORK);
+#ifndef CLEAR_REQ_LATE
+		if
+		:: r_int || r_work -> mem[REQ_INT] = 0; mem[REQ_WORK] = 0
+		:: else
+		fi
 #endif
+	}
 	if
 	:: r_work -> d_step { DRAINED -> mem[MAILBOX] = 0; } /* dequeue all */
 	:: else
 	fi;
 	if
-	:: r_int -> accept_interrupts()
+	:: r_int -> d_step { DRAINED -> mem[REQ_INT] = 1; } /* a pause came with it, and puts it back */
+	:: true
+	fi;
+	d_step { r_int = 0; r_work = 0; }
+}
+
+/* safepoint(): requests, then events() */
+inline safepoint(interruptible)
+{
+	take_requests();
+	if
+	:: interruptible -> accept_one()
 	:: else
 	fi;
+	/* note_waiting() */
+	pending();
+	d_step {
+#ifndef NOT_NOTED
+		waiting = vector != 0;
+#endif
+		vector = 0
+	}
 #ifdef CLEAR_REQ_LATE
 	d_step { DRAINED -> mem[REQ_INT] = 0; mem[REQ_WORK] = 0; }
 #endif
-	atomic { r_int = 0; r_work = 0; at = RUN; }
 }
 
 /* T1, T5: TOKEN -> AWAKE by compare-and-exchange. */
@@ -234,34 +317,74 @@ end_sleep:
 				d_step { DRAINED -> mem[WORD] = AWAKE; }
 				break
 			fi
-		:: LOAD(WORD) != PARKED -> break
-		od;
-		take_token() /* T5 */
+		:: LOAD(WORD) != PARKED ->
+			take_token(); /* T5 */
+			break
+		od
 	fi;
 	took = false
 }
 
+#ifdef HALT_BLINDLY
+#define REQUESTED false
+#else
+#define REQUESTED (LOAD(REQ_INT) || LOAD(REQ_WORK))
+#endif
+
+/* HLT with interrupts enabled, until one has been accepted; a deadline without one ends it too (the guest's timer). */
+inline halt()
+{
+	do
+	:: true ->
+		safepoint(true);
+		if
+		:: accepted -> break
+		:: else
+		fi;
+		/* R5: wakeable() */
+		if
+		:: REQUESTED
+		:: else ->
+			pending();
+			if
+			:: vector -> vector = 0
+			:: else ->
+				if
+				:: REQUESTED /* exec.c, park() */
+				:: else -> park()
+				fi
+			fi
+		fi
+	od;
+	accepted = false
+}
+
 proctype receiver(byte me)
 {
-	bool r_int, r_work, took;
+	bool r_int, r_work, took, accepted;
+	byte was, old, vector;
 
 end_run:
 	do
-	:: atomic { LOAD(REQ_INT) || LOAD(REQ_WORK) -> at = BUSY; } /* R1: the poll */
-		take_requests()
-#ifdef HALT_BLINDLY
+	:: atomic { LOAD(REQ_INT) || LOAD(REQ_WORK) || waiting -> at = BUSY; } /* R1: the poll; a note, where the guest enables interrupts */
+		if
+		:: true -> safepoint(true); accepted = false
+		:: true -> safepoint(false)
+		fi;
+		at = RUN
+	:: at = BUSY; /* EOI and what else may let a vector through */
+		recheck();
+		at = RUN
 	:: at = BUSY;
-#else
-	:: atomic { !LOAD(REQ_INT) && !LOAD(REQ_WORK) -> at = BUSY; } /* R5: halted, and looked at the requests */
-#endif
-		park();
+		halt();
 		at = RUN
 	od
 }
 
 #define STORES_DONE (sb_n[0] == 0 && sb_n[1] == 0 && sb_n[2] == 0 && sb_n[3] == 0)
-#define IDLE (at == SLEEP || (at == RUN && !mem[REQ_INT] && !mem[REQ_WORK]))
-#define PENDING (mem[IRR(1)] || mem[IRR(2)] || mem[MAILBOX])
+#define REQUEST (mem[REQ_INT] || mem[REQ_WORK])
+#define IDLE (at == SLEEP || (at == RUN && !REQUEST && !waiting))
+#define PENDING (mem[IRR(1)] || mem[IRR(2)] || mem[MAILBOX] || (at == SLEEP && REQUEST))
 
 /* Enabled exactly in the states that must not exist. */
 active proctype lost_wakeup()

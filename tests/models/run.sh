@@ -18,10 +18,11 @@ read -ra cc <<<"${CC:-gcc}" # may carry options
 
 cases() {
 	# Halt and kick.
-	pass kick_park
-	full kick_park SENDS=3 WORKS=2
+	pass kick_park SENDS=1
+	pass kick_park WORKS=0
+	full kick_park
 	for m in RELAXED_REQUEST TOKEN_FIRST NO_WAKE HALT_BLINDLY PARK_OVERWRITES BLIND_WAIT TAKE_RELAXED CLEAR_OUT_LATE \
-		CLEAR_OUT_RELAXED CLEAR_REQ_LATE; do
+		CLEAR_OUT_RELAXED NOT_NOTED CLEAR_REQ_LATE; do
 		caught kick_park "$m"
 	done
 
