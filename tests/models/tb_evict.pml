@@ -58,19 +58,24 @@ byte mine[READERS]; /* what each has killed and not put on the stack, likewise *
 #define FREE 0
 #define OWNED 1
 #define FULL 2
+#define NOWHERE 3    /* being emptied */
 byte list[SEGS];     /* [lock code_lock] */
 bool evicting[SEGS]; /* [lock code_lock] */
 byte live[SEGS];     /* [atomic] */
 byte held[SEGS] = NONE; /* the block in it */
 
-/* Batches, by sequence number. At most one for each block. */
-byte published, unlinked, done;
-byte batch[BLOCKS + 1];   /* blocks */
-byte to_purge[BLOCKS + 1]; /* of those, the ones that stand in the batch to be purged */
+/* Batches, in the order they are made; at most one for each block. Those that somebody has to purge are published: on the list, oldest to newest. */
+#define BATCHES (BLOCKS + 1) /* from 1 */
+byte made, published, unlinked;
+byte batch[BATCHES];    /* blocks */
+byte to_purge[BATCHES]; /* of those, the ones that others may hold */
+byte oldest, newest, next[BATCHES];
+bool freed[BATCHES];    /* ghost */
 byte holder[BLOCKS] = NONE; /* NONE: nobody; a vCPU; MANY */
 #define MANY 254
-bool listed[BLOCKS + 1];
-bool freed[BLOCKS + 1]; /* ghost */
+
+/* rcu_call(): batches whose batch_done(), batch_free() wait for a grace period, as bit masks; calls made and done. */
+byte calls_done, calls_free, calls, calls_run;
 
 byte gp = 1;
 byte reader[READERS]; /* 0: offline */
@@ -92,11 +97,16 @@ inline gone(s)
 	:: last_one ->
 		d_step {
 			assert(list[s] == FULL && state[held[s]] == DEAD);
-			list[s] = FREE;
-			evicting[s] = false;
+			list[s] = NOWHERE
+		}
+		d_step { /* free_blocks() */
 			state[held[s]] = RECLAIMED;
-			held[s] = NONE;
-			last_one = false;
+			held[s] = NONE
+		}
+		d_step {
+			evicting[s] = false;
+			list[s] = FREE;
+			last_one = false
 		}
 	:: else
 	fi
@@ -124,7 +134,16 @@ inline let_go(b)
 	fi
 }
 
-/* tb_kill(): state and entry, the table, the stack. */
+/* tb_retire_flush() */
+inline flush()
+{
+	d_step {
+		retired = retired | mine[me];
+		mine[me] = 0
+	}
+}
+
+/* tb_kill(): state and entry, the table; tb_retire(), which may have a chunk full then. A thread that is no vCPU keeps none. */
 inline kill(b)
 {
 	LOCK;
@@ -135,6 +154,10 @@ inline kill(b)
 		table[pc_of[b]] = NONE;
 		let_go(b);
 		mine[me] = mine[me] | BIT(b);
+		if
+		:: true -> flush()
+		:: me < CPUS
+		fi;
 #ifdef GONE_AT_KILL
 		gone(seg_of[b]);
 #endif
@@ -143,39 +166,40 @@ inline kill(b)
 	UNLOCK
 }
 
-/* tb_retire_flush() */
-inline flush()
-{
-	d_step {
-		retired = retired | mine[me];
-		mine[me] = 0
-	}
-}
-
 #define HELD(b) (holder[b] == NONE -> 0 : BIT(b))
 
 /* tb_reclaim_poll(true). A batch that nobody has to purge is on no list. */
 inline poll()
 {
 	flush();
-	d_step {
-		if
-		:: retired ->
-			published++;
-			batch[published] = retired;
-			to_purge[published] = (retired & HELD(0)) | (retired & HELD(1));
+	d_step { /* batch_make() */
+		dead = retired;
+		retired = 0;
+		held_dead = (dead & HELD(0)) | (dead & HELD(1));
 #if BLOCKS > 2
-			to_purge[published] = to_purge[published] | (retired & HELD(2));
+		held_dead = held_dead | (dead & HELD(2));
 #endif
-			listed[published] = to_purge[published] != 0;
-			retired = 0;
-			upto = 1; /* kick */
-		:: else
-		fi
 	}
 	if
-	:: upto ->
-		upto = 0;
+	:: dead ->
+		d_step { /* batch_publish() */
+			made++;
+			batch[made] = dead;
+			to_purge[made] = held_dead;
+			dead = made;
+			if
+			:: held_dead ->
+				if
+				:: newest -> next[newest] = made
+				:: else -> oldest = made
+				fi;
+				newest = made;
+				published = made
+			:: else
+			fi;
+			held_dead = 0
+		}
+		d_step { calls_done = calls_done | BIT(dead); calls++; dead = 0; }
 		request[0] = true; /* quiesce_kick() */
 #if CPUS > 1
 		request[1] = true;
@@ -227,15 +251,22 @@ inline drop(n)
 	}
 }
 
+/* tb_purge() */
 inline purge()
 {
 	if
 	:: published != seen ->
-		atomic { upto = published; n = seen + 1; }
+		upto = published;
+		n = oldest;
 		do
-		:: n <= BLOCKS && listed[n] -> drop(n); n++ /* the walk stands on it before it reads it */
-		:: n <= BLOCKS && !listed[n] -> n++
-		:: n > BLOCKS -> break
+		:: n ->
+			assert(!freed[n]); /* its number is read */
+			if
+			:: n > seen -> drop(n)
+			:: else
+			fi;
+			d_step { assert(!freed[n]); n = next[n]; }
+		:: else -> break
 		od;
 		atomic {
 			if
@@ -243,34 +274,10 @@ inline purge()
 			:: else
 			fi;
 			seen = upto;
-			upto = 0;
-			n = 0;
+			upto = 0
 		}
 	:: else
 	fi
-}
-
-/* tcg_safepoint() */
-inline safepoint()
-{
-	d_step { request[me] = false; }
-	reader[me] = gp;
-	flush();
-	purge();
-	if
-	:: retired -> poll()
-	:: true
-	fi
-}
-
-/* Asleep in a park, or paused; what follows is the run loop's safepoint. */
-inline park()
-{
-	reader[me] = 0;
-	reader[me] = gp;
-#ifndef NO_PARK_PURGE
-	safepoint()
-#endif
 }
 
 #define MAY_EVICT(s) (list[s] == FULL && !evicting[s])
@@ -320,6 +327,30 @@ inline evict()
 	fi
 }
 
+/* tcg_safepoint() */
+inline safepoint()
+{
+	d_step { request[me] = false; }
+	reader[me] = gp;
+	flush();
+	purge();
+	if
+	:: retired -> poll()
+	:: true -> evict(); poll() /* few segments are free */
+	:: true
+	fi
+}
+
+/* Asleep in a park, or paused; what follows is the run loop's safepoint. */
+inline park()
+{
+	reader[me] = 0;
+	reader[me] = gp;
+#ifndef NO_PARK_PURGE
+	safepoint()
+#endif
+}
+
 /* tcg_make_room(), and the safepoint that the run loop passes then. */
 inline make_room()
 {
@@ -328,8 +359,8 @@ inline make_room()
 #ifndef WAIT_ONLINE
 	reader[me] = 0;
 #endif
-	upto = published;
-	done >= upto;
+	upto = calls; /* rcu_drain() */
+	calls_run >= upto;
 	upto = 0;
 	reader[me] = gp;
 	safepoint()
@@ -431,7 +462,12 @@ inline find()
 	:: found == NONE ->
 		found = table[pc];
 		if
-		:: found == NONE && next_block < BLOCKS -> build()
+		:: found == NONE && next_block < BLOCKS ->
+			build();
+			if
+			:: retired || mine[me] -> poll() /* not only at safepoints */
+			:: true
+			fi
 		:: else
 		fi
 	:: else
@@ -505,6 +541,7 @@ proctype vcpu(byte me)
 	byte own = NONE;       /* the segment it fills */
 	byte at = NONE, found = NONE, pc;
 	byte seen, upto, n, b = NONE, s = NONE;
+	byte dead, held_dead;
 	bool last_one, keep;
 
 end:
@@ -530,7 +567,8 @@ end:
 /* Another vCPU's safepoint, or its store. */
 proctype rival(byte me)
 {
-	byte b = NONE, s = NONE, upto;
+	byte b = NONE, s = NONE;
+	byte dead, held_dead;
 	byte jc = NONE, recent[2] = NONE; /* has none */
 	bool last_one;
 
@@ -563,47 +601,98 @@ inline grace()
 	i = 0
 }
 
+/* batch_done(), unheld_batch_done() of batch i */
+inline batch_done()
+{
+#ifndef UNLINKED_LATE
+	note_unlinked();
+#endif
+	b = 0;
+	do
+	:: b < BLOCKS && (batch[i] & BIT(b)) ->
+#ifndef GONE_AT_KILL
+		gone(seg_of[b]);
+#endif
+		b++
+	:: b < BLOCKS && !(batch[i] & BIT(b)) -> b++
+	:: b == BLOCKS -> break
+	od;
+	b = 0;
+	if
+	:: to_purge[i] ->
+		unlink();
+#ifdef UNLINKED_LATE
+		note_unlinked();
+#endif
+#ifdef BATCH_AT_ONCE
+		freed[i] = true
+#else
+		d_step { calls_free = calls_free | BIT(i); calls++; }
+#endif
+	:: else -> freed[i] = true
+	fi
+}
+
+inline note_unlinked()
+{
+	d_step {
+		if
+		:: to_purge[i] && unlinked < i -> unlinked = i
+		:: else
+		fi
+	}
+}
+
+inline unlink()
+{
+	d_step {
+		at = oldest;
+		do
+		:: at == i -> break
+		:: else -> prev = at; at = next[at]
+		od;
+		if
+		:: newest == i -> newest = prev
+		:: else
+		fi;
+		if
+		:: prev -> next[prev] = next[i]
+		:: else -> oldest = next[i]
+		fi;
+		at = 0;
+		prev = 0
+	}
+}
+
+/* One grace period for all calls that wait for one. Two threads may publish in one order and call in another. */
 active proctype worker()
 {
-	byte seq = 1, i, b;
+	byte i, b, at, prev, run_done, run_free;
 	bool last_one;
 
 end:
 	do
-	:: published >= seq ->
+	:: calls_done || calls_free ->
+		d_step {
+			run_done = calls_done;
+			run_free = calls_free;
+			calls_done = 0;
+			calls_free = 0
+		}
 		grace();
-		/* batch_done() */
-#ifndef UNLINKED_LATE
-		if
-		:: listed[seq] -> unlinked = seq
-		:: else
-		fi;
-#endif
-		b = 0;
 		do
-		:: b < BLOCKS && (batch[seq] & BIT(b)) ->
-#ifndef GONE_AT_KILL
-			gone(seg_of[b]);
+		:: run_done & 2 -> i = 1; run_done = run_done & ~2; batch_done(); d_step { calls_run++; i = 0; }
+		:: run_done & 4 -> i = 2; run_done = run_done & ~4; batch_done(); d_step { calls_run++; i = 0; }
+#if BLOCKS > 2
+		:: run_done & 8 -> i = 3; run_done = run_done & ~8; batch_done(); d_step { calls_run++; i = 0; }
 #endif
-			b++
-		:: b < BLOCKS && !(batch[seq] & BIT(b)) -> b++
-		:: b == BLOCKS -> break
-		od;
-		b = 0;
-		done = seq;
-		if
-		:: listed[seq] ->
-			listed[seq] = false;
-#ifdef UNLINKED_LATE
-			unlinked = seq;
+		:: run_free & 2 -> d_step { run_free = run_free & ~2; freed[1] = true; calls_run++; }
+		:: run_free & 4 -> d_step { run_free = run_free & ~4; freed[2] = true; calls_run++; }
+#if BLOCKS > 2
+		:: run_free & 8 -> d_step { run_free = run_free & ~8; freed[3] = true; calls_run++; }
 #endif
-#ifndef BATCH_AT_ONCE
-			grace();
-#endif
-		:: else
-		fi;
-		freed[seq] = true; /* batch_free() */
-		seq++
+		:: else -> break
+		od
 	od
 }
 
