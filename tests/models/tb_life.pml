@@ -543,10 +543,10 @@ end:
 		PASSED(3);
 #endif
 #endif
-		/* G3: first say that the batch is leaving, then take it off, then give up the code */
+		/* G3: first say that the batch is leaving, then give up the code, then take it off */
 		unlinked = seq;
-		listed = WITHOUT(listed, batch[seq]);
-		atomic { state[batch[seq]] = RECLAIMED; seq++; }
+		state[batch[seq]] = RECLAIMED;
+		atomic { listed = WITHOUT(listed, batch[seq]); seq++; }
 	od
 }
 
