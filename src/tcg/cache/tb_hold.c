@@ -11,7 +11,7 @@
  *   2 look at state          (seq_cst)      2 look at holder      (seq_cst)
  *     LIVE? only then keep it                 only me? drop it here; holder = nobody
  *
- * One side sees the other. Modelled in tests/models/tb_evict.pml.
+ * One side sees the other. Modelled in tests/models/tb_hold.pml.
  */
 #include "tcg/cache/tb.h"
 #include "util/jitter.h"
