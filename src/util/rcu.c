@@ -91,7 +91,7 @@ static void run_callbacks(struct rcu_head *list)
  * state. While no grace periods come it sleeps; so a grace period costs two additions, and a wake-up if it is the first one for long.
  */
 #define WATCH_NS 1000000
-#define IDLE_PERIODS 100
+#define IDLE_PERIODS 4
 
 static uint32_t waits;       /* [atomic] futex word: odd while the worker waits for a grace period */
 static uint32_t watcher_off; /* [atomic] 1: the watcher sleeps until `waits` moves */
