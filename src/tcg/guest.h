@@ -42,6 +42,12 @@ struct guest_isa {
 	 */
 	bool fpu_host_encoding;
 	void (*fpu_exec)(struct tcg_env *env, uint64_t word, void *mem, uint64_t *greg);
+	/* For enum ir_shortcut: numbers of integer globals. The direction is down if the 32-bit field at offset `down` of env has `down_bits`. */
+	struct guest_shortcut {
+		uint8_t dst, src, count, value;
+		uint8_t lo, hi, new_lo, new_hi;
+		uint32_t down, down_bits; /* 0: there are no shortcuts */
+	} shortcut;
 	size_t (*disasm)(uint32_t tb_flags, gva_t pc, const uint8_t *bytes, size_t avail, char *out, size_t out_size);
 };
 

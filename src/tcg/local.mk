@@ -118,6 +118,7 @@ src_tcg_libtcg_a_SOURCES += \
 	src/tcg/backend/x86_64/ret_stack.c \
 	src/tcg/backend/x86_64/ret_stack.h \
 	src/tcg/backend/x86_64/share.c \
+	src/tcg/backend/x86_64/shortcut.c \
 	src/tcg/backend/x86_64/signals.c \
 	src/tcg/backend/x86_64/slow.c \
 	src/tcg/backend/x86_64/slow.h \

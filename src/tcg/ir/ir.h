@@ -135,6 +135,24 @@ struct ir_rt {
 #define RT_FPU 0x40          /* touches the stack FPU (through the back end's fpu_save/fpu_load) */
 #define RT_FAULTS 0x80       /* may raise a guest fault or touch guest memory: env.pc is stored and all of greg, flags current before the call */
 
+/*
+ * IR_RT's imm2: what the call comes to in the common case. A back end may do that itself and leave out the call, where it needs no more than one page
+ * of RAM for each operand in memory; guest_isa.shortcut names the integer globals. The call's result is 0 then. 0: a call like any other.
+ *
+ *   FILL, COPY + log2   if the guest's direction is up: count elements of 2^log2 bytes to dst, of value or from src; both ascend, count is 0
+ *   CAS16               if the 16 bytes at a, a multiple of 16, are hi:lo, they become new_hi:new_lo and Z = 1; else hi:lo = they and
+ *                       Z = 0; other flags stay
+ *   CAS16_LOCK          the same, atomic
+ */
+enum ir_shortcut {
+	IR_SHORTCUT_NONE,
+	IR_SHORTCUT_FILL,
+	IR_SHORTCUT_COPY = IR_SHORTCUT_FILL + 4,
+	IR_SHORTCUT_CAS16 = IR_SHORTCUT_COPY + 4,
+	IR_SHORTCUT_CAS16_LOCK,
+	IR_SHORTCUTS
+};
+
 enum ir_vop {
 	IR_VOP_NONE,
 #define IR_VOP(NAME, ...) IR_VOP_##NAME,

@@ -306,6 +306,8 @@ static const char *check_shape_rules(const struct check *c)
 		return "no such vector operation";
 	if (i->op == IR_RT && (uint64_t)i->imm >= c->b->nr_rt)
 		return "no such runtime routine";
+	if (i->op == IR_RT && (i->imm2 < 0 || i->imm2 >= IR_SHORTCUTS))
+		return "no such shortcut";
 	if (i->op == IR_LDCODE && !c->b->code)
 		return "the block's code is nowhere";
 	return NULL;

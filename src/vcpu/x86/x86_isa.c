@@ -457,6 +457,9 @@ static const struct guest_isa x86_guest = {
 	.trap = trap,
 	.fpu_host_encoding = true,
 	.fpu_exec = x86_fpu_exec,
+	.shortcut = { .dst = X86_RDI, .src = X86_RSI, .count = X86_RCX, .value = X86_RAX,
+		      .lo = X86_RAX, .hi = X86_RDX, .new_lo = X86_RBX, .new_hi = X86_RCX,
+		      .down = offsetof(struct x86_cpu, eflags), .down_bits = X86_FL_DF },
 	.disasm = disasm,
 };
 

@@ -318,6 +318,7 @@ long stubs_init(const struct guest_isa *isa, bool evex, uint8_t *rw, const uint8
 		emit_rt(&s, isa, (enum vec_level)level);
 	emit_trap(&s, isa);
 	slow_emit(&s);
+	shortcut_emit(&s, &isa->shortcut);
 	if (s.overflow)
 		return err_set(err, "code memory is too small for the shared stubs");
 	return (long)as_off(&s);

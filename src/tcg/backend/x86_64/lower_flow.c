@@ -456,23 +456,40 @@ static void rt_arg(struct gen *g, ir_ref r, unsigned n)
 	as_store(&g->s, slot, to_reg(g, r, IR_I64, R_13));
 }
 
+/* Returns the jump over the call, or 0 where there is no shortcut. The result is in r13 either way. */
+static uint32_t try_shortcut(struct gen *g)
+{
+	const struct ir_insn *i = g->i;
+	const uint8_t *stub = stubs.shortcut[g->ir->mmu_mode][i->imm2];
+
+	if (!stub)
+		return 0;
+	if (i->imm2 >= IR_SHORTCUT_CAS16)
+		to_this_reg(g, i->a, IR_I64, R_13);
+	as_call_abs(&g->s, stub);
+	return as_jcc(&g->s, IR_CC_Z);
+}
+
 void lower_rt(struct gen *g)
 {
 	const struct ir_insn *i = g->i;
 	unsigned effects = ir_rt_effects(g->ir, i);
-	uint32_t behind = (effects & RT_WRITES_FLAGS) ? 0 : i->fl_live, seen = opt_exact_flags && (effects & RT_FAULTS) ? F_ALL : 0;
+	uint32_t behind = (effects & RT_WRITES_FLAGS) ? 0 : i->fl_live, seen = opt_exact_flags && (effects & RT_FAULTS) ? F_ALL : 0, done;
 
 	if ((uint64_t)i->imm >= STUB_MAX_RT) {
 		g->failed = true;
 		return;
 	}
 	fl_clobber(g, ir_flags_use(g->ir, i) | behind | seen);
+	done = try_shortcut(g);
 	rt_arg(g, i->a, 0);
 	rt_arg(g, i->b, 1);
 	rt_arg(g, i->c, 2);
 	if (effects & RT_FAULTS)
 		put_pc(g, g->pc, R_13);
 	as_call_abs(&g->s, stubs.rt[g->v_level][i->imm]);
+	if (done)
+		as_patch(&g->s, done, as_off(&g->s));
 	if (effects & RT_WRITES_FLAGS)
 		g->fl_mem = F_ALL;
 	if (i->d != IR_NONE)

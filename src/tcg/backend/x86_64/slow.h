@@ -8,6 +8,7 @@
 #include "tcg/backend/x86_64/asm.h"
 #include "tcg/backend/x86_64/stubs.h"
 #include "tcg/backend/x86_64/vec.h"
+#include "tcg/guest.h"
 
 void stub_save_pins(struct as *s, uint32_t mask);
 void stub_load_pins(struct as *s, uint32_t mask);
@@ -21,5 +22,6 @@ void stub_vec_fill(struct as *s, enum vec_level level); /* on the C stack, EFLAG
 
 void vec_emit(struct as *s, bool evex); /* vec.c: first of all, the others call it; evex: the host has AVX-512 */
 void slow_emit(struct as *s); /* the slow paths of memory accesses */
+void shortcut_emit(struct as *s, const struct guest_shortcut *guest); /* what needs no runtime call in the common case */
 
 #endif

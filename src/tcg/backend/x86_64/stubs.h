@@ -7,6 +7,7 @@
 
 #include "tcg/backend/x86_64/vec.h"
 #include "tcg/env.h"
+#include "tcg/ir/ir.h"
 
 struct guest_isa;
 struct err;
@@ -43,6 +44,7 @@ struct stubs {
 	const uint8_t *slow[TLB_NR_MODES][SLOW_KINDS][VEC_LEVELS];
 	const uint8_t *partial[TLB_NR_MODES][2][VEC_LEVELS]; /* as slow, with ir_evex_access() in r14d; by read, write */
 	const uint8_t *rt[VEC_LEVELS][STUB_MAX_RT];
+	const uint8_t *shortcut[TLB_NR_MODES][IR_SHORTCUTS]; /* NULL: left to the runtime (shortcut.c) */
 	const uint8_t *vec_spill;     /* vectors to env; only on the C stack */
 	const uint8_t *vec_fill[VEC_LEVELS]; /* vectors to host registers; EFLAGS are lost */
 	void (*enter)(struct tcg_env *env, const void *code);

@@ -74,6 +74,8 @@ void x86_tr_cmpxchg(struct x86_tr *c)
 void x86_tr_cmpxchg_wide(struct x86_tr *c)
 {
 	ir_ref addr = x86_tr_linear(c, c->in.op[0].size, true);
+	struct ir_insn *i = x86_tr_rt(c, c->arg, X86_TR_NO_RESULT, addr, IR_NONE, IR_NONE);
 
-	x86_tr_rt(c, c->arg, X86_TR_NO_RESULT, addr, IR_NONE, IR_NONE);
+	if (c->arg == X86_RT_cmpxchg16b)
+		i->imm2 = x86_tr_lock(c) ? IR_SHORTCUT_CAS16_LOCK : IR_SHORTCUT_CAS16;
 }

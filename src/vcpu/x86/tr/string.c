@@ -19,12 +19,27 @@ static int64_t descriptor(const struct x86_tr *c)
 	       ((in->pfx & X86_PFX_REPNE) ? X86_STR_REPNE : 0);
 }
 
+/* Of REP MOVS and STOS where linear addresses are the registers' and nothing is to be checked but the pages. */
+static int64_t shortcut(const struct x86_tr *c)
+{
+	const struct x86_insn *in = &c->in;
+	uint32_t flags = c->ir->flags;
+
+	if (!(in->pfx & (X86_PFX_REP | X86_PFX_REPNE)) || (c->arg != X86_STR_MOVS && c->arg != X86_STR_STOS) || in->addrsize != 8)
+		return IR_SHORTCUT_NONE;
+	if ((c->arg == X86_STR_MOVS && in->mem.seg >= X86_FS) || (flags & X86_TB_SINGLE))
+		return IR_SHORTCUT_NONE;
+	if ((flags & X86_TB_AC) && (flags & X86_TB_CPL) == X86_TB_CPL)
+		return IR_SHORTCUT_NONE;
+	return (c->arg == X86_STR_MOVS ? IR_SHORTCUT_COPY : IR_SHORTCUT_FILL) + __builtin_ctz(in->opsize);
+}
+
 static void by_runtime(struct x86_tr *c)
 {
 	unsigned done = ir_label(c->ir);
 	ir_ref stopped = ir_temp(c->ir);
 
-	x86_tr_rt(c, X86_RT_string, stopped, x86_tr_const(c, descriptor(c)), IR_NONE, IR_NONE);
+	x86_tr_rt(c, X86_RT_string, stopped, x86_tr_const(c, descriptor(c)), IR_NONE, IR_NONE)->imm2 = shortcut(c);
 	ir_emit(c->ir, IR_BRZ, IR_I64, IR_NONE, stopped, IR_NONE)->imm = done;
 	x86_tr_emit_k(c, IR_SETPC, IR_I64, IR_NONE, IR_NONE, (int64_t)c->pc);
 	ir_emit(c->ir, IR_EXIT, IR_I64, IR_NONE, IR_NONE, IR_NONE)->imm = TCG_EXIT_EVENT;
